@@ -1,0 +1,44 @@
+package wire
+
+import (
+	"encoding/json"
+	"net/netip"
+
+	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/agent/vmm"
+)
+
+// A Registration is what the agent uses of Nexus's request to register a VMM
+// (InstanceEnsureBody, sled-agent API 48). It is made by Decode and is not
+// changed afterwards.
+type Registration struct {
+	InstanceID   uuid.UUID
+	PropolisAddr netip.AddrPort
+	// MigrationID is set if the VMM is the target of a live migration.
+	MigrationID *uuid.UUID
+	// Runtime is the state that the VMM starts its life with.
+	Runtime vmm.Runtime
+	// Spec is the instance spec as it was sent, to the byte: Propolis gets it
+	// with nothing changed but the vnic_name of its network backends.
+	Spec      json.RawMessage
+	Hostname  string
+	SiloID    uuid.UUID
+	ProjectID uuid.UUID
+	NICs      []NIC
+	// Zvols are the delegated zvols' raw devices, as paths below /dev/zvol/rdsk.
+	Zvols []string
+	// PrimaryMTU is the MTU of the primary NIC in bytes; 0 for the default.
+	PrimaryMTU int
+}
+
+// A NIC is one guest network interface of a Registration.
+type NIC struct {
+	// ID is also the key of the interface's backend in the spec.
+	ID      uuid.UUID
+	Name    string
+	MAC     string
+	Slot    int
+	VNI     uint32
+	Primary bool
+}
