@@ -1,9 +1,9 @@
 package zone
 
 // Plan says which rungs a zone in this state allows, in order. After the last
-// of them, or the first that fails, the caller looks again: the state that is
-// listed afterwards is the truth, not the success of a rung. A nil plan never
-// occurs; RungVerify at the end of one means that nothing is left to remove.
+// of them, or the first that fails, the caller looks again (RungVerify): the
+// state that is listed afterwards is the truth, not the success of a rung. A
+// zone that is Absent before its plan and after it is gone.
 //
 // A zone that is shutting_down or down is halted again: that is legal, and the
 // only way forward when the first halt died half-way (illumos zoneadm.c). Only
@@ -11,7 +11,7 @@ package zone
 func Plan(s State) []Rung {
 	switch s {
 	case Absent:
-		return []Rung{RungDestroyVM, RungRelease, RungVerify}
+		return []Rung{RungDestroyVM, RungRelease}
 	case Configured:
 		return []Rung{RungDelete}
 	case Incomplete, Installed:
