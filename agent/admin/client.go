@@ -1,0 +1,163 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/agent/vmm"
+)
+
+const (
+	// dialBudget bounds connecting to the socket: a live agent accepts at once.
+	dialBudget = 5 * time.Second
+	// maxAnswer bounds what a Client reads of one answer, in bytes; 1,000 VMMs
+	// take about one MiB.
+	maxAnswer = 64 << 20
+)
+
+// A NoAgentError says that nobody answers on the admin socket.
+type NoAgentError struct {
+	Socket string
+	Err    error
+}
+
+func (e *NoAgentError) Error() string {
+	if errors.Is(e.Err, syscall.EACCES) {
+		return fmt.Sprintf("the socket %s may be opened by its owner alone", e.Socket)
+	}
+	return fmt.Sprintf("no agent listens on %s", e.Socket)
+}
+
+func (e *NoAgentError) Unwrap() error { return e.Err }
+
+// A Client asks the agent behind an admin socket. Its methods are safe for
+// concurrent use. They fail with a *NoAgentError if nobody listens and with an
+// *Error if the agent refuses; their contexts bound how long they take.
+type Client struct {
+	socket string
+	http   *http.Client
+}
+
+// NewClient returns a Client for the socket of that path. It connects when it
+// is first used.
+func NewClient(socket string) *Client {
+	dialer := &net.Dialer{Timeout: dialBudget}
+	return &Client{socket: socket, http: &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, "unix", socket)
+			if err != nil && ctx.Err() == nil {
+				return nil, &NoAgentError{Socket: socket, Err: err}
+			}
+			return conn, err
+		},
+		DisableCompression: true,
+	}}}
+}
+
+// Close gives back the connections that are not in use.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// About asks which agent this is.
+func (c *Client) About(ctx context.Context) (About, error) {
+	return ask[About](ctx, c, http.MethodGet, "/v1/agent")
+}
+
+// List asks for every VMM's Status, by id, without events.
+func (c *Client) List(ctx context.Context) ([]vmm.Status, error) {
+	return ask[[]vmm.Status](ctx, c, http.MethodGet, "/v1/vmms")
+}
+
+// Unhealthy is List of those VMMs that are in trouble.
+func (c *Client) Unhealthy(ctx context.Context) ([]vmm.Status, error) {
+	return ask[[]vmm.Status](ctx, c, http.MethodGet, "/v1/vmms?unhealthy=true")
+}
+
+// Show asks for one VMM's Status with its events. See IsUnknown.
+func (c *Client) Show(ctx context.Context, id uuid.UUID) (vmm.Status, error) {
+	return ask[vmm.Status](ctx, c, http.MethodGet, "/v1/vmms/"+id.String())
+}
+
+// Kill removes a VMM's zone, beginning now; the VMM ends Destroyed.
+func (c *Client) Kill(ctx context.Context, id uuid.UUID) (vmm.Status, error) {
+	return ask[vmm.Status](ctx, c, http.MethodPost, "/v1/vmms/"+id.String()+"/kill")
+}
+
+// Events yields events as they arrive, and last an error unless the agent
+// ended the stream. A stream that follows ends well only when the agent does.
+func (c *Client) Events(ctx context.Context, query EventQuery) iter.Seq2[NamedEvent, error] {
+	values := url.Values{"follow": {strconv.FormatBool(query.Follow)}, "past": {strconv.Itoa(query.Past)}}
+	if query.VMM != uuid.Nil {
+		values.Set("vmm", query.VMM.String())
+	}
+	return func(yield func(NamedEvent, error) bool) {
+		body, err := c.do(ctx, http.MethodGet, "/v1/events?"+values.Encode())
+		if err != nil {
+			yield(NamedEvent{}, err)
+			return
+		}
+		defer func() { _ = body.Close() }()
+		for lines := json.NewDecoder(body); ; {
+			var e NamedEvent
+			switch err := lines.Decode(&e); {
+			case errors.Is(err, io.EOF):
+				return
+			case err != nil:
+				yield(NamedEvent{}, fmt.Errorf("read events from %s: %w", c.socket, err))
+				return
+			case !yield(e, nil):
+				return
+			}
+		}
+	}
+}
+
+func ask[T any](ctx context.Context, c *Client, method, path string) (T, error) {
+	var answer T
+	body, err := c.do(ctx, method, path)
+	if err != nil {
+		return answer, err
+	}
+	defer func() { _ = body.Close() }()
+	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&answer); err != nil {
+		return answer, fmt.Errorf("read answer to %s %s from %s: %w", method, path, c.socket, err)
+	}
+	return answer, nil
+}
+
+// do returns the body of a good answer, for the caller to close.
+func (c *Client) do(ctx context.Context, method, path string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://agent"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		var nobody *NoAgentError
+		if errors.As(err, &nobody) {
+			return nil, nobody
+		}
+		return nil, fmt.Errorf("ask the agent on %s: %w", c.socket, err)
+	}
+	if res.StatusCode == http.StatusOK {
+		return res.Body, nil
+	}
+	defer func() { _ = res.Body.Close() }()
+	refusal := &Error{}
+	if err := json.NewDecoder(io.LimitReader(res.Body, maxAnswer)).Decode(refusal); err != nil || refusal.Message == "" {
+		refusal.Message = "the agent answered " + res.Status
+	}
+	refusal.Status = res.StatusCode
+	return nil, refusal
+}

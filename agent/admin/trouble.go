@@ -1,0 +1,91 @@
+package admin
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sledagent/sledagent/agent/vmm"
+)
+
+const (
+	// deadlineSlack is how late a forced removal may begin before it counts as
+	// overdue: the bound of the deadline promise.
+	deadlineSlack = time.Second
+	// longRemoval is when a removal counts as stuck though no step of it
+	// failed. A zone with much memory may take this long in good health, so it
+	// is a hint for people and no more.
+	longRemoval = 2 * time.Minute
+)
+
+// Troubles says in words what is wrong with a VMM at the moment now, worst
+// first. None for a VMM that is well; that includes one on its way out which
+// meets no obstacle.
+func Troubles(s vmm.Status, now time.Time) []string {
+	var all []string
+	add := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
+	if Overdue(s, now) {
+		add("the %s deadline passed %s ago and no removal has begun", s.DeadlineFor, rough(now.Sub(*s.Deadline)))
+	}
+	if t := removalTrouble(s.Removal, now); t != "" {
+		add("%s", t)
+	}
+	if s.Degraded != "" {
+		add("degraded: %s", s.Degraded)
+	}
+	if s.Record.VMM.State == vmm.WireFailed {
+		add("%s", joined("failed", s.Reason))
+	}
+	if p := s.Propolis; p != nil && s.Removal == nil {
+		if p.SilentSince != nil {
+			add("%s", joined("Propolis is silent for "+rough(now.Sub(*p.SilentSince)), p.LastError))
+		} else if p.LastError != "" && p.Attempts > 0 {
+			add("Propolis %s failed %s: %s", p.LastCall, times(p.Attempts), p.LastError)
+		}
+	}
+	if Unpublished(s) && s.Publish.LastError != "" {
+		add("Nexus has not taken generation %d: %s", s.Publish.Gen, s.Publish.LastError)
+	}
+	return all
+}
+
+// Overdue tells whether a forced removal should have begun and has not.
+func Overdue(s vmm.Status, now time.Time) bool {
+	return s.Deadline != nil && s.Removal == nil && now.Sub(*s.Deadline) > deadlineSlack
+}
+
+// Unpublished tells whether Nexus has yet to acknowledge what was offered to it.
+func Unpublished(s vmm.Status) bool {
+	return s.Publish != nil && s.Publish.Acked < s.Publish.Gen && !s.Disowned
+}
+
+func removalTrouble(r *vmm.RemovalStatus, now time.Time) string {
+	switch {
+	case r == nil || r.Gone != nil:
+		return ""
+	case r.LastError != "":
+		return fmt.Sprintf("removal: %s failed %s: %s", r.Rung, times(r.Attempt), r.LastError)
+	case now.Sub(r.Begun) > longRemoval:
+		return fmt.Sprintf("removal has been under way for %s, the zone is %s", rough(now.Sub(r.Begun)), r.ZoneState)
+	}
+	return ""
+}
+
+func joined(what, why string) string {
+	if why == "" {
+		return what
+	}
+	return what + ": " + why
+}
+
+func times(n int) string {
+	switch {
+	case n <= 1:
+		return "once"
+	case n == 2:
+		return "twice"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+// rough is a duration for people: whole seconds.
+func rough(d time.Duration) string { return d.Round(time.Second).String() }
