@@ -1,0 +1,132 @@
+package wire
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/agent/vmm"
+)
+
+// BodyOptions say what NewBody builds. Whatever is left zero gets a sensible
+// value.
+type BodyOptions struct {
+	// InstanceID is a new one by default.
+	InstanceID uuid.UUID
+	// PropolisAddr is [::1]:12400 by default.
+	PropolisAddr netip.AddrPort
+	// Hostname is "demo" by default.
+	Hostname string
+	// CPUs is 2 by default.
+	CPUs uint8
+	// MemoryMiB is 1024 by default.
+	MemoryMiB uint64
+	// NICs is how many network interfaces the guest has, none by default and
+	// 64 at most. The first is the primary one.
+	NICs int
+	// MigrationID makes the VMM the target of a live migration.
+	MigrationID *uuid.UUID
+	// State is starting by default, or migrating with a MigrationID.
+	State vmm.WireState
+	// Gen is 2 by default, like Nexus's.
+	Gen uint64
+}
+
+type dict = map[string]any
+
+// NewBody builds the body of a registration of a small VMM without disks. The
+// debug CLI, demonstrations and tests use it in Nexus's place.
+func NewBody(o BodyOptions) []byte {
+	o = o.withDefaults()
+	components, nics := dict{"com1": part("serial_port", dict{"num": "com1"})}, []dict{}
+	for i := range min(o.NICs, 64) {
+		id := uuid.NewSHA1(o.InstanceID, fmt.Appendf(nil, "net%d", i))
+		nics = append(nics, newNIC(o.InstanceID, id, i))
+		components[id.String()] = part(networkBackend, dict{"vnic_name": ""})
+		components[id.String()+":device"] = part("virtio_nic", dict{"backend_id": id, "interface_id": id,
+			"pci_path": dict{"bus": 0, "device": 8 + i%8, "function": i / 8 % 8}})
+	}
+	body, err := json.Marshal(dict{
+		"instance_id":   o.InstanceID,
+		"migration_id":  o.MigrationID,
+		"propolis_addr": o.PropolisAddr,
+		"metadata":      dict{"silo_id": uuid.Nil, "project_id": uuid.Nil},
+		"vmm_runtime":   dict{"state": o.State, "gen": o.Gen, "time_updated": time.Now().UTC()},
+		"vmm_spec":      dict{"board": o.board(), "components": components, "smbios": nil},
+		"local_config":  newLocalConfig(o.Hostname, nics),
+	})
+	if err != nil {
+		panic(fmt.Sprintf("marshal registration: %v", err)) // nothing in it can fail to marshal
+	}
+	return body
+}
+
+func (o BodyOptions) withDefaults() BodyOptions {
+	if o.InstanceID == uuid.Nil {
+		o.InstanceID = uuid.New()
+	}
+	if !o.PropolisAddr.IsValid() {
+		o.PropolisAddr = netip.AddrPortFrom(netip.IPv6Loopback(), 12400)
+	}
+	if o.Hostname == "" {
+		o.Hostname = "demo"
+	}
+	if o.CPUs == 0 {
+		o.CPUs = 2
+	}
+	if o.MemoryMiB == 0 {
+		o.MemoryMiB = 1024
+	}
+	if o.State == "" && o.MigrationID != nil {
+		o.State = vmm.WireMigrating
+	} else if o.State == "" {
+		o.State = vmm.WireStarting
+	}
+	if o.Gen == 0 {
+		o.Gen = 2
+	}
+	return o
+}
+
+func (o BodyOptions) board() dict {
+	return dict{
+		"chipset":   dict{"type": "i440_fx", "value": dict{"enable_pcie": false}},
+		"cpus":      o.CPUs,
+		"memory_mb": o.MemoryMiB,
+		"cpuid":     nil,
+	}
+}
+
+func part(kind string, fields dict) dict { return dict{"type": kind, "component": fields} }
+
+func newNIC(instance, id uuid.UUID, i int) dict {
+	return dict{
+		"id":   id,
+		"kind": dict{"type": "instance", "id": instance},
+		"name": fmt.Sprintf("net%d", i),
+		"ip_config": dict{"type": "v4", "value": dict{
+			"ip": fmt.Sprintf("172.30.%d.5", i), "subnet": fmt.Sprintf("172.30.%d.0/24", i), "transit_ips": []string{}}},
+		// A8:40:25:F0 begins the range that Oxide hands out to guests.
+		"mac":     fmt.Sprintf("A8:40:25:F0:00:%02X", i),
+		"vni":     100,
+		"primary": i == 0,
+		"slot":    i,
+	}
+}
+
+func newLocalConfig(hostname string, nics []dict) dict {
+	return dict{
+		"hostname":         hostname,
+		"nics":             nics,
+		"external_ips":     dict{"v4": nil, "v6": nil},
+		"attached_subnets": []dict{},
+		"multicast_groups": []dict{},
+		"firewall_rules":   []dict{},
+		"dhcp_config":      dict{"dns_servers": []string{}, "host_domain": nil, "search_domains": []string{}},
+		"delegated_zvols":  []dict{},
+		"primary_nic_mtu":  nil,
+	}
+}
