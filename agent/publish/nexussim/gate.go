@@ -36,6 +36,9 @@ type port struct {
 func (s *Server) Listen(addr string) (string, error) {
 	s.gate.mu.Lock()
 	defer s.gate.mu.Unlock()
+	if s.life.Err() != nil {
+		return "", fmt.Errorf("listen on %s: server is closed", addr)
+	}
 	if s.gate.addr != "" {
 		return "", fmt.Errorf("listen on %s: already listening on %s", addr, s.gate.addr)
 	}
@@ -67,10 +70,12 @@ func (s *Server) ListenControl(addr string) (string, error) {
 	return ln.Addr().String(), nil
 }
 
-// set opens or closes the main port. A server that was never told to listen has none.
-func (g *gate) set(ctx context.Context, open bool) error {
+// follow opens or closes the main port, as refusing says by the time that it is
+// this caller's turn. A server that was never told to listen has no port.
+func (g *gate) follow(ctx context.Context, refusing func() bool) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	open := !refusing()
 	switch {
 	case g.addr == "" || open == (g.main != nil):
 		return nil
@@ -121,7 +126,6 @@ func serve(parent context.Context, ln net.Listener, h http.Handler) *port {
 		Handler:           h,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          discardLog,
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
 )
 
 // Handler serves the internal API and the control routes, so that a test can
@@ -48,9 +47,16 @@ func (c *call) fault(name string) (Fault, bool) {
 	return f, ok
 }
 
+// maxRequestTime bounds how long a client may take to send its request.
+const maxRequestTime = 30 * time.Second
+
 func (s *Server) serveUpdate(w http.ResponseWriter, r *http.Request) {
 	setRequestID(w)
+	// The bound is on the request alone: a fault may hold the answer for longer.
+	deadline := http.NewResponseController(w)
+	_ = deadline.SetReadDeadline(time.Now().Add(maxRequestTime)) // A recorder has none.
 	id, rec, bad := readUpdate(r)
+	_ = deadline.SetReadDeadline(time.Time{})
 	now := time.Now()
 	seq, faults := s.arrive(id, rec, now)
 	c := &call{put: Put{Seq: seq, At: now, VMM: id, Record: rec}, faults: faults, bad: bad}
@@ -193,4 +199,3 @@ func (s *Server) half(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, conn) // Until the client hangs up.
 	}
 }
-

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -73,13 +74,11 @@ func checkVersion(h http.Header) *problem {
 	return nil
 }
 
-// A semver is a version without its build part, which orders nothing.
-type semver struct {
-	number     [3]uint64
-	prerelease bool
-}
+// A semver is a version's three numbers. The rest of it cannot make it newer
+// than a release of the same numbers.
+type semver [3]uint64
 
-var newest = semver{number: [3]uint64{1, 0, 0}}
+var newest = semver{1, 0, 0}
 
 func parseSemver(s string) (v semver, err error) {
 	s, _, _ = strings.Cut(s, "+")
@@ -88,26 +87,20 @@ func parseSemver(s string) (v semver, err error) {
 		return v, errors.New("empty identifier segment in pre-release identifier")
 	}
 	parts := strings.Split(core, ".")
-	if len(parts) != len(v.number) {
+	if len(parts) != len(v) {
 		return v, errors.New("expected three numbers, separated by periods")
 	}
 	for i, part := range parts {
-		if v.number[i], err = strconv.ParseUint(part, 10, 64); err != nil || len(part) > 1 && part[0] == '0' {
+		if v[i], err = strconv.ParseUint(part, 10, 64); err != nil || len(part) > 1 && part[0] == '0' {
 			return v, fmt.Errorf("invalid number %q", part)
 		}
 	}
-	v.prerelease = hasPre
 	return v, nil
 }
 
 // newerThan compares with a release.
 func (v semver) newerThan(release semver) bool {
-	for i := range v.number {
-		if v.number[i] != release.number[i] {
-			return v.number[i] > release.number[i]
-		}
-	}
-	return false
+	return slices.Compare(v[:], release[:]) > 0
 }
 
 // pathSegments splits a path as dropshot's router does: at slashes first, then

@@ -39,7 +39,8 @@ type Put struct {
 	// Answer is the status that was sent, 0 if the client got none.
 	Answer int    `json:"answer"`
 	Effect Effect `json:"effect"`
-	// Fault names the fault that decided the answer, if one did.
+	// Fault is the last fault that met the request, if one did: the one that
+	// decided the answer, or a delay.
 	Fault string `json:"fault,omitempty"`
 	// Message is the error's text, for people.
 	Message string `json:"message,omitempty"`

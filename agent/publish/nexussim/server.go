@@ -70,8 +70,8 @@ func New(o Options) *Server {
 	return s
 }
 
-// Close stops listening, cuts every connection, frees every request that a
-// fault holds, and returns when the server's own goroutines have ended.
+// Close stops listening, cuts every connection and frees every request that a
+// fault holds. The goroutines that served those requests end right after.
 func (s *Server) Close() {
 	s.end()
 	s.gate.close()
@@ -96,7 +96,7 @@ func (s *Server) SetFault(specs ...string) error {
 	s.faults = fs
 	s.notify()
 	s.mu.Unlock()
-	return s.gate.set(s.life, !fs.has(FaultRefuse, uuid.Nil))
+	return s.gate.follow(s.life, s.refusing)
 }
 
 // Faults returns the faults in force, as SetFault takes them.
@@ -189,7 +189,7 @@ func (s *Server) Puts(n uint64) ([]Put, uint64) {
 	defer s.mu.Unlock()
 	oldest := s.dealt - uint64(len(s.puts))
 	skip := min(max(n, oldest), s.dealt) - oldest
-	return slices.Clone(s.puts[skip:]), s.dealt
+	return append([]Put{}, s.puts[skip:]...), s.dealt
 }
 
 // Violations returns what a truthful sled would never have sent, in order; the
@@ -197,7 +197,7 @@ func (s *Server) Puts(n uint64) ([]Put, uint64) {
 func (s *Server) Violations() []Violation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.violations)
+	return append([]Violation{}, s.violations...)
 }
 
 // notify wakes whoever waits for a change. s.mu is held.

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sledagent/sledagent/agent/publish/nexussim"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := command(os.Stdout, os.Stderr).ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "nexus-sim:", err)
+		os.Exit(1)
+	}
+}
+
+func command(stdout, stderr io.Writer) *cobra.Command {
+	root := &cobra.Command{
+		Use:               "nexus-sim",
+		Short:             "A simulated Nexus that receives VMM records",
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.AddCommand(runCommand(), faultsCommand())
+	return root
+}
+
+func faultsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "faults",
+		Short: "List the faults that --fault and PUT /sim/faults take",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
+			fmt.Fprintln(w, "FAULT\tWHAT NEXUS DOES")
+			for _, d := range nexussim.Faults() {
+				fmt.Fprintf(w, "%s\t%s\n", d.Usage(), d.Text)
+			}
+			fmt.Fprintln(w, "\nFault@VMM strikes only updates of that VMM; every fault but refuse can be so limited.")
+			return w.Flush()
+		},
+	}
+}
