@@ -3,10 +3,14 @@
 // 204, and nothing but 204 is an acknowledgement.
 //
 //	runner -- Offer --> slot (one a VMM, newest generation wins)
-//	                      |  due: at once, or when its backoff ends
-//	                   scheduler (one goroutine) --> at most Concurrency rounds
-//	                                                    |  a PUT to each replica in turn
-//	runner <-- notify(Acked | GaveUp) -------------------+
+//	                      |  due at once, or when its backoff ends
+//	                      v
+//	                    round (at most Concurrency of them, a goroutine each)
+//	                      |  a PUT to each replica in turn
+//	runner <-- notify ----+  Acked | GaveUp, or the slot backs off
+//
+// Rounds are started by whatever makes a slot due: an Offer, the end of another
+// round, or the scheduler, the one goroutine that watches the clock.
 //
 // Publishing never delays a VMM's life. Offer, Drop and Status do no I/O and
 // wait for nothing but a mutex that is never held over I/O. What waits is

@@ -60,7 +60,7 @@ func (p *Publisher) note(level zerolog.Level, s *slot, o *offer, a answer, msg s
 	out.log = append(out.log, func() {
 		why(p.cfg.Log.WithLevel(level), a).Stringer("vmm", id).Uint64("gen", o.gen).
 			Str("state", string(o.state)).Int("attempts", attempts).
-			Dur("offered_for", time.Since(o.since)).Msg(msg)
+			Stringer("offered_for", time.Since(o.since)).Msg(msg)
 	})
 }
 

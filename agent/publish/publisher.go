@@ -82,7 +82,7 @@ type Publisher struct {
 	client *http.Client
 	ctx    context.Context // ends with Close; parent of every PUT
 	stop   context.CancelFunc
-	wake   chan struct{} // capacity 1: the scheduler has something new to look at
+	wake   chan struct{} // capacity 1: something is due before the scheduler's alarm
 	ended  chan struct{} // closed when the last goroutine has left after Close
 
 	mu        sync.Mutex // guards what follows and every slot; never held over I/O
@@ -91,6 +91,7 @@ type Publisher struct {
 	inFlight  int // rounds
 	slots     map[uuid.UUID]*slot
 	due       dueHeap
+	alarm     time.Time  // when the scheduler wakes by itself; zero: never
 	deadlines *list.List // *slot with a terminal record, by deadline (GiveUpAfter is one for all)
 	over      *list.List // *slot whose terminal record is settled, oldest first
 	replicas  replicas
@@ -160,6 +161,7 @@ func (p *Publisher) Offer(id uuid.UUID, r vmm.Record, notify func(Result)) {
 		s.deadline = p.deadlines.PushBack(s)
 	}
 	p.enqueue(s, o.since)
+	p.dispatch(o.since)
 }
 
 // Drop forgets the VMM, because Nexus took ownership of its state or because

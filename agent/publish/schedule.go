@@ -10,46 +10,64 @@ import (
 // not make the publisher grow for ever.
 const maxOver = 4096
 
-// schedule starts a round for each slot that is due, while there is room.
+// schedule looks after what comes due by the mere passing of time.
 func (p *Publisher) schedule() {
 	defer p.leave()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		if wait, ok := p.dispatch(); ok {
-			timer.Reset(wait)
-		} else {
-			timer.Stop()
-		}
 		select {
 		case <-p.ctx.Done():
 			return
 		case <-p.wake:
 		case <-timer.C:
 		}
+		p.mu.Lock()
+		now := time.Now()
+		p.dispatch(now)
+		p.alarm = p.nextDue()
+		alarm := p.alarm
+		p.mu.Unlock()
+		if alarm.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(alarm.Sub(now))
+		}
 	}
 }
 
-// dispatch starts what is due and returns how long it is until the next thing
-// is; false if only a call or the end of a round can change anything.
-func (p *Publisher) dispatch() (time.Duration, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// dispatch starts a round for each slot that is due, while there is room. It
+// runs wherever something has become due, so that a record is on its way
+// without a detour by the scheduler. Caller holds mu.
+func (p *Publisher) dispatch(now time.Time) {
 	if p.closed {
-		return 0, false
+		return
 	}
-	now := time.Now()
 	p.expire(now)
-	room := func() bool { return len(p.due) > 0 && p.inFlight < p.cfg.Concurrency }
-	for room() && !p.due[0].due.After(now) {
+	for p.room() && !p.due[0].due.After(now) {
 		s := heap.Pop(&p.due).(*slot)
 		s.busy, s.idle = true, make(chan struct{})
 		p.inFlight++
 		p.running++
 		go p.serve(s)
 	}
+	next := p.nextDue()
+	if !next.IsZero() && (p.alarm.IsZero() || next.Before(p.alarm)) {
+		select {
+		case p.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// room: somebody waits, and there is a place for one more round.
+func (p *Publisher) room() bool { return len(p.due) > 0 && p.inFlight < p.cfg.Concurrency }
+
+// nextDue returns when dispatch has something to do again, if nothing happens
+// until then; zero: never. Caller holds mu.
+func (p *Publisher) nextDue() time.Time {
 	var next time.Time
-	if room() {
+	if p.room() {
 		next = p.due[0].due
 	}
 	if e := p.deadlines.Front(); e != nil {
@@ -57,7 +75,7 @@ func (p *Publisher) dispatch() (time.Duration, bool) {
 			next = d
 		}
 	}
-	return next.Sub(now), !next.IsZero()
+	return next
 }
 
 // expire moves the slots whose record is to be given up to the head of the queue.
@@ -85,7 +103,6 @@ func (p *Publisher) enqueue(s *slot, now time.Time) {
 		p.unqueue(s)
 		s.due = time.Time{}
 	case s.index >= 0 || len(p.replicas.all) == 0:
-		p.poke()
 		return
 	case s.notBefore.After(now):
 		s.due = s.notBefore
@@ -95,7 +112,6 @@ func (p *Publisher) enqueue(s *slot, now time.Time) {
 	p.seq++
 	s.seq = p.seq
 	heap.Push(&p.due, s)
-	p.poke()
 }
 
 // unqueue takes s out of the queue. Caller holds mu.
@@ -132,28 +148,21 @@ func (p *Publisher) retire(s *slot) {
 // release ends s's round. Caller does not hold mu.
 func (p *Publisher) release(s *slot) {
 	p.mu.Lock()
+	now := time.Now()
 	s.busy = false
 	close(s.idle)
 	switch {
 	case s.newest == nil:
 		delete(p.slots, s.id)
 	case !s.newest.settled:
-		p.enqueue(s, time.Now())
+		p.enqueue(s, now)
 	case s.newest.terminal():
 		p.retire(s)
 	}
 	p.inFlight--
-	p.poke()
+	p.dispatch(now)
 	p.mu.Unlock()
 	p.leave()
-}
-
-// poke makes the scheduler look again.
-func (p *Publisher) poke() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
 }
 
 // leave counts a goroutine of the publisher's out.
