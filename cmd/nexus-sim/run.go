@@ -35,7 +35,7 @@ Control routes, on the control port and on the main one:
   GET  /vmms, /vmms/{id}   what is known of each VMM
   GET  /sim/puts           the last PUTs
   GET  /sim/violations     contradictions that were noticed
-  GET, PUT /sim/faults     {"faults":["delay=2s","status=503@VMM"]}
+  GET, PUT /sim/faults     ["delay=2s","status=503@VMM"]
   POST /sim/vmms           {"ids":[...]}: only these exist
   POST /sim/migrations     {"id":...,"source":...,"target":...,"deleted":false}`,
 		Args: cobra.NoArgs,

@@ -32,7 +32,7 @@ func (s *Server) controlRoutes(onMain bool) http.Handler {
 	mux.HandleFunc("GET /vmms/{id}", s.getRow)
 	mux.HandleFunc("GET /sim/puts", s.getPuts)
 	mux.HandleFunc("GET /sim/violations", func(w http.ResponseWriter, _ *http.Request) { reply(w, s.Violations()) })
-	mux.HandleFunc("GET /sim/faults", func(w http.ResponseWriter, _ *http.Request) { reply(w, faultList{s.Faults()}) })
+	mux.HandleFunc("GET /sim/faults", func(w http.ResponseWriter, _ *http.Request) { reply(w, s.Faults()) })
 	mux.HandleFunc("PUT /sim/faults", func(w http.ResponseWriter, r *http.Request) { s.putFaults(w, r, onMain) })
 	mux.HandleFunc("POST /sim/vmms", s.postVMMs)
 	mux.HandleFunc("POST /sim/migrations", s.postMigration)
@@ -72,24 +72,20 @@ func (s *Server) getPuts(w http.ResponseWriter, r *http.Request) {
 	reply(w, puts)
 }
 
-type faultList struct {
-	Faults []string `json:"faults"`
-}
-
 func (s *Server) putFaults(w http.ResponseWriter, r *http.Request, onMain bool) {
-	var list faultList
-	if !readControl(w, r, &list) {
+	var specs []string
+	if !readControl(w, r, &specs) {
 		return
 	}
-	if onMain && slices.Contains(list.Faults, FaultRefuse) {
+	if onMain && slices.Contains(specs, FaultRefuse) {
 		bad("refuse closes this very port: set it through the control port").write(w)
 		return
 	}
-	if err := s.SetFault(list.Faults...); err != nil {
+	if err := s.SetFault(specs...); err != nil {
 		bad(err.Error()).write(w)
 		return
 	}
-	reply(w, faultList{s.Faults()})
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func (s *Server) postVMMs(w http.ResponseWriter, r *http.Request) {

@@ -20,7 +20,7 @@
 //	GET  /sim/puts        the last PUTs (?since=SEQ leaves out the older ones)
 //	GET  /sim/violations  what a truthful sled would never have sent
 //	GET  /sim/faults      the faults in force
-//	PUT  /sim/faults      {"faults":["status=503","delay=1s@VMM"]}, replaces all
+//	PUT  /sim/faults      ["status=503","delay=1s@VMM"], replaces all
 //	POST /sim/vmms        {"ids":[...]}: from now on only these and earlier such exist
 //	POST /sim/migrations  {"id":...,"source":VMM,"target":VMM,"deleted":false}
 package nexussim
