@@ -1,0 +1,66 @@
+// Command propolis-sim serves the API of a Propolis server without a hypervisor,
+// and does on request what a broken one would do. The engine is package
+// propolis/sim; here are only the command line, the listener, signals and the
+// faults that take a process of their own.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func main() { os.Exit(execute(os.Args[1:])) }
+
+// usageError is a command line that cannot be understood.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// execute returns the exit status: 0, 1 if the server cannot do its work, 2 on
+// bad usage.
+func execute(args []string) int {
+	root := rootCommand()
+	root.SetArgs(args)
+	err := root.Execute()
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "propolis-sim:", err)
+	if errors.As(err, new(usageError)) {
+		fmt.Fprintln(os.Stderr, "See propolis-sim --help.")
+		return 2
+	}
+	return 1
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "propolis-sim",
+		Short: "A simulated Propolis server: the real API, no hypervisor, faults on request",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("there is no command %q", args[0])}
+			}
+			return nil
+		},
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(runCommand(), modesCommand(), escapeCommand())
+	return root
+}
+
+// wants makes a wrong number of arguments a usageError.
+func wants(n int, what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usageError{fmt.Errorf("want %s, got %d arguments", what, len(args))}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,2 @@
+// Package sim is a simulated Propolis server.
+package sim
