@@ -1,0 +1,179 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Each row is a bad file and the line that Parse has to say about it.
+var badFiles = []struct{ name, file, want string }{
+	{"syntax", "[api]\nlisten = ", `line 2: unexpected EOF; expected value`},
+	{"duplicate", "[log]\nlevel = \"info\"\nlevel = \"warn\"", `line 3: Key 'log.level' has already been defined.`},
+	{"control character", "state_dir = \"/a\x01b\"", `line 1: TOML files cannot contain control characters: '0x01'`},
+	{"nested arrays", "[nexus]\naddresses = [[[[[[[[[", `line 2: nested too deeply`},
+	{"long dotted key", strings.Repeat("a.", 40) + "a = 1", `line 1: nested too deeply`},
+
+	{"unknown key", "[watchdog]\nstop_gracee = \"1m\"", `watchdog.stop_gracee: unknown key; [watchdog] has stop_grace, max_stop_grace, start_timeout, reboot_timeout, evidence_budget`},
+	{"unknown key, other case", "[watchdog]\nStop_Grace = \"1m\"", `watchdog.Stop_Grace: unknown key; [watchdog] has stop_grace, max_stop_grace, start_timeout, reboot_timeout, evidence_budget`},
+	{"unknown table", "[watch]\nstop_grace = \"1m\"", `watch: unknown key; the file has state_dir, sled_id, [api], [admin], [log], [nexus], [propolis], [watchdog], [zones]`},
+	{"unknown subtable", "[zones.linux]", `zones.linux: unknown key; [zones] has backend, prefix, [process], [illumos]`},
+	{"unknown quoted key", "\"log.level\" = \"info\"", `"log.level": unknown key; the file has state_dir, sled_id, [api], [admin], [log], [nexus], [propolis], [watchdog], [zones]`},
+	{"unknown key of two lines", "\"a\\nb\" = 1", `"a\nb": unknown key; the file has state_dir, sled_id, [api], [admin], [log], [nexus], [propolis], [watchdog], [zones]`},
+	{"value for table", "api = \"[::1]:1\"", `api: want a table, [api], got a string`},
+	{"array for table", "[[log]]\nlevel = \"info\"", `log: want a table, [log], got an array of tables`},
+	{"table for value", "[api.listen]", `api.listen: want a string such as "[::1]:12345", got a table`},
+	{"integer for duration", "[watchdog]\nstop_grace = 600", `watchdog.stop_grace: want a string such as "10m", got an integer`},
+	{"date for string", "state_dir = 2020-01-01", `state_dir: want a string such as "/var/lib/sled-agent", got a date or time`},
+	{"boolean for string", "[admin]\nmetrics = true", `admin.metrics: want a string, got a boolean`},
+	{"string for array", "[nexus]\naddresses = \"http://a\"", `nexus.addresses: want an array such as ["http://[::1]:12221"], got a string`},
+	{"float in array", "[nexus]\naddresses = [1.5]", `nexus.addresses: want an array of strings such as ["http://[::1]:12221"], got a float`},
+
+	{"relative state_dir", "state_dir = \"sled\"", `state_dir: "sled" is not an absolute path; it would depend on where the agent is started`},
+	{"empty state_dir", "state_dir = \"\"", `state_dir: must not be empty`},
+	{"state_dir with newline", "state_dir = \"/a\\nb\"", `state_dir: "/a\nb" holds a control character`},
+	{"state_dir too long for the socket", "state_dir = \"/" + strings.Repeat("d", 92) + "\"", `state_dir: the admin socket in it would have a path of 104 bytes, at most 103 are possible; set admin.socket to a shorter path`},
+	{"sled_id", "sled_id = \"sled-1\"", `sled_id: "sled-1" is not a UUID`},
+	{"sled_id as URN", "sled_id = \"urn:uuid:5bb1ae42-1c3f-4a52-9d0e-0f4f6c7a8b90\"", `sled_id: "urn:uuid:5bb1ae42-1c3f-4a52-9d0e-0f4f6c7a8b90" is not a UUID`},
+	{"nil sled_id", "sled_id = \"00000000-0000-0000-0000-000000000000\"", `sled_id: the nil UUID identifies no sled; leave the key out to have an id made`},
+
+	{"listen on a name", "[api]\nlisten = \"localhost:1\"", `api.listen: "localhost:1" is not an IP address and port; write for example "[::1]:12345"`},
+	{"listen without port", "[api]\nlisten = \"::1\"", `api.listen: "::1" is not an IP address and port; write for example "[::1]:12345"`},
+	{"listen on port 65536", "[api]\nlisten = \"[::1]:65536\"", `api.listen: "[::1]:65536" is not an IP address and port; write for example "[::1]:12345"`},
+	{"relative socket", "[admin]\nsocket = \"admin.sock\"", `admin.socket: "admin.sock" is not an absolute path; it would depend on where the agent is started`},
+	{"long socket", "[admin]\nsocket = \"/" + strings.Repeat("s", 103) + "\"", `admin.socket: 104 bytes long, but a socket's path has at most 103`},
+	{"metrics without host", "[admin]\nmetrics = \":9100\"", `admin.metrics: ":9100" has no valid host; for all addresses of this host write "[::]:9100"`},
+	{"metrics without port", "[admin]\nmetrics = \"localhost\"", `admin.metrics: "localhost" is not host:port; write for example "[::1]:9100"`},
+	{"metrics on a named port", "[admin]\nmetrics = \"localhost:http\"", `admin.metrics: "localhost:http" has no valid port`},
+	{"log level", "[log]\nlevel = \"INFO\"", `log.level: "INFO" is not one of trace, debug, info, warn, error`},
+	{"log format", "[log]\nformat = \"text\"", `log.format: "text" is not one of json, console, bunyan`},
+
+	{"nexus without scheme", "[nexus]\naddresses = [\"[::1]:12221\"]", `nexus.addresses: "[::1]:12221" is not an http or https URL; write for example "http://[::1]:12221"`},
+	{"nexus by ftp", "[nexus]\naddresses = [\"ftp://a\"]", `nexus.addresses: "ftp://a" is not an http or https URL; write for example "http://[::1]:12221"`},
+	{"nexus with path", "[nexus]\naddresses = [\"http://a/v1\"]", `nexus.addresses: "http://a/v1" has more than a host and a port`},
+	{"nexus with query", "[nexus]\naddresses = [\"http://a?\"]", `nexus.addresses: "http://a?" has more than a host and a port`},
+	{"nexus with fragment", "[nexus]\naddresses = [\"http://a#\"]", `nexus.addresses: "http://a#" has more than a host and a port`},
+	{"nexus with user", "[nexus]\naddresses = [\"http://u:p@a\"]", `nexus.addresses: a URL must not hold a user name or password`},
+	{"nexus without host", "[nexus]\naddresses = [\"http://:80\"]", `nexus.addresses: "http://:80" has no valid host`},
+	{"nexus with bare IPv6", "[nexus]\naddresses = [\"http://::1:80\"]", `nexus.addresses: "http://::1:80" is not an http or https URL; write for example "http://[::1]:12221"`},
+	{"nexus on port 0", "[nexus]\naddresses = [\"http://a:0\"]", `nexus.addresses: "http://a:0" has no valid port`},
+	{"nexus with colon", "[nexus]\naddresses = [\"http://a:\"]", `nexus.addresses: "http://a:" has no valid port`},
+	{"retry_initial", "[nexus]\nretry_initial = \"1m\"", `nexus.retry_initial: 1m is longer than nexus.retry_max, 30s`},
+	{"retry too short", "[nexus]\nretry_initial = \"1ns\"", `nexus.retry_initial: "1ns" is shorter than 1ms`},
+
+	{"api_version", "[propolis]\napi_version = \"6\"", `propolis.api_version: "6" is not a full semantic version; write for example "6.0.0"`},
+	{"api_version with v", "[propolis]\napi_version = \"v6.0.0\"", `propolis.api_version: "v6.0.0" is not a full semantic version; write for example "6.0.0"`},
+	{"api_version with zero", "[propolis]\napi_version = \"06.0.0\"", `propolis.api_version: "06.0.0" is not a full semantic version; write for example "6.0.0"`},
+	{"duration", "[watchdog]\nstop_grace = \"10x\"", `watchdog.stop_grace: "10x" is not a duration; write for example "10m"`},
+	{"zero duration", "[watchdog]\nstart_timeout = \"0s\"", `watchdog.start_timeout: "0s" is not longer than zero`},
+	{"negative duration", "[propolis]\ngone_after = \"-1s\"", `propolis.gone_after: "-1s" is not longer than zero`},
+	{"endless duration", "[nexus]\ngive_up_after = \"8761h\"", `nexus.give_up_after: "8761h" is longer than a year, 8760h`},
+	{"overflowing duration", "[nexus]\ngive_up_after = \"9999999h\"", `nexus.give_up_after: "9999999h" is not a duration; write for example "10m"`},
+	{"grace beyond its maximum", "[watchdog]\nstop_grace = \"2h\"", `watchdog.stop_grace: 2h is longer than watchdog.max_stop_grace, 1h`},
+
+	{"backend", "[zones]\nbackend = \"docker\"", `zones.backend: "docker" is not one of auto, illumos, process`},
+	{"empty prefix", "[zones]\nprefix = \"\"", `zones.prefix: must not be empty: it tells the agent's zones from others`},
+	{"long prefix", "[zones]\nprefix = \"oxz_propolis-server_1234567_\"", `zones.prefix: "oxz_propolis-server_1234567_" has 28 characters, at most 27 leave room for a Propolis id in a zone's name`},
+	{"prefix alphabet", "[zones]\nprefix = \"oxz/\"", `zones.prefix: "oxz/" does not begin a zone name: want a letter or digit, then letters, digits, '-', '_' and '.'`},
+	{"prefix start", "[zones]\nprefix = \"_oxz\"", `zones.prefix: "_oxz" does not begin a zone name: want a letter or digit, then letters, digits, '-', '_' and '.'`},
+	{"reserved prefix", "[zones]\nprefix = \"SUNWoxz\"", `zones.prefix: "SUNWoxz" begins with SUNW, which is reserved`},
+	{"empty argv", "[zones.process]\npropolis = []", `zones.process.propolis: names no program`},
+	{"empty argv[0]", "[zones.process]\npropolis = [\"\"]", `zones.process.propolis: names no program`},
+	{"relative argv[0]", "[zones.process]\npropolis = [\"./sim\"]", `zones.process.propolis: program "./sim" is neither an absolute path nor a bare name`},
+	{"NUL in argv", "[zones.process]\npropolis = [\"sim\", \"a\\u0000b\"]", `zones.process.propolis: argument "a\x00b" is not text`},
+
+	{"empty command_path", "[zones.illumos]\ncommand_path = \"\"", `zones.illumos.command_path: "" is not a list of absolute directories separated by ':'`},
+	{"relative command_path", "[zones.illumos]\ncommand_path = \"/bin:bin\"", `zones.illumos.command_path: "/bin:bin" is not a list of absolute directories separated by ':'`},
+	{"relative vmmctl", "[zones.illumos]\nvmmctl = \"vmmctl\"", `zones.illumos.vmmctl: "vmmctl" is not an absolute path; it would depend on where the agent is started`},
+	{"zone_root with space", "[zones.illumos]\nzone_root = \"/my zones\"", `zones.illumos.zone_root: "/my zones" holds a character that zoneadm would hand to a shell`},
+	{"brand", "[zones.illumos]\nbrand = \"\"", `zones.illumos.brand: "" is not the name of a zone brand`},
+	{"no image", "[zones.illumos]\nimage = []", `zones.illumos.image: names no image`},
+	{"relative image", "[zones.illumos]\nimage = [\"/a.tar\", \"b.tar\"]", `zones.illumos.image: "b.tar" is not an absolute path; it would depend on where the agent is started`},
+	{"image with shell", "[zones.illumos]\nimage = [\"/a;reboot\"]", `zones.illumos.image: "/a;reboot" holds a character that zoneadm would hand to a shell`},
+	{"many images", "[zones.illumos]\nimage = [\"/" + strings.Repeat("a", 400) + "\", \"/" + strings.Repeat("b", 400) + "\"]", `zones.illumos.image: 803 bytes together, but zoneadm has room for 640`},
+	{"link", "[zones.illumos]\nlink = \"underlay\"", `zones.illumos.link: "underlay" is not the name of a datalink: want a letter, at most 31 characters, a digit at the end`},
+	{"service", "[zones.illumos]\nservice = \"propolis-server\"", `zones.illumos.service: "propolis-server" is not a service instance; write for example "svc:/system/illumos/propolis-server:default"`},
+	{"gateway", "[zones.illumos]\ngateway = \"fd00::1/64\"", `zones.illumos.gateway: "fd00::1/64" is not an IP address`},
+}
+
+func TestBadFiles(t *testing.T) {
+	t.Parallel()
+	for _, bad := range badFiles {
+		t.Run(bad.name, func(t *testing.T) {
+			t.Parallel()
+			c, err := Parse("sled.toml", []byte(bad.file))
+			if err == nil {
+				t.Fatalf("accepted as %+v", c)
+			}
+			if want := "sled.toml: " + bad.want; err.Error() != want {
+				t.Errorf("said  %s\nwant  %s", err, want)
+			}
+		})
+	}
+}
+
+func TestBadFileNamesItsKey(t *testing.T) {
+	t.Parallel()
+	_, err := Parse("sled.toml", []byte("[log]\nlevel = \"loud\""))
+	var bad *Error
+	if !errors.As(err, &bad) {
+		t.Fatalf("err is a %T", err)
+	}
+	if bad.File != "sled.toml" || bad.Key != "log.level" {
+		t.Errorf("File %q, Key %q", bad.File, bad.Key)
+	}
+}
+
+func TestErrorIsShort(t *testing.T) {
+	t.Parallel()
+	_, err := Parse("sled.toml", []byte(`state_dir = "`+strings.Repeat("d", 100_000)+`"`))
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	line := err.Error()
+	if len(line) > maxError+100 || !strings.HasPrefix(line, "sled.toml: state_dir: ") || !strings.HasSuffix(line, "is started") {
+		t.Errorf("%d bytes: %s", len(line), line)
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	absent, huge := filepath.Join(dir, "absent.toml"), filepath.Join(dir, "huge.toml")
+	if err := os.WriteFile(huge, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(huge, maxFile+1); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []struct{ path, reason string }{
+		{absent, "no such file or directory"},
+		{dir, "is a directory"},
+		{huge, "larger than 1048576 bytes"},
+	} {
+		if _, err := Load(v.path); err == nil || err.Error() != v.path+": "+v.reason {
+			t.Errorf("said  %v\nwant  %s: %s", err, v.path, v.reason)
+		}
+	}
+	if _, err := Load(absent); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an absent file is not fs.ErrNotExist: %v", err)
+	}
+}
+
+func TestLoadNeedsNoKnownKeyOrder(t *testing.T) {
+	t.Parallel()
+	c, err := Parse("sled.toml", []byte(`
+		zones.process.propolis = ["sim"] # dotted, before the rest
+		watchdog = { max_stop_grace = "2h", stop_grace = "90m" }
+		state_dir = '/srv/sled'
+	`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Zones.Process.Propolis[0] != "sim" || c.Watchdog.StopGrace.Minutes() != 90 || c.StateDir != "/srv/sled" {
+		t.Errorf("read as %+v", c)
+	}
+}
