@@ -76,7 +76,6 @@ type entry struct {
 	info    zone.Info
 	spec    zone.Spec
 	stop    func()
-	killed  bool
 	watches map[*watch]struct{}
 }
 

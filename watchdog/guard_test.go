@@ -1,0 +1,297 @@
+package watchdog
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+	"pgregory.net/rapid"
+)
+
+// probe is a Target that notes what is done to it and when.
+type probe struct {
+	remove func(context.Context)
+
+	mu   sync.Mutex
+	seen notes
+}
+
+type notes struct {
+	begun   []time.Time
+	expired []uint64
+	gone    int
+}
+
+// look is a copy of what was noted so far.
+func (p *probe) look() notes {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.seen
+	n.begun, n.expired = slices.Clone(n.begun), slices.Clone(n.expired)
+	return n
+}
+
+func (p *probe) Remove(ctx context.Context) {
+	p.mu.Lock()
+	p.seen.begun = append(p.seen.begun, time.Now())
+	p.mu.Unlock()
+	if p.remove != nil {
+		p.remove(ctx)
+	}
+}
+
+func (p *probe) Expired(epoch uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen.expired = append(p.seen.expired, epoch)
+}
+
+func (p *probe) Gone() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen.gone++
+}
+
+// bubble runs a test in a bubble with a guard that is closed at its end.
+func bubble(t *testing.T, test func(t *testing.T, g *Guard)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		g := New(zerolog.Nop())
+		test(t, g)
+		if err := g.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func TestDeadlineBeginsTheRemovalOnTime(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, g *Guard) {
+		p := &probe{}
+		g.Add("a", p)
+		at := time.Now().Add(10 * time.Minute)
+		g.Arm("a", 1, at)
+		pass(10*time.Minute - time.Nanosecond)
+		if len(p.look().begun) != 0 {
+			t.Error("began early")
+		}
+		pass(time.Nanosecond)
+		if !slices.Equal(p.look().begun, []time.Time{at}) || !slices.Equal(p.look().expired, []uint64{1}) || p.look().gone != 1 {
+			t.Errorf("begun %v, expired %v, gone %d", p.look().begun, p.look().expired, p.look().gone)
+		}
+	})
+}
+
+func TestRearmingReplacesTheDeadline(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, g *Guard) {
+		p := &probe{}
+		g.Add("a", p)
+		g.Arm("a", 1, time.Now().Add(time.Hour))
+		g.Arm("a", 2, time.Now().Add(time.Second))
+		g.Arm("a", 1, time.Now()) // a straggler of the first stop
+		pass(time.Second - 1)
+		if len(p.look().begun) != 0 {
+			t.Error("a stale epoch began the removal")
+		}
+		pass(2 * time.Hour)
+		if len(p.look().begun) != 1 || !slices.Equal(p.look().expired, []uint64{2}) {
+			t.Errorf("begun %v, expired %v", p.look().begun, p.look().expired)
+		}
+	})
+}
+
+func TestDisarmedAndDroppedNeverFire(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, g *Guard) {
+		disarmed, dropped, other := &probe{}, &probe{}, &probe{}
+		for name, p := range map[string]*probe{"disarmed": disarmed, "dropped": dropped, "other": other} {
+			g.Add(name, p)
+			g.Arm(name, 1, time.Now().Add(time.Minute))
+		}
+		g.Disarm("disarmed")
+		g.Drop("dropped")
+		pass(time.Hour)
+		if len(disarmed.look().begun)+len(dropped.look().begun) != 0 || len(other.look().begun) != 1 {
+			t.Errorf("%d %d %d", len(disarmed.look().begun), len(dropped.look().begun), len(other.look().begun))
+		}
+	})
+}
+
+func TestStuckRemovalDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, g *Guard) {
+		at := time.Now().Add(time.Minute)
+		stuck := &probe{remove: func(ctx context.Context) { <-ctx.Done() }}
+		g.Add("stuck", stuck)
+		g.Arm("stuck", 1, at)
+		var all []*probe
+		for i := range 1000 {
+			p := &probe{}
+			all = append(all, p)
+			g.Add(fmt.Sprint(i), p)
+			g.Arm(fmt.Sprint(i), 1, at)
+		}
+		pass(time.Minute)
+		for _, p := range all {
+			if !slices.Equal(p.look().begun, []time.Time{at}) {
+				t.Fatalf("begun %v, want %v", p.look().begun, at)
+			}
+		}
+		if s := g.Stats(); s.Removing != 1 || s.Fired != 1001 || s.Armed != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+	// Close has ended the stuck one: the bubble is left without goroutines.
+}
+
+func TestOneRemovalAtATimeAndAnotherAfterIt(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, g *Guard) {
+		p := &probe{remove: func(context.Context) { time.Sleep(time.Minute) }}
+		g.Add("a", p)
+		g.Arm("a", 1, time.Now().Add(time.Second))
+		g.Remove("a")
+		g.Remove("a")
+		pass(30 * time.Second)
+		if len(p.look().begun) != 1 || len(p.look().expired) != 0 {
+			t.Errorf("begun %v, expired %v", p.look().begun, p.look().expired)
+		}
+		pass(time.Minute)
+		g.Remove("a")
+		pass(2 * time.Minute)
+		if len(p.look().begun) != 2 || p.look().gone != 2 {
+			t.Errorf("begun %d, gone %d", len(p.look().begun), p.look().gone)
+		}
+	})
+}
+
+func TestPanickingRemovalIsBegunAgain(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, g *Guard) {
+		tries := 0
+		p := &probe{}
+		p.remove = func(context.Context) {
+			if tries++; tries < 3 {
+				panic("broken")
+			}
+		}
+		g.Add("a", p)
+		g.Remove("a")
+		pass(time.Minute)
+		if len(p.look().begun) != 3 || p.look().gone != 1 {
+			t.Errorf("begun %d times, gone %d times", len(p.look().begun), p.look().gone)
+		}
+	})
+}
+
+// TestFiresLikeAModel arms, disarms and removes at random and compares with a
+// map of what is due when.
+func TestFiresLikeAModel(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		bubble(t, func(_ *testing.T, g *Guard) {
+			const n = 8
+			probes := make([]*probe, n)
+			due := map[int]time.Time{}
+			want := make([]int, n)
+			for i := range probes {
+				probes[i] = &probe{}
+				g.Add(fmt.Sprint(i), probes[i])
+			}
+			for step := range rapid.IntRange(1, 40).Draw(rt, "steps") {
+				i := rapid.IntRange(0, n-1).Draw(rt, "target")
+				switch rapid.IntRange(0, 2).Draw(rt, "what") {
+				case 0:
+					at := time.Now().Add(time.Duration(rapid.IntRange(0, 20).Draw(rt, "seconds")) * time.Second)
+					g.Arm(fmt.Sprint(i), uint64(step+1), at)
+					due[i] = at
+				case 1:
+					g.Disarm(fmt.Sprint(i))
+					if at, ok := due[i]; ok && at.After(time.Now()) {
+						delete(due, i)
+					}
+				case 2:
+					pass(time.Duration(rapid.IntRange(1, 10).Draw(rt, "pass")) * time.Second)
+				}
+				synctest.Wait()
+				for i, at := range due {
+					if !at.After(time.Now()) {
+						want[i]++
+						delete(due, i)
+					}
+				}
+			}
+			for i, p := range probes {
+				if len(p.look().begun) != want[i] {
+					rt.Errorf("target %d fired %d times, want %d", i, len(p.look().begun), want[i])
+				}
+			}
+		})
+	})
+}
+
+func TestGateIsFairAndBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGate(2)
+		var order []int
+		var mu sync.Mutex
+		for i := range 6 {
+			go func() {
+				leave, err := g.Enter(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				order = append(order, i)
+				mu.Unlock()
+				time.Sleep(time.Second)
+				leave()
+			}()
+			synctest.Wait()
+		}
+		time.Sleep(1500 * time.Millisecond)
+		synctest.Wait()
+		if !slices.Equal(order, []int{0, 1, 2, 3}) {
+			t.Errorf("after 1.5 s: %v", order)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if _, err := g.Enter(ctx); err == nil {
+			t.Error("entered a full gate")
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+func BenchmarkArmDisarm(b *testing.B) {
+	for _, n := range []int{1, 10_000} {
+		b.Run(fmt.Sprintf("armed=%d", n), func(b *testing.B) {
+			g := New(zerolog.Nop())
+			defer g.Close(context.Background())
+			for i := range n {
+				g.Add(fmt.Sprint(i), &probe{})
+				g.Arm(fmt.Sprint(i), 1, time.Now().Add(time.Hour+time.Duration(i)*time.Millisecond))
+			}
+			g.Add("x", &probe{})
+			epoch := uint64(0)
+			for b.Loop() {
+				epoch++
+				g.Arm("x", epoch, time.Now().Add(time.Minute))
+				g.Disarm("x")
+			}
+		})
+	}
+}
