@@ -27,8 +27,7 @@ type call struct {
 	body             []byte // nil for none
 	want             int
 	// replay permits to send the request again on a new connection if a kept one
-	// turns out to be dead before an answer began. net/http does that by itself
-	// for GET.
+	// turns out to be dead before an answer began.
 	replay bool
 }
 
@@ -57,17 +56,9 @@ func (c *Client) do(ctx context.Context, k call) ([]byte, error) {
 
 // roundTrip makes the call and returns whatever is answered.
 func (c *Client) roundTrip(ctx context.Context, k call) (answer, error) {
-	var begun atomic.Bool
-	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() { begun.Store(true) }})
-	req, err := c.request(traced, k)
+	resp, err := c.send(ctx, k)
 	if err != nil {
-		return answer{}, &Error{Op: k.op, Kind: Refused, Err: fmt.Errorf("make request: %w", err)}
-	}
-	// The transport is called directly because http.Client follows redirects,
-	// and looks at where they lead even when it is told not to.
-	resp, err := c.transport.RoundTrip(req)
-	if err != nil {
-		return answer{}, &Error{Op: k.op, Kind: transportKind(ctx, err, begun.Load()), Err: err}
+		return answer{}, err
 	}
 	defer resp.Body.Close()
 	a := answer{status: resp.StatusCode}
@@ -86,6 +77,23 @@ func (c *Client) roundTrip(ctx context.Context, k call) (answer, error) {
 	return a, nil
 }
 
+// send makes the call and returns the answer with its body still unread.
+func (c *Client) send(ctx context.Context, k call) (*http.Response, error) {
+	var begun atomic.Bool
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() { begun.Store(true) }})
+	req, err := c.request(traced, k)
+	if err != nil {
+		return nil, &Error{Op: k.op, Kind: Refused, Err: fmt.Errorf("make request: %w", err)}
+	}
+	// The transport is called directly because http.Client follows redirects,
+	// and looks at where they lead even when it is told not to.
+	resp, err := c.transport.RoundTrip(req)
+	if err != nil {
+		return nil, &Error{Op: k.op, Kind: transportKind(ctx, err, begun.Load()), Err: err}
+	}
+	return resp, nil
+}
+
 func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 	var body io.Reader
 	if k.body != nil {
@@ -101,9 +109,14 @@ func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 	if k.body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if k.replay {
+	switch {
+	case k.replay:
 		// An empty value marks the request for net/http and is not sent.
 		req.Header["Idempotency-Key"] = nil
+	case k.method == http.MethodGet:
+		// net/http replays a GET by itself if it can have the body again. A watch
+		// would then call twice as often as it means to.
+		req.GetBody = nil
 	}
 	return req, nil
 }

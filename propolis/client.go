@@ -2,7 +2,6 @@ package propolis
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -93,12 +92,16 @@ func newTransport(addr netip.AddrPort) *http.Transport {
 }
 
 // Ready tells whether the server answers HTTP at all, whatever its status: one
-// without a VM says 424 and is up.
+// without a VM says 424 and is up. What it says beside the status is not read.
 func (c *Client) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	_, err := c.roundTrip(ctx, call{op: "GET /instance", method: http.MethodGet, path: "/instance"})
-	return err
+	resp, err := c.send(ctx, call{op: "GET /instance", method: http.MethodGet, path: "/instance"})
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	return nil
 }
 
 // Ensure makes the VM. It returns once the VM's objects exist; nothing runs
@@ -107,25 +110,17 @@ func (c *Client) Ready(ctx context.Context) error {
 // AlreadyInitialized, also for an identical request.
 func (c *Client) Ensure(ctx context.Context, r EnsureRequest) error {
 	const op = "PUT /instance"
-	body, err := r.encode()
+	request, err := r.encode()
 	if err != nil {
 		return &Error{Op: op, Kind: Refused, Err: fmt.Errorf("encode request: %w", err)}
 	}
-	k := call{op: op, method: http.MethodPut, path: "/instance", body: body, want: http.StatusCreated}
-	answer, err := c.do(ctx, k)
+	k := call{op: op, method: http.MethodPut, path: "/instance", body: request, want: http.StatusCreated}
+	body, err := c.do(ctx, k)
 	if err != nil {
 		return err
 	}
-	var created *struct {
-		Migrate *struct {
-			ID *uuid.UUID `json:"migration_id"`
-		} `json:"migrate"`
-	}
-	if err := json.Unmarshal(answer, &created); err != nil {
+	if err := readEnsured(body); err != nil {
 		return k.malformed(err)
-	}
-	if created == nil || created.Migrate != nil && created.Migrate.ID == nil {
-		return k.malformed(errIncomplete)
 	}
 	return nil
 }
@@ -159,12 +154,12 @@ func (c *Client) Snapshot(ctx context.Context, disk string, snapshot uuid.UUID) 
 	if disk == "" || disk == "." || disk == ".." {
 		return &Error{Op: k.op, Kind: Refused, Err: fmt.Errorf("disk %q cannot be part of a path", disk)}
 	}
-	answer, err := c.do(ctx, k)
+	body, err := c.do(ctx, k)
 	if err != nil {
 		return err
 	}
-	if !isNull(answer) {
-		return k.malformed(fmt.Errorf("want null, got %s", oneLine(string(answer), 64)))
+	if !isNull(body) {
+		return k.malformed(fmt.Errorf("want null, got %s", oneLine(string(body), 64)))
 	}
 	return nil
 }

@@ -99,9 +99,14 @@ func KindOf(err error) Kind {
 	return 0
 }
 
-// answerKind classifies an answer that the API documents as a failure. The code
-// outranks the status: Propolis gives NoInstance with 424 and with 410.
+// answerKind classifies an answer that is not the success of its call. The code
+// outranks the status: Propolis gives NoInstance with 424 and with 410. It
+// counts only where the API has an error body, so that no VM is taken for dead
+// because of a confused 200.
 func answerKind(status int, code string) Kind {
+	if status < 400 || status > 599 {
+		return Malformed
+	}
 	switch strings.ToLower(strings.TrimSpace(code)) {
 	case "noinstance", "createfailed":
 		return NoInstance
@@ -111,12 +116,10 @@ func answerKind(status int, code string) Kind {
 	switch {
 	case status == http.StatusServiceUnavailable:
 		return Unavailable
-	case status >= 500 && status <= 599:
+	case status >= 500:
 		return Broken
-	case status >= 400 && status <= 499:
-		return Refused
 	}
-	return Malformed
+	return Refused
 }
 
 // transportKind classifies an error met while sending a request or reading its

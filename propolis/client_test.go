@@ -1,0 +1,329 @@
+package propolis
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+)
+
+var (
+	snapshotID  = uuid.MustParse("5c1f0f52-8f0e-4c7b-8a3e-8d7c6b5a4f3e")
+	migrationID = uuid.MustParse("c3f5a0b2-7d64-4e0c-9a1e-0f6b8d2c4e71")
+)
+
+// every call of the client, by name.
+var every = map[string]func(context.Context, *Client) error{
+	"ready":    func(ctx context.Context, c *Client) error { return c.Ready(ctx) },
+	"put":      func(ctx context.Context, c *Client) error { return c.Put(ctx, Stop) },
+	"ensure":   func(ctx context.Context, c *Client) error { return c.Ensure(ctx, EnsureRequest{Spec: []byte(`{}`)}) },
+	"monitor":  func(ctx context.Context, c *Client) error { _, err := c.Monitor(ctx, 7); return err },
+	"snapshot": func(ctx context.Context, c *Client) error { return c.Snapshot(ctx, "disk0", snapshotID) },
+}
+
+// success is what each call takes for success.
+var success = map[string]string{
+	"ready":    reply(424, `{}`),
+	"put":      "HTTP/1.1 204 No Content\r\n\r\n",
+	"ensure":   reply(201, `{"migrate":null}`),
+	"monitor":  reply(200, `{"gen":7,"state":"Running","migration":{}}`),
+	"snapshot": reply(200, `null`),
+}
+
+func reply(status int, body string) string {
+	return fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s", status, len(body), body)
+}
+
+func TestRequestsOnTheWire(t *testing.T) {
+	t.Parallel()
+	var got *http.Request
+	var body []byte
+	status, answer := 0, ""
+	c := serve(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+		got = r
+		body, _ = io.ReadAll(r.Body)
+		w.WriteHeader(status)
+		io.WriteString(w, answer)
+	})
+	ctx := t.Context()
+	for _, tc := range []struct {
+		call           func() error
+		status         int
+		answer         string
+		method, target string
+		body           string
+	}{
+		{func() error { return c.Ready(ctx) }, 424, `{}`, "GET", "/instance", ""},
+		{func() error { return c.Put(ctx, Run) }, 204, "", "PUT", "/instance/state", `"Run"`},
+		{func() error { return c.Put(ctx, Stop) }, 204, "", "PUT", "/instance/state", `"Stop"`},
+		{func() error { return c.Put(ctx, Reboot) }, 204, "", "PUT", "/instance/state", `"Reboot"`},
+		{func() error { _, err := c.Monitor(ctx, 1<<64-1); return err }, 200,
+			`{"gen":9,"state":"Running","migration":{}}`, "GET", "/instance/state-monitor", `{"gen":18446744073709551615}`},
+		{func() error { return c.Snapshot(ctx, "a/b c%?#:", snapshotID) }, 200, "null\n", "POST",
+			"/instance/disk/a%2Fb%20c%25%3F%23:/snapshot/" + snapshotID.String(), ""},
+		{func() error { return c.Ensure(ctx, EnsureRequest{Spec: []byte(`{"a": 1}`)}) }, 201, `{"migrate":null}`,
+			"PUT", "/instance", ensureBody},
+	} {
+		status, answer = tc.status, tc.answer
+		if err := tc.call(); err != nil {
+			t.Errorf("%s %s: %v", tc.method, tc.target, err)
+		}
+		if got.Method != tc.method || got.RequestURI != tc.target || string(body) != tc.body {
+			t.Errorf("got %s %s %s, want %s %s %s", got.Method, got.RequestURI, body, tc.method, tc.target, tc.body)
+		}
+		if v := got.Header.Get("api-version"); v != "6.0.0" {
+			t.Errorf("%s %s: api-version %q", tc.method, tc.target, v)
+		}
+		if ct := got.Header.Get("content-type"); (ct == "application/json") != (tc.body != "") {
+			t.Errorf("%s %s: content-type %q", tc.method, tc.target, ct)
+		}
+		for _, unwanted := range []string{"Idempotency-Key", "Accept-Encoding"} {
+			if _, ok := got.Header[unwanted]; ok {
+				t.Errorf("%s %s: header %s was sent", tc.method, tc.target, unwanted)
+			}
+		}
+	}
+}
+
+const ensureBody = `{"properties":{"id":"00000000-0000-0000-0000-000000000000","name":"","description":"","metadata":` +
+	`{"silo_id":"00000000-0000-0000-0000-000000000000","project_id":"00000000-0000-0000-0000-000000000000",` +
+	`"sled_id":"00000000-0000-0000-0000-000000000000","sled_serial":"","sled_revision":0,"sled_model":""}},` +
+	`"init":{"method":"Spec","value":{"spec":{"a": 1}}}}`
+
+func TestRequestsThatCannotBeSent(t *testing.T) {
+	t.Parallel()
+	c := serve(t, Options{}, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
+	ctx := t.Context()
+	for name, err := range map[string]error{
+		"action":    c.Put(ctx, "Destroy"),
+		"no disk":   c.Snapshot(ctx, "", snapshotID),
+		"dots":      c.Snapshot(ctx, "..", snapshotID),
+		"spec":      c.Ensure(ctx, EnsureRequest{Spec: []byte(`{}{}`)}),
+		"no spec":   c.Ensure(ctx, EnsureRequest{}),
+		"migration": c.Ensure(ctx, EnsureRequest{Spec: []byte(`{}`), Migration: &MigrationSource{}}),
+	} {
+		if KindOf(err) != Refused {
+			t.Errorf("%s: got %v, want a refusal", name, err)
+		}
+	}
+}
+
+func TestEnsureGolden(t *testing.T) {
+	t.Parallel()
+	spec := read(t, "spec.json")
+	r := EnsureRequest{Spec: spec, Properties: Properties{
+		ID: uuid.MustParse("4a1d8f5e-6a0b-4f7e-9c11-1f0a2b3c4d5e"), Name: "web<01>", Description: "a VM",
+		Metadata: Metadata{SledSerial: "S1", SledRevision: 4294967295, SledModel: "M"}}}
+	for golden, m := range map[string]*MigrationSource{
+		"ensure_spec.golden.json":      nil,
+		"ensure_migration.golden.json": {ID: migrationID, SrcAddr: netip.MustParseAddrPort("[fd00::7]:12400")},
+	} {
+		r.Migration = m
+		got, err := r.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if os.Getenv("UPDATE_GOLDEN") != "" {
+			if err := os.WriteFile(filepath.Join("testdata", golden), got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if diff := cmp.Diff(string(read(t, golden)), string(got)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", golden, diff)
+		}
+	}
+}
+
+func read(t testing.TB, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// TestBadAnswers has each call meet each way in which an answer can be wrong.
+func TestBadAnswers(t *testing.T) {
+	t.Parallel()
+	const head = "HTTP/1.1 500 X\r\nContent-Length: 100\r\n"
+	for name, tc := range map[string]struct {
+		say  string
+		want Kind
+	}{
+		"nothing":            {"", Interrupted},
+		"half a header":      {head, Interrupted},
+		"half a body":        {head + "\r\n{", Interrupted},
+		"no HTTP":            {"SSH-2.0-OpenSSH_9.9\r\n", Malformed},
+		"bad status":         {"HTTP/1.1 abc X\r\n\r\n", Malformed},
+		"endless header":     {"HTTP/1.1 200 X\r\nA: " + strings.Repeat("a", 1<<20), Malformed},
+		"oversized":          {reply(500, strings.Repeat(" ", maxAnswer+1)), Malformed},
+		"bad chunk":          {"HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", Malformed},
+		"redirect":           {"HTTP/1.1 307 X\r\nLocation: /instance\r\nContent-Length: 0\r\n\r\n", Malformed},
+		"bad redirect":       {"HTTP/1.1 302 X\r\nLocation: ://\r\nContent-Length: 0\r\n\r\n", Malformed},
+		"switched protocols": {"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", Malformed},
+		"other success":      {reply(202, `{"migrate":null}`), Malformed},
+		"garbage":            {reply(200, "\x00\xff{"), Malformed},
+	} {
+		for op, call := range every {
+			t.Run(name+"/"+op, func(t *testing.T) {
+				t.Parallel()
+				c := serveRaw(t, Options{}, func(conn net.Conn) { io.WriteString(conn, tc.say) })
+				err := call(t.Context(), c)
+				if op == "ready" && strings.Contains(tc.say, "\r\n\r\n") && name != "bad status" {
+					wantKind(t, err, 0) // a status is all it takes to be up
+					return
+				}
+				wantKind(t, err, tc.want)
+			})
+		}
+	}
+}
+
+func TestSuccesses(t *testing.T) {
+	t.Parallel()
+	for op, call := range every {
+		c := serveRaw(t, Options{}, func(conn net.Conn) { io.WriteString(conn, success[op]) })
+		if err := call(t.Context(), c); err != nil {
+			t.Errorf("%s: %v", op, err)
+		}
+	}
+}
+
+// TestWrongBodies: the right status with a body that the API does not know.
+func TestWrongBodies(t *testing.T) {
+	t.Parallel()
+	for op, bodies := range map[string][]string{
+		"ensure":   {``, `null`, `[]`, `{"migrate":{}}`, `{"migrate":1}`, `{"migrate":{"migration_id":"x"}}`},
+		"snapshot": {``, `{}`, `nullx`, `"null"`},
+		"monitor":  {``, `null`, `{}`, `[]`, `{"gen":1}`},
+	} {
+		status := map[string]int{"ensure": 201, "snapshot": 200, "monitor": 200}[op]
+		for _, body := range bodies {
+			c := serveRaw(t, Options{}, func(conn net.Conn) { io.WriteString(conn, reply(status, body)) })
+			if err := every[op](t.Context(), c); KindOf(err) != Malformed {
+				t.Errorf("%s answered %s: got %v, want malformed", op, body, err)
+			}
+		}
+	}
+}
+
+// hangs are the ways to keep a caller waiting.
+var hangs = map[string]func(net.Conn){
+	"before the header": untilClosed,
+	"in the header": func(conn net.Conn) {
+		io.WriteString(conn, "HTTP/1.1 500 X\r\n")
+		untilClosed(conn)
+	},
+	"in the body": func(conn net.Conn) {
+		io.WriteString(conn, "HTTP/1.1 500 X\r\nContent-Length: 100\r\n\r\n{")
+		untilClosed(conn)
+	},
+	"trickle": func(conn net.Conn) {
+		io.WriteString(conn, "HTTP/1.1 500 X\r\nContent-Length: 1000000\r\n\r\n")
+		for range time.Tick(time.Millisecond) {
+			if _, err := io.WriteString(conn, " "); err != nil {
+				return
+			}
+		}
+	},
+}
+
+func TestHangsEndWithTheBudget(t *testing.T) {
+	t.Parallel()
+	for name, hang := range hangs {
+		for op, call := range every {
+			t.Run(name+"/"+op, func(t *testing.T) {
+				t.Parallel()
+				const budget = 50 * time.Millisecond
+				ctx := t.Context()
+				if op == "ensure" || op == "monitor" { // theirs is the context's
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, budget)
+					defer cancel()
+				}
+				c := serveRaw(t, Options{RequestTimeout: budget}, hang)
+				err := call(ctx, c)
+				if op == "ready" && (name == "in the body" || name == "trickle") {
+					wantKind(t, err, 0) // a status is all it takes to be up
+					return
+				}
+				wantKind(t, err, Timeout)
+			})
+		}
+	}
+}
+
+// TestOwnBudgets: a VM may take longer to make, or to change, than a request may take.
+func TestOwnBudgets(t *testing.T) {
+	t.Parallel()
+	for _, op := range []string{"ensure", "monitor"} {
+		slow := make(chan struct{})
+		c := serveRaw(t, Options{RequestTimeout: time.Millisecond}, func(conn net.Conn) {
+			<-slow
+			io.WriteString(conn, success[op])
+		})
+		wantKind(t, c.Put(t.Context(), Stop), Timeout) // the request timeout has passed by now
+		close(slow)
+		if err := every[op](t.Context(), c); err != nil {
+			t.Errorf("%s: %v", op, err)
+		}
+	}
+}
+
+func TestCanceled(t *testing.T) {
+	t.Parallel()
+	for op, call := range every {
+		ctx, cancel := context.WithCancel(t.Context())
+		c := serveRaw(t, Options{}, func(conn net.Conn) {
+			cancel()
+			untilClosed(conn)
+		})
+		if err := call(ctx, c); KindOf(err) != Canceled {
+			t.Errorf("%s: got %v, want canceled", op, err)
+		}
+	}
+}
+
+func TestReset(t *testing.T) {
+	t.Parallel()
+	for op, call := range every {
+		c := serveRaw(t, Options{}, func(conn net.Conn) { conn.(*net.TCPConn).SetLinger(0) })
+		if err := call(t.Context(), c); KindOf(err) != Interrupted {
+			t.Errorf("%s: got %v, want interrupted", op, err)
+		}
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(nil)
+	server.Close()
+	for op, call := range every {
+		if err := call(t.Context(), dial(t, server.Listener.Addr(), Options{})); KindOf(err) != Unreachable {
+			t.Errorf("%s: got %v, want unreachable", op, err)
+		}
+	}
+	for no, want := range map[syscall.Errno]Kind{
+		syscall.ECONNREFUSED: Unreachable, syscall.EHOSTUNREACH: Unreachable, syscall.ENETUNREACH: Unreachable,
+		syscall.ETIMEDOUT: Timeout, syscall.EMFILE: Interrupted, syscall.EADDRNOTAVAIL: Interrupted,
+	} {
+		fail := func(context.Context, string, string) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", no)}
+		}
+		c := NewClient(netip.MustParseAddrPort("[::1]:1"), Options{Transport: &http.Transport{DialContext: fail}})
+		wantKind(t, c.Ready(t.Context()), want)
+	}
+}

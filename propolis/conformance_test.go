@@ -1,0 +1,140 @@
+package propolis
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const fixtureDir = "../../shared/contract/fixtures"
+
+func fixture(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(fixtureDir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skip("no fixtures here")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestConformsMonitor(t *testing.T) {
+	t.Parallel()
+	fixture(t, "INDEX.json")
+	names, err := filepath.Glob(filepath.Join(fixtureDir, "pp_monitor_*.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range names {
+		name := filepath.Base(path)
+		if name == "pp_monitor_request.json" {
+			continue
+		}
+		body := fixture(t, name)
+		o, err := readObservation(body)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		wire := func(m *Migration) any {
+			if m == nil {
+				return nil
+			}
+			return map[string]any{"id": m.ID, "state": m.Phase}
+		}
+		again, err := json.Marshal(map[string]any{"gen": o.Gen, "state": o.State,
+			"migration": map[string]any{"migration_in": wire(o.MigrationIn), "migration_out": wire(o.MigrationOut)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(decode(t, body), decode(t, again)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestConformsErrors(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		status int
+		want   Kind
+	}{
+		"pp_error_no_instance_424.json":         {424, NoInstance},
+		"pp_error_no_instance_410.json":         {410, NoInstance},
+		"pp_error_already_initialized_409.json": {409, AlreadyInitialized},
+		"pp_error_forbidden_reboot_403.json":    {403, Refused},
+	} {
+		code, message := readErrorBody(fixture(t, name))
+		if got := answerKind(tc.status, code); got != tc.want || message == "" {
+			t.Errorf("%s: got %q with message %q, want %q", name, got, message, tc.want)
+		}
+	}
+}
+
+// TestConformsEnsure makes each request again from what it was made from. The
+// migration's has no spec, so one is made that has the same replacements.
+func TestConformsEnsure(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"pp_ensure_spec.json", "pp_ensure_migration_target.json"} {
+		body := fixture(t, name)
+		var wire struct {
+			Properties Properties
+			Init       struct {
+				Value struct {
+					Spec    json.RawMessage
+					ID      string         `json:"migration_id"`
+					Src     netip.AddrPort `json:"src_addr"`
+					Replace map[string]struct {
+						Component string
+						Spec      json.RawMessage
+					} `json:"replace_components"`
+				}
+			}
+		}
+		if err := json.Unmarshal(body, &wire); err != nil {
+			t.Fatal(err)
+		}
+		v := wire.Init.Value
+		r := EnsureRequest{Properties: wire.Properties, Spec: v.Spec}
+		if v.ID != "" {
+			components := map[string]any{"com1": map[string]any{"type": "serial_port", "component": struct{}{}}}
+			for key, c := range v.Replace {
+				kind := map[string]string{"CrucibleStorageBackend": "crucible_storage_backend",
+					"VirtioNetworkBackend": "virtio_network_backend"}[c.Component]
+				components[key] = map[string]any{"type": kind, "component": c.Spec}
+			}
+			r.Spec, _ = json.Marshal(map[string]any{"components": components})
+			r.Migration = &MigrationSource{ID: migrationID, SrcAddr: v.Src}
+		}
+		got, err := r.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(decode(t, body), decode(t, got)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestConformsAnswersAndActions(t *testing.T) {
+	t.Parallel()
+	for action, name := range map[Action]string{Run: "run", Stop: "stop", Reboot: "reboot"} {
+		if got := strings.TrimSpace(string(fixture(t, "pp_state_put_"+name+".json"))); got != quoted(string(action)) {
+			t.Errorf("action %s is %s on the wire", action, got)
+		}
+	}
+	for _, name := range []string{"pp_ensure_response.json", "pp_ensure_response_migration.json"} {
+		if err := readEnsured(fixture(t, name)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

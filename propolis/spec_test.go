@@ -1,0 +1,206 @@
+package propolis
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+const oddKey = "nic:1/é\""
+
+func TestNetworkBackends(t *testing.T) {
+	t.Parallel()
+	got, err := NetworkBackends(read(t, "spec.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"nic0", oddKey}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestSetVNICsGolden replaces by hand what SetVNICs has to replace.
+func TestSetVNICsGolden(t *testing.T) {
+	t.Parallel()
+	spec := string(read(t, "spec.json"))
+	for _, tc := range []struct {
+		vnic     map[string]string
+		old, new []string
+	}{
+		{nil, nil, nil},
+		{map[string]string{"nic0": "vopte3"}, []string{`"vnic_name" : ""`}, []string{`"vnic_name" : "vopte3"`}},
+		{map[string]string{oddKey: `a"b`}, []string{`"old\"}{"`}, []string{`"a\"b"`}},
+		{map[string]string{"nic0": "vopte10", oddKey: ""},
+			[]string{`"vnic_name" : ""`, `"old\"}{"`}, []string{`"vnic_name" : "vopte10"`, `""`}},
+	} {
+		want := spec
+		for i := range tc.old {
+			if strings.Count(spec, tc.old[i]) != 1 {
+				t.Fatalf("%s is not there once", tc.old[i])
+			}
+			want = strings.Replace(want, tc.old[i], tc.new[i], 1)
+		}
+		got, err := SetVNICs([]byte(spec), tc.vnic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, string(got)); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", tc.vnic, diff)
+		}
+	}
+}
+
+func TestSetVNICsLeavesItsArgumentsAlone(t *testing.T) {
+	t.Parallel()
+	spec := json.RawMessage(read(t, "spec.json"))
+	before, vnic := slices.Clone(spec), map[string]string{"nic0": "v0"}
+	got, err := SetVNICs(spec, vnic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(got)
+	if string(spec) != string(before) || len(vnic) != 1 {
+		t.Error("the arguments were changed")
+	}
+}
+
+func TestSetVNICsRefuses(t *testing.T) {
+	t.Parallel()
+	nic := func(body string) string {
+		return `{"components":{"nic0":` + body + `}}`
+	}
+	const good = `{"type":"virtio_network_backend","component":{"vnic_name":""}}`
+	for name, tc := range map[string]struct{ spec, says string }{
+		"no such component": {`{"components":{}}`, `"nic0"`},
+		"other type":        {nic(`{"type":"serial_port","component":{"vnic_name":""}}`), "serial_port"},
+		"type no string":    {nic(`{"type":1,"component":{"vnic_name":""}}`), `"nic0"`},
+		"no type":           {nic(`{"component":{"vnic_name":""}}`), `"nic0"`},
+		"no body":           {nic(`{"type":"virtio_network_backend"}`), `"nic0"`},
+		"body no object":    {nic(`{"type":"virtio_network_backend","component":[]}`), `"nic0"`},
+		"no vnic_name":      {nic(`{"type":"virtio_network_backend","component":{}}`), `"nic0"`},
+		"twice vnic_name":   {nic(`{"type":"virtio_network_backend","component":{"vnic_name":"","vnic\u005fname":""}}`), "twice"},
+		"twice the key":     {`{"components":{"nic0":` + good + `,"nic0":` + good + `}}`, "twice"},
+		"component no obj.": {nic(`"x"`), `"nic0"`},
+		"components a list": {`{"components":[]}`, "components"},
+		"no components":     {`{}`, "components"},
+		"list":              {`[]`, "object"},
+		"number":            {`1`, "object"},
+		"empty":             {``, "JSON"},
+		"two values":        {`{} {}`, "JSON"},
+	} {
+		_, err := SetVNICs([]byte(tc.spec), map[string]string{"nic0": "v0"})
+		if err == nil || !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%s: got %v, want an error that says %s", name, err, tc.says)
+		}
+	}
+	if _, err := SetVNICs([]byte(nic(good)), map[string]string{"nic0": "\xff"}); err == nil {
+		t.Error("a name that is not UTF-8 was accepted")
+	}
+}
+
+// TestSetVNICsChangesNothingElse writes random specs, in which it knows where
+// the names are, in random spacing.
+func TestSetVNICsChangesNothingElse(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		space := func() string { return rapid.StringOfN(rapid.SampledFrom([]rune(" \t\r\n")), 0, 3, -1).Draw(t, "space") }
+		text := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"components", "vnic_name", "a:b", `\"`, "}{", "é\u2028"}))
+		junk := func() string {
+			return rapid.SampledFrom([]string{"18446744073709551616", "-1.50e+10", "null", `{"vnic_name":"decoy"}`,
+				`[ {"components":{}}, [] ]`, `"\u0022vnic_name\u0022:"`}).Draw(t, "junk")
+		}
+		var before, after strings.Builder
+		both := func(s string) { before.WriteString(s); after.WriteString(s) }
+		both(space() + `{"x":` + junk() + `,` + space() + `"components"` + space() + `:{` + space())
+		vnic := map[string]string{}
+		var backends []string
+		for i, key := range rapid.SliceOfNDistinct(text, 0, 5, rapid.ID[string]).Draw(t, "keys") {
+			if i > 0 {
+				both("," + space())
+			}
+			both(quoted(key) + space() + ":" + space())
+			if rapid.Bool().Draw(t, "other") {
+				both(`{"component":` + junk() + `,"type":"virtio_nic"}`)
+				continue
+			}
+			backends = append(backends, key)
+			both(`{"type":"virtio_network_backend",` + space() + `"component":{"y":` + junk() + `,"vnic_name"` + space() + `:` + space())
+			old := quoted(text.Draw(t, "old"))
+			before.WriteString(old)
+			if rapid.Bool().Draw(t, "set") {
+				vnic[key] = text.Draw(t, "new")
+				old = quoted(vnic[key])
+			}
+			after.WriteString(old)
+			both(space() + `}}`)
+		}
+		both(`}` + space() + `}` + space())
+		got, err := SetVNICs([]byte(before.String()), vnic)
+		if err != nil {
+			t.Fatalf("%s: %v", before.String(), err)
+		}
+		if diff := cmp.Diff(after.String(), string(got)); diff != "" {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+		if keys, err := NetworkBackends(got); err != nil || !slices.Equal(keys, backends) {
+			t.Fatalf("got backends %q (%v), want %q", keys, err, backends)
+		}
+	})
+}
+
+func quoted(s string) string {
+	q, err := json.Marshal(s)
+	if err != nil {
+		panic(err)
+	}
+	return string(q)
+}
+
+// FuzzSetVNICs sets all backends of whatever spec there is and compares what
+// encoding/json sees before and after.
+func FuzzSetVNICs(f *testing.F) {
+	f.Add(read(f, "spec.json"), "vopte0")
+	f.Add([]byte(`{"components":{"a":{"type":"virtio_network_backend","component":{"vnic_name":null}}}}`), "\u2028")
+	f.Add([]byte(`{"components":{"":{"component":{"vnic_name":{}},"type":"virtio\u005fnetwork_backend"}},"z":[1,2]}`), "<&>")
+	f.Fuzz(func(t *testing.T, spec []byte, name string) {
+		keys, err := NetworkBackends(spec)
+		if err != nil {
+			return
+		}
+		vnic := map[string]string{}
+		for _, key := range keys {
+			vnic[key] = name
+		}
+		got, err := SetVNICs(spec, vnic)
+		if err != nil {
+			return
+		}
+		want := decode(t, spec)
+		for _, key := range keys {
+			c := want["components"].(map[string]any)[key].(map[string]any)
+			c["component"].(map[string]any)["vnic_name"] = name
+		}
+		if diff := cmp.Diff(want, decode(t, got)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if again, err := SetVNICs(got, vnic); err != nil || string(again) != string(got) {
+			t.Errorf("setting the names again gives %s (%v), want %s", again, err, got)
+		}
+	})
+}
+
+func decode(t *testing.T, text []byte) map[string]any {
+	t.Helper()
+	d := json.NewDecoder(strings.NewReader(string(text)))
+	d.UseNumber()
+	var v map[string]any
+	if err := d.Decode(&v); err != nil {
+		t.Fatal(fmt.Errorf("decode %s: %w", text, err))
+	}
+	return v
+}
