@@ -7,16 +7,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-const sync = `{"id":"c3f5a0b2-7d64-4e0c-9a1e-0f6b8d2c4e71","state":"Sync"}`
+const inSync = `{"id":"c3f5a0b2-7d64-4e0c-9a1e-0f6b8d2c4e71","state":"Sync"}`
 
 func TestReadObservation(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]Observation{
 		`{"gen":0,"state":"Creating","migration":{"migration_in":null,"migration_out":null}}`: {State: StateCreating},
 		` {"migration":{},"new":[{}],"state":"Destroyed","gen":18446744073709551615}`:         {Gen: 1<<64 - 1, State: StateDestroyed},
-		`{"gen":4,"state":"Migrating","migration":{"migration_out":` + sync + `}}`: {Gen: 4, State: StateMigrating,
+		`{"gen":4,"state":"Migrating","migration":{"migration_out":` + inSync + `}}`: {Gen: 4, State: StateMigrating,
 			MigrationOut: &Migration{ID: migrationID, Phase: PhaseSync}},
-		`{"gen":4,"state":"Migrating","migration":{"migration_in":` + sync + `}}`: {Gen: 4, State: StateMigrating,
+		`{"gen":4,"state":"Migrating","migration":{"migration_in":` + inSync + `}}`: {Gen: 4, State: StateMigrating,
 			MigrationIn: &Migration{ID: migrationID, Phase: PhaseSync}},
 	} {
 		got, err := readObservation([]byte(body))
@@ -52,7 +52,7 @@ func TestReadObservationRefuses(t *testing.T) {
 		`{"gen":1,"state":"Running","migration":{"migration_in":"Sync"}}`,
 		`{"gen":1,"state":"Running","migration":{"migration_in":{"state":"Sync"}}}`,
 		`{"gen":1,"state":"Running","migration":{"migration_in":{"id":"x","state":"Sync"}}}`,
-		`{"gen":1,"state":"Running","migration":{"migration_out":` + strings.Replace(sync, "Sync", "sync", 1) + `}}`,
+		`{"gen":1,"state":"Running","migration":{"migration_out":` + strings.Replace(inSync, "Sync", "sync", 1) + `}}`,
 		`{"gen":1,"state":"Running","migration":{"migration_out":{"id":"c3f5a0b2-7d64-4e0c-9a1e-0f6b8d2c4e71"}}}`,
 	} {
 		if o, err := readObservation([]byte(body)); err == nil {
@@ -63,7 +63,7 @@ func TestReadObservationRefuses(t *testing.T) {
 
 func FuzzMonitorAnswer(f *testing.F) {
 	f.Add([]byte(`{"gen":3,"state":"Running","migration":{"migration_in":null,"migration_out":null}}`))
-	f.Add([]byte(`{"gen":16,"state":"Migrating","migration":{"migration_in":` + sync + `,"migration_out":` + sync + `}}`))
+	f.Add([]byte(`{"gen":16,"state":"Migrating","migration":{"migration_in":` + inSync + `,"migration_out":` + inSync + `}}`))
 	f.Add([]byte(`{"GEN":1,"gen":2,"state":"Failed","migration":{}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		o, err := readObservation(body)
