@@ -1,0 +1,31 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+)
+
+// docsCommand writes the man pages, for packages.
+func docsCommand() *cobra.Command {
+	docs := group("docs", "Write sledctl's documentation", &cobra.Command{
+		Use:     "man DIR",
+		Short:   "Write a man page for each command",
+		Example: "  sledctl docs man ./man1",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := os.MkdirAll(args[0], 0o755); err != nil {
+				return fmt.Errorf("make directory for man pages: %w", err)
+			}
+			root := cmd.Root()
+			root.DisableAutoGenTag = true
+			// The date would make every build differ from the last.
+			return doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "sled-agent", Date: &time.Time{}}, args[0])
+		},
+	})
+	docs.Hidden = true
+	return docs
+}

@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// An Env is all that the commands know of the world but for the agent.
+type Env struct {
+	In       io.Reader
+	Out, Err io.Writer
+	// Now is the clock that "ago" is told by.
+	Now    func() time.Time
+	Getenv func(string) string
+	// IsTerminal is whether Out is one, and Width its width in columns.
+	IsTerminal bool
+	Width      int
+	// Poll is how often a command that waits looks again.
+	Poll time.Duration
+}
+
+// pollInterval keeps a waiting command prompt for a person and cheap for the
+// agent, which answers from memory.
+const pollInterval = 200 * time.Millisecond
+
+// Terminal is the Env of this process.
+func Terminal() Env {
+	env := Env{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Now: time.Now, Getenv: os.Getenv, Poll: pollInterval}
+	fd := int(os.Stdout.Fd())
+	if env.IsTerminal = term.IsTerminal(fd); env.IsTerminal {
+		if width, _, err := term.GetSize(fd); err == nil {
+			env.Width = width
+		}
+	}
+	return env
+}
+
+// color tells whether colours are wanted: on a terminal that has them, unless
+// NO_COLOR is set (no-color.org).
+func (e Env) color() bool {
+	return e.IsTerminal && e.Getenv("NO_COLOR") == "" && e.Getenv("TERM") != "dumb"
+}
+
+// utf8 tells whether more than ASCII can be drawn. A serial console in the C
+// locale cannot; a file can.
+func (e Env) utf8() bool {
+	if !e.IsTerminal {
+		return true
+	}
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if locale := strings.ToLower(e.Getenv(name)); locale != "" {
+			return strings.Contains(locale, "utf-8") || strings.Contains(locale, "utf8")
+		}
+	}
+	return false
+}

@@ -1,0 +1,32 @@
+package view
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/sledagent/sledagent/agent/admin"
+)
+
+// Event is one line of the sled's events. digits is how much of the VMM's id is
+// shown.
+func (v View) Event(e admin.NamedEvent, digits int) string {
+	var out strings.Builder
+	if e.Lost > 0 {
+		fmt.Fprintf(&out, "%s\n", v.paint(trouble, fmt.Sprintf("%s %d lost here: this reader was too slow", v.glyphs().dots, e.Lost)))
+	}
+	kind := plain
+	if e.Error != "" {
+		kind = trouble
+	}
+	text := clean(e.Text)
+	if e.Took > 0 {
+		text = strings.TrimSpace(text + v.paint(faint, "  took "+Span(e.Took)))
+	}
+	if e.Error != "" {
+		text = strings.TrimSpace(text + "  " + v.paint(trouble, clean(e.Error)))
+	}
+	line := fmt.Sprintf("%s %s  %s  %s %s", v.paint(faint, date(e.At)), fineClock(e.At),
+		v.paint(strong, e.VMM.String()[:digits]), v.paint(kind, padRight(clean(e.Kind), kindWidth)), text)
+	out.WriteString(strings.TrimRight(line, " ") + "\n")
+	return out.String()
+}

@@ -1,0 +1,133 @@
+package view
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/agent/admin"
+	"github.com/sledagent/sledagent/agent/vmm"
+)
+
+// ListOptions say which of all VMMs are listed and how.
+type ListOptions struct {
+	// Full shows whole ids instead of the shortest prefixes that name one VMM.
+	Full bool
+	// Unhealthy leaves out the VMMs that are well.
+	Unhealthy bool
+}
+
+// List is a table of VMMs, with a line for each trouble below the VMM that is
+// in it. all are all the agent's, also where only some are shown: prefixes and
+// totals are counted over them.
+func (v View) List(all []vmm.Status, o ListOptions) string {
+	if len(all) == 0 {
+		return "There are no VMMs on this sled.\n"
+	}
+	digits := len(uuid.Nil.String())
+	if !o.Full {
+		digits = PrefixLength(all)
+	}
+	var t table
+	t.row(v.header("", "ID", "HOSTNAME", "STATE", "GEN", "PHASE", "FOR", "DEADLINE", "WAITS FOR")...)
+	unwell := 0
+	for _, s := range all {
+		troubles := admin.Troubles(s, v.Now)
+		if len(troubles) > 0 {
+			unwell++
+		} else if o.Unhealthy {
+			continue
+		}
+		t.row(v.listRow(s, digits, len(troubles) > 0)...)
+		for _, text := range troubles {
+			t.note(cell{text: "   " + v.glyphs().corner + " " + clean(text), style: trouble})
+		}
+	}
+	if o.Unhealthy && unwell == 0 {
+		return fmt.Sprintf("None of %s is in trouble.\n", vmms(len(all)))
+	}
+	return t.render(v) + v.total(unwell, len(all))
+}
+
+func (v View) header(names ...string) []cell {
+	cells := make([]cell, len(names))
+	for i, n := range names {
+		cells[i] = cell{text: n, style: faint, right: n == "GEN" || n == "FOR"}
+	}
+	return cells
+}
+
+func (v View) listRow(s vmm.Status, digits int, unwell bool) []cell {
+	mark, state := cell{}, cell{text: string(s.Record.VMM.State)}
+	if unwell {
+		mark = cell{text: "!", style: trouble}
+		state.style = trouble
+	}
+	return []cell{
+		mark,
+		{text: s.ID.String()[:digits], style: strong},
+		{text: s.Hostname},
+		state,
+		{text: fmt.Sprint(s.Record.VMM.Gen), right: true},
+		{text: s.Phase},
+		{text: Span(max(v.Now.Sub(s.Since), 0)), right: true},
+		v.deadlineCell(s),
+		{text: orDash(v, s.WaitsFor)},
+	}
+}
+
+func (v View) deadlineCell(s vmm.Status) cell {
+	switch {
+	case s.Deadline == nil || s.Removal != nil:
+		return cell{text: v.glyphs().dash, style: faint}
+	case admin.Overdue(s, v.Now):
+		return cell{text: fmt.Sprintf("%s: %s late", s.DeadlineFor, Span(v.Now.Sub(*s.Deadline))), style: trouble}
+	case !s.Deadline.After(v.Now):
+		return cell{text: s.DeadlineFor + ": now"}
+	}
+	return cell{text: fmt.Sprintf("%s: in %s", s.DeadlineFor, Span(s.Deadline.Sub(v.Now)))}
+}
+
+func (v View) total(unwell, all int) string {
+	if unwell == 0 {
+		return ""
+	}
+	verb := "are"
+	if unwell == 1 {
+		verb = "is"
+	}
+	return fmt.Sprintf("\n%d of %s %s in trouble; `sledctl vmm show ID` says more.\n", unwell, vmms(all), verb)
+}
+
+func vmms(n int) string {
+	if n == 1 {
+		return "1 VMM"
+	}
+	return fmt.Sprintf("%d VMMs", n)
+}
+
+func orDash(v View, text string) string {
+	if text == "" {
+		return v.glyphs().dash
+	}
+	return text
+}
+
+// minPrefix is the shortest prefix of an id that is shown, so that it stays
+// good for a while when VMMs come and go.
+const minPrefix = 8
+
+// PrefixLength is how many characters of their ids tell these VMMs apart.
+func PrefixLength(all []vmm.Status) int {
+	for n := minPrefix; n < len(uuid.Nil.String()); n++ {
+		seen := make(map[string]bool, len(all))
+		for _, s := range all {
+			seen[strings.TrimRight(s.ID.String()[:n], "-")] = true
+		}
+		if len(seen) == len(all) {
+			return n
+		}
+	}
+	return len(uuid.Nil.String())
+}

@@ -1,0 +1,184 @@
+package view
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/sledagent/sledagent/agent/admin"
+	"github.com/sledagent/sledagent/agent/vmm"
+)
+
+// labelWidth is the width of the left column of a page.
+const labelWidth = 11
+
+// page collects labelled lines; a line without a label belongs to the one above.
+type page struct {
+	view View
+	out  strings.Builder
+}
+
+func (p *page) line(label, text string) { p.styled(label, plain, text) }
+
+func (p *page) styled(label string, s style, text string) {
+	if text == "" {
+		return
+	}
+	fmt.Fprintf(&p.out, "  %s %s\n", p.view.paint(faint, padRight(label, labelWidth)), p.view.paint(s, clean(text)))
+}
+
+func (p *page) gap() { p.out.WriteString("\n") }
+
+// Show is one VMM's page: what it is, what is wrong, where it stands, what it
+// waits for and until when, who was asked what, and how it came to this.
+func (v View) Show(s vmm.Status) string {
+	p := &page{view: v}
+	fmt.Fprintf(&p.out, "%s  %s\n\n", v.paint(strong, s.ID.String()), clean(s.Hostname))
+	if troubles := admin.Troubles(s, v.Now); len(troubles) > 0 {
+		for _, text := range troubles {
+			fmt.Fprintf(&p.out, "  %s\n", v.paint(trouble, "! "+clean(text)))
+		}
+		p.gap()
+	}
+	p.standing(s)
+	p.gap()
+	p.parties(s)
+	p.identity(s)
+	return p.out.String() + v.timeline(s)
+}
+
+// standing says where the VMM stands.
+func (p *page) standing(s vmm.Status) {
+	v, r := p.view, s.Record.VMM
+	p.line("state", fmt.Sprintf("%s, generation %d, since %s", r.State, r.Gen, v.At(r.Updated)))
+	p.line("phase", fmt.Sprintf("%s, since %s", s.Phase, v.At(s.Since)))
+	p.line("waits for", s.WaitsFor)
+	if s.Deadline != nil {
+		p.styled("deadline", p.deadlineStyle(s), p.deadline(s))
+	}
+	if s.Outcome != "" {
+		p.line("ends", joined(s.Outcome, s.Reason))
+	} else {
+		p.line("reason", s.Reason)
+	}
+}
+
+func (p *page) deadlineStyle(s vmm.Status) style {
+	if admin.Overdue(s, p.view.Now) {
+		return trouble
+	}
+	return plain
+}
+
+func (p *page) deadline(s vmm.Status) string {
+	text := fmt.Sprintf("%s, %s", s.DeadlineFor, p.view.At(*s.Deadline))
+	switch {
+	case s.Removal != nil && s.Removal.Begun.Before(*s.Deadline):
+		return text + ": removal began before it"
+	case s.Removal != nil:
+		return text + ": removal began " + Span(s.Removal.Begun.Sub(*s.Deadline)) + " after it"
+	case s.Deadline.After(p.view.Now):
+		return text + ": then the zone is removed by force"
+	}
+	return text
+}
+
+// parties says what became of what each of them was asked.
+func (p *page) parties(s vmm.Status) {
+	before := p.out.Len()
+	p.stop(s.Stop)
+	p.propolis(s.Propolis)
+	p.removal(s.Removal)
+	p.nexus(s)
+	p.migration("migrates in", s.Record.MigrationIn)
+	p.migration("migrates out", s.Record.MigrationOut)
+	if p.out.Len() > before {
+		p.gap()
+	}
+}
+
+func (p *page) stop(s *vmm.StopStatus) {
+	if s == nil {
+		return
+	}
+	p.line("stop", fmt.Sprintf("asked for by %s at %s, grace %s", s.By, p.view.At(s.Requested), Span(s.Grace)))
+	if s.Acked != nil {
+		p.line("", "Propolis accepted it after "+Span(s.Acked.Sub(s.Requested)))
+	} else if s.By != string(vmm.ByGuest) {
+		p.line("", "Propolis has not accepted it")
+	}
+}
+
+func (p *page) propolis(s *vmm.PropolisStatus) {
+	if s == nil {
+		return
+	}
+	if s.State != "" {
+		p.line("propolis", fmt.Sprintf("%s (its generation %d), seen at %s", s.State, s.Gen, p.view.At(s.Seen)))
+	} else {
+		p.line("propolis", "has not said anything yet")
+	}
+	if s.SilentSince != nil {
+		p.line("", "silent since "+p.view.At(*s.SilentSince))
+	}
+	if s.LastError != "" {
+		p.line("", fmt.Sprintf("%s failed (attempt %d): %s", s.LastCall, s.Attempts, s.LastError))
+	}
+}
+
+func (p *page) removal(s *vmm.RemovalStatus) {
+	if s == nil {
+		return
+	}
+	if s.Gone != nil {
+		p.line("removal", fmt.Sprintf("the zone is gone since %s; it took %s", p.view.At(*s.Gone), Span(s.Gone.Sub(s.Begun))))
+		return
+	}
+	p.line("removal", fmt.Sprintf("begun at %s; %s, attempt %d; the zone is %s", p.view.At(s.Begun), s.Rung, s.Attempt, s.ZoneState))
+	if s.LastError != "" {
+		p.line("", "last error: "+s.LastError)
+	}
+}
+
+func (p *page) nexus(s vmm.Status) {
+	if s.Disowned {
+		p.line("nexus", "has unregistered the VMM; nothing more is published")
+	}
+	pub := s.Publish
+	switch {
+	case pub == nil:
+		return
+	case !admin.Unpublished(s):
+		p.line("nexus", fmt.Sprintf("knows generation %d", pub.Acked))
+		return
+	}
+	knows := fmt.Sprintf("knows generation %d", pub.Acked)
+	if pub.Acked == 0 {
+		knows = "knows nothing yet"
+	}
+	p.line("nexus", fmt.Sprintf("%s, is offered %d (attempt %d)", knows, pub.Gen, pub.Attempts))
+	if pub.LastError != "" {
+		p.line("", "last error: "+pub.LastError)
+	}
+}
+
+func (p *page) migration(label string, m *vmm.Migration) {
+	if m != nil {
+		p.line(label, fmt.Sprintf("%s (migration %s, generation %d), since %s", m.State, m.ID, m.Gen, p.view.At(m.Updated)))
+	}
+}
+
+func (p *page) identity(s vmm.Status) {
+	p.line("instance", s.InstanceID.String())
+	p.line("zone", s.Zone)
+	if s.PID != 0 {
+		p.line("pid", fmt.Sprint(s.PID))
+	}
+	p.line("serves on", s.Addr)
+}
+
+func joined(what, why string) string {
+	if why == "" {
+		return what
+	}
+	return what + ": " + why
+}
