@@ -7,7 +7,7 @@ import "bytes"
 // deeper than three, so depth is bounded before the decoder sees the file.
 const (
 	maxBrackets = 8  // arrays and inline tables open at once
-	maxDots     = 32 // dots in one line, outside of strings
+	maxDots     = 16 // dots in one line, outside of strings
 )
 
 // tooDeep returns the number of the first line that is nested beyond the
