@@ -4,10 +4,11 @@ import (
 	"testing"
 
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/agent/wire/wiretest"
 )
 
 func BenchmarkDecode(b *testing.B) {
-	body := fullBody(b)
+	body := wiretest.Full()
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {

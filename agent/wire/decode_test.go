@@ -14,11 +14,12 @@ import (
 
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/agent/wire/wiretest"
 )
 
 func TestDecode(t *testing.T) {
 	t.Parallel()
-	body := fullBody(t)
+	body := wiretest.Full()
 	got, err := wire.Decode(body)
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/agent/wire/wiretest"
 )
 
 var instance = uuid.MustParse("5e0b7c1a-3d2f-4a6b-8c9d-0e1f2a3b4c5d")
@@ -49,6 +50,10 @@ func TestDecodeRefuses(t *testing.T) {
 		"a key twice":        {[]string{`"slot":1`, `"slot":1,"slot":1`}, "local_config.nics[1].slot: want a key once, got it twice"},
 		"a key twice, spelled differently": {[]string{`"slot":1`, `"slot":1,"\u0073lot":1`},
 			"local_config.nics[1].slot: want a key once, got it twice"},
+		"one of many keys twice": {[]string{`"hostname":"demo"`, `"hostname":"demo","a":0,"b":0,"c":0,"d":0,"e":0,"f":0,"g":0,"h":0,"i":0,"j":0,"k":0,` +
+			`"l":0,"m":0,"n":0,"o":0,"p":0,"q":0,"r":0,"p":0`}, "local_config.p: want a key once, got it twice"},
+		"the first of many keys twice": {[]string{`"hostname":"demo"`, `"a":0,"b":0,"c":0,"d":0,"e":0,"f":0,"g":0,"h":0,"i":0,"j":0,"k":0,` +
+			`"l":0,"m":0,"n":0,"o":0,"hostname":"x","hostname":"demo"`}, "local_config.hostname: want a key once, got it twice"},
 		"a component twice by its UUID": {[]string{`"com1":{"component":{"num":"com1"},"type":"serial_port"}`,
 			`"` + strings.ToUpper(id("net0")) + `":{"component":{"num":"com1"},"type":"serial_port"}`}, "want a key once, got another spelling of it too"},
 		"an unknown component":           {[]string{`"type":"serial_port"`, `"type":"parallel_port"`}, "vmm_spec.components.com1.type: want one of"},
@@ -153,7 +158,7 @@ func TestDecodeIsBounded(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add(fullBody(f))
+	f.Add(wiretest.Full())
 	f.Add(wire.NewBody(wire.BodyOptions{InstanceID: instance, NICs: 2}))
 	f.Add([]byte(`{"state":{"type":"migration_target","value":{"src_propolis_addr":"[::1]:1"}}}`))
 	f.Add([]byte(`{"snapshot_id":"5e0b7c1a-3d2f-4a6b-8c9d-0e1f2a3b4c5d"}`))

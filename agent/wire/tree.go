@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -153,17 +154,16 @@ func (w *walker) list(n node, depth int) (node, *Error) {
 
 func (w *walker) object(n node, depth int) (node, *Error) {
 	n.kind = object
-	seen := map[string]struct{}{}
+	var seen keys
 	for w.dec.More() {
 		tok, err := w.dec.Token()
 		if err != nil {
 			return n, w.broken(err)
 		}
 		key, _ := tok.(string) // the decoder lets nothing else stand before a colon
-		if _, twice := seen[key]; twice {
+		if seen.has(n.kids, key) {
 			return n, (&Error{Want: "a key once", Got: "it twice", Offset: w.dec.InputOffset()}).in(key)
 		}
-		seen[key] = struct{}{}
 		kid, bad := w.value(depth + 1)
 		if bad != nil {
 			return n, bad.in(key)
@@ -172,6 +172,29 @@ func (w *walker) object(n node, depth int) (node, *Error) {
 		n.kids = append(n.kids, kid)
 	}
 	return w.end(n)
+}
+
+// A keys set remembers the keys of one object. Most objects have so few that
+// looking through them is cheaper than a map.
+type keys map[string]struct{}
+
+const manyKeys = 16
+
+// has tells whether key is among the kids; they must be the same as at the last
+// call and maybe one more.
+func (k *keys) has(kids []node, key string) bool {
+	if len(kids) < manyKeys {
+		return slices.ContainsFunc(kids, func(kid node) bool { return kid.key == key })
+	}
+	if *k == nil {
+		*k = keys{}
+		for i := range kids {
+			(*k)[kids[i].key] = struct{}{}
+		}
+	}
+	(*k)[kids[len(kids)-1].key] = struct{}{}
+	_, ok := (*k)[key]
+	return ok
 }
 
 // end takes the closing bracket.
