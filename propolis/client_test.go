@@ -266,6 +266,21 @@ func TestHangsEndWithTheBudget(t *testing.T) {
 	}
 }
 
+// TestSwitchedProtocols: the connection that is left after a 101 belongs to no
+// budget, so nothing may be read from it.
+func TestSwitchedProtocols(t *testing.T) {
+	t.Parallel()
+	for op, call := range every {
+		c := serveRaw(t, Options{}, func(conn net.Conn) {
+			io.WriteString(conn, "HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+			untilClosed(conn)
+		})
+		if err := call(t.Context(), c); op != "ready" && KindOf(err) != Malformed {
+			t.Errorf("%s: got %v, want malformed", op, err)
+		}
+	}
+}
+
 // TestOwnBudgets: a VM may take longer to make, or to change, than a request may take.
 func TestOwnBudgets(t *testing.T) {
 	t.Parallel()

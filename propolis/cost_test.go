@@ -93,7 +93,7 @@ func serveQuiet(t *testing.T, waiting chan<- struct{}) net.Addr {
 					case waiting <- struct{}{}:
 					default:
 					}
-					untilClosed(conn)
+					conn.Read(make([]byte, 1))
 					return
 				}
 			}()

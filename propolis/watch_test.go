@@ -293,17 +293,31 @@ func TestWatchPace(t *testing.T) {
 	}
 }
 
-// TestWatchBacksOff: with the default pauses errors cost far less than the limit.
+// TestWatchBacksOff: with the default pauses, errors and answers that bring
+// nothing new cost far less than the limit.
 func TestWatchBacksOff(t *testing.T) {
 	t.Parallel()
-	inMemory(t, func(_ *memory, _ uint64, w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(500)
-	}, func(t *testing.T, m *memory) {
-		m.watch(t, 0, WatchOptions{}, time.Hour)
-		if n := m.polls.Load(); n < 3600/6 || n > 3600/3 {
-			t.Errorf("%d polls in an hour, want one in 3 to 6 s", n)
-		}
-	})
+	for name, answer := range map[string]func(http.ResponseWriter){
+		"error": func(w http.ResponseWriter) { w.WriteHeader(500) },
+		"stale": func(w http.ResponseWriter) { say(w, 5, StateRunning) },
+		"last":  func(w http.ResponseWriter) { say(w, math.MaxUint64, StateRunning) },
+	} {
+		zeros := 0
+		inMemory(t, func(_ *memory, gen uint64, w http.ResponseWriter, _ *http.Request) {
+			if gen == 0 {
+				zeros++
+			}
+			answer(w)
+		}, func(t *testing.T, m *memory) {
+			m.watch(t, 0, WatchOptions{}, time.Hour)
+			if n := m.polls.Load(); n < 3600/6 || n > 3600/3 {
+				t.Errorf("%s: %d polls in an hour, want one in 3 to 6 s", name, n)
+			}
+			if name != "error" && zeros != 1 {
+				t.Errorf("%s: asked for generation 0 %d times, want once", name, zeros)
+			}
+		})
+	}
 }
 
 func TestWatchEndsWithItsContext(t *testing.T) {
