@@ -1,0 +1,74 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/sledagent/sledagent/zone"
+	"github.com/sledagent/sledagent/zone/process/internal/zonedir"
+)
+
+// Create implements zone.Manager. There are no datalinks here: the names in
+// Made are made up by position, so that a specification that needs some has
+// them. The addresses are the host's own.
+func (m *Manager) Create(ctx context.Context, spec zone.Spec) (zone.Made, error) {
+	links := make(map[string]string, len(spec.NICs))
+	for i, nic := range spec.NICs {
+		links[nic.ID] = fmt.Sprintf("vnic%d", i)
+	}
+	err := m.exclusively(ctx, "create", spec.Name, false, func(v *visit) error {
+		if !strings.HasPrefix(spec.Name, m.cfg.Prefix) {
+			return fmt.Errorf("its name does not begin with %q", m.cfg.Prefix)
+		}
+		return m.install(ctx, v, zonedir.Config{Spec: spec, Links: links})
+	})
+	if err != nil {
+		return zone.Made{}, err
+	}
+	return zone.Made{Links: links}, nil
+}
+
+// install makes the zone's directory. What makes it Installed, the root, is
+// made last.
+func (m *Manager) install(ctx context.Context, v *visit, cfg zonedir.Config) error {
+	info, err := m.look(v.name)
+	if err != nil {
+		return err
+	}
+	if info.State != zone.Absent {
+		return fmt.Errorf("%w, %v", zone.ErrExists, info.State)
+	}
+	if err := v.current(ctx); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(m.dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.Mkdir(m.zoneDir(v.name), 0o700); errors.Is(err, fs.ErrExist) {
+		return zone.ErrExists
+	} else if err != nil {
+		return err
+	}
+	root, err := zonedir.Open(m.dir, v.name)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, step := range []func() error{
+		func() error { return zonedir.Write(root, zonedir.ConfigFile, cfg) },
+		func() error { return root.Mkdir(zonedir.LogDir, 0o700) },
+		func() error { return root.Mkdir(zonedir.RootDir, 0o700) },
+	} {
+		if err := v.current(ctx); err != nil {
+			return err
+		}
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+package process
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/sledagent/sledagent/zone"
+	"github.com/sledagent/sledagent/zone/process/internal/proc"
+)
+
+func mkfifo(path string) error { return syscall.Mkfifo(path, 0o600) }
+
+// escapes are servers that do not want to go. Each touches "ready" in its root
+// when it is where it wants to be; live is how many processes there are then,
+// the init among them.
+var escapes = map[string]struct {
+	words []string
+	live  int
+}{
+	"idle":              {[]string{"touch=ready", "sleep"}, 2},
+	"ignores SIGTERM":   {[]string{"ignore-term", "touch=ready", "sleep"}, 2},
+	"own session":       {[]string{"child=touch=ready,sleep", "sleep"}, 3},
+	"double fork":       {[]string{"detach=ignore-term,touch=ready,sleep", "sleep"}, 3},
+	"stopped":           {[]string{"touch=ready", "stop", "sleep"}, 2},
+	"stopped and forks": {[]string{"detach=touch=ready,stop,sleep", "stop", "sleep"}, 3},
+}
+
+func isolations(t *testing.T) map[string]isolation {
+	best := newManager(t).iso
+	all := map[string]isolation{"none": {}, "best": best}
+	if best.pidns {
+		all["pid namespace"] = isolation{pidns: true}
+	}
+	if best.cgroups != "" {
+		all["cgroup"] = isolation{cgroups: best.cgroups}
+	}
+	return all
+}
+
+func TestNothingEscapes(t *testing.T) {
+	t.Parallel()
+	for how, iso := range isolations(t) {
+		for what, escape := range escapes {
+			t.Run(strings.ReplaceAll(how+"/"+what, " ", "-"), func(t *testing.T) {
+				t.Parallel()
+				testEscape(t, without(t, iso, escape.words...), escape.live)
+			})
+		}
+	}
+}
+
+func testEscape(t *testing.T, m *Manager, live int) {
+	t.Helper()
+	name := prefix + "escape"
+	running(t, m, name)
+	ready := filepath.Join(m.zoneDir(name), "root", "ready")
+	eventually(t, "the server", func() bool { return exists(ready) && len(members(t, m, name)) == live })
+	if err := m.Kill(ctxFor(t), name); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the end after Kill alone", func() bool { return len(members(t, m, name)) == 0 })
+	remove(t, m, name)
+}
+
+// What holds a zone together must not be its init's mercy: whoever kills that
+// leaves no process that Look does not tell of.
+func TestInitKilledByAStranger(t *testing.T) {
+	t.Parallel()
+	for how, iso := range isolations(t) {
+		t.Run(strings.ReplaceAll(how, " ", "-"), func(t *testing.T) {
+			t.Parallel()
+			m := without(t, iso, "detach=ignore-term,touch=ready,sleep", "sleep")
+			name := prefix + "stranger"
+			info := running(t, m, name)
+			ready := filepath.Join(m.zoneDir(name), "root", "ready")
+			eventually(t, "the server", func() bool { return exists(ready) })
+			gone := make(chan zone.End, 1)
+			defer m.Watch(name, func(e zone.End) { gone <- e })()
+			if err := syscall.Kill(info.PID, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			if end := <-gone; end.How != "signal: killed" {
+				t.Errorf("it ended %q", end.How)
+			}
+			want := zone.Down
+			if iso.pidns {
+				want = zone.Installed
+			}
+			eventually(t, "the state", func() bool { return look(t, m, name).State == want })
+			remove(t, m, name)
+			if left := members(t, m, name); len(left) > 0 {
+				t.Errorf("left: %v", left)
+			}
+		})
+	}
+}
+
+// A server's end takes with it what it had started, and is told with its cause
+// although a child keeps the output open.
+func TestServerEndsAlone(t *testing.T) {
+	t.Parallel()
+	for how, iso := range isolations(t) {
+		t.Run(strings.ReplaceAll(how, " ", "-"), func(t *testing.T) {
+			t.Parallel()
+			m := without(t, iso, "detach=ignore-term,touch=ready,sleep", "wait-for=go", "say=last words", "exit=7")
+			name := prefix + "alone"
+			running(t, m, name)
+			root := filepath.Join(m.zoneDir(name), "root")
+			eventually(t, "the child", func() bool { return exists(filepath.Join(root, "ready")) })
+			gone := make(chan zone.End, 1)
+			defer m.Watch(name, func(e zone.End) { gone <- e })()
+			touch(t, filepath.Join(root, "go"))
+			if end := <-gone; end.How != "exit status 7" {
+				t.Errorf("it ended %q", end.How)
+			}
+			info := look(t, m, name)
+			if info.State != zone.Installed || !strings.Contains(info.Detail, "exit status 7") {
+				t.Errorf("afterwards: %+v", info)
+			}
+			if left := members(t, m, name); len(left) > 0 {
+				t.Errorf("left: %v", left)
+			}
+			if tail, err := m.Tail(ctxFor(t), name, 1000); string(tail) != "last words\n" {
+				t.Errorf("tail: %q, %v", tail, err)
+			}
+			if err := m.Boot(ctxFor(t), name); err != nil {
+				t.Errorf("boot again: %v", err)
+			}
+		})
+	}
+}
+
+func TestCloseLeavesZonesAlone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	m := newManagerIn(t, dir, "sleep")
+	want := running(t, m, prefix+"stays")
+	m.Watch(want.Name, func(zone.End) { t.Error("told of an end that was none") })
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := newManagerIn(t, dir, "sleep")
+	if got := look(t, again, want.Name); got != want {
+		t.Errorf("a new manager sees %+v, want %+v", got, want)
+	}
+	gone := make(chan zone.End, 1)
+	defer again.Watch(want.Name, func(e zone.End) { gone <- e })()
+	// This process is the parent still; reap as an agent that died would not.
+	if err := proc.Kill(proc.ID{PID: want.PID, Start: startOf(t, want.PID)}); err != nil {
+		t.Fatal(err)
+	}
+	<-gone
+	if got := look(t, again, want.Name).State; got != zone.Installed {
+		t.Errorf("after its end it is %v", got)
+	}
+}
+
+func TestHaltEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	m := newManager(t, "sleep")
+	name := prefix + "turn"
+	running(t, m, name)
+	v, err := m.enter(name, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.leave()
+	if err := v.take(ctxFor(t)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := m.Halt(ctx, name); err == nil {
+		t.Error("Halt did not wait for its turn")
+	}
+	if err := m.Kill(ctxFor(t), name); err != nil {
+		t.Errorf("Kill waited for a turn: %v", err)
+	}
+	eventually(t, "the end", func() bool { return look(t, m, name).State == zone.Installed })
+	v.give()
+}

@@ -1,0 +1,209 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/sledagent/sledagent/zone"
+	"github.com/sledagent/sledagent/zone/process/internal/proc"
+)
+
+// patience is how long a test waits for what should happen at once.
+const patience = 30 * time.Second
+
+const prefix = "oxz_"
+
+// newManager returns a manager in a directory of its own, whose zones' servers
+// do what words say.
+func newManager(t testing.TB, words ...string) *Manager {
+	t.Helper()
+	return newManagerIn(t, t.TempDir(), words...)
+}
+
+func newManagerIn(t testing.TB, dir string, words ...string) *Manager {
+	t.Helper()
+	m, err := New(Config{
+		Dir:    dir,
+		Prefix: prefix,
+		Argv:   append([]string{executable(t), serverMode}, words...),
+		Log:    zerolog.New(zerolog.NewTestWriter(t)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		removeAllZones(t, m)
+		if err := m.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return m
+}
+
+// without returns a manager like newManager's that may not use what the host
+// grants beyond iso.
+func without(t testing.TB, iso isolation, words ...string) *Manager {
+	t.Helper()
+	m := newManager(t, words...)
+	m.iso = iso
+	return m
+}
+
+func executable(t testing.TB) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return self
+}
+
+func ctxFor(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func spec(name string) zone.Spec {
+	return zone.Spec{
+		Name: name,
+		Addr: netip.MustParseAddrPort("[::1]:12400"),
+		NICs: []zone.NIC{{ID: "b"}, {ID: "a"}},
+	}
+}
+
+func running(t testing.TB, m *Manager, name string) zone.Info {
+	t.Helper()
+	ctx := ctxFor(t)
+	if _, err := m.Create(ctx, spec(name)); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Boot(ctx, name); err != nil {
+		t.Fatal(err)
+	}
+	info := look(t, m, name)
+	if info.State != zone.Running {
+		t.Fatalf("booted zone is %+v", info)
+	}
+	return info
+}
+
+func look(t testing.TB, m *Manager, name string) zone.Info {
+	t.Helper()
+	info, err := m.Look(ctxFor(t), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
+
+// remove takes a zone away as EnsureGone would, and returns the states it saw.
+func remove(t testing.TB, m *Manager, name string) []zone.State {
+	t.Helper()
+	states, err := takeAway(ctxFor(t), m, name)
+	if err != nil {
+		t.Fatalf("remove %s, seen %v: %v", name, states, err)
+	}
+	return states
+}
+
+func takeAway(ctx context.Context, m *Manager, name string) ([]zone.State, error) {
+	rungs := map[zone.Rung]func(context.Context, string) error{
+		zone.RungKill: m.Kill, zone.RungHalt: m.Halt, zone.RungDestroyVM: m.DestroyVM,
+		zone.RungUninstall: m.Uninstall, zone.RungDelete: m.Delete, zone.RungRelease: m.Release,
+		zone.RungVerify: func(context.Context, string) error { return nil },
+	}
+	var seen []zone.State
+	for range 10 {
+		info, err := m.Look(ctx, name)
+		if err != nil {
+			return seen, err
+		}
+		seen = append(seen, info.State)
+		for _, rung := range zone.Plan(info.State) {
+			if err := rungs[rung](ctx, name); err != nil {
+				return seen, fmt.Errorf("%s: %w", rung, err)
+			}
+		}
+		if info.State == zone.Absent {
+			return seen, nil
+		}
+	}
+	return seen, fmt.Errorf("still there after %v", seen)
+}
+
+func removeAllZones(t testing.TB, m *Manager) {
+	infos, err := m.List(context.Background())
+	if err != nil {
+		t.Errorf("list: %v", err)
+	}
+	for _, info := range infos {
+		remove(t, m, info.Name)
+	}
+}
+
+// eventually waits until is holds. It is for what tells nobody that it happened.
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for !is() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v for %s", patience, what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// members returns every live process that carries the zone's mark.
+func members(t testing.TB, m *Manager, name string) []proc.Info {
+	t.Helper()
+	all, err := proc.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var in []proc.Info
+	for _, p := range all {
+		if !p.Ended() && proc.HasEnv(p.PID, "SLED_ZONE="+m.zoneDir(name)) {
+			in = append(in, p)
+		}
+	}
+	return in
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+func descriptors(t testing.TB) int {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(os.Getpid()), "fd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+func touch(t testing.TB, path string) {
+	t.Helper()
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func startOf(t testing.TB, pid int) uint64 {
+	t.Helper()
+	info, err := proc.Stat(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Start
+}
