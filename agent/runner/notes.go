@@ -1,0 +1,175 @@
+package runner
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/zone"
+)
+
+// maxEvents is how many of a VMM's events are remembered.
+const maxEvents = 100
+
+// notes is what effects have to tell to people while they are under way. No
+// decision depends on it, so it does not go through the loop.
+type notes struct {
+	mu       sync.Mutex
+	events   []vmm.Event
+	pid      int
+	silent   *time.Time
+	lastCall string
+	lastErr  string
+	attempts int
+	removal  *vmm.RemovalStatus
+}
+
+// event adds to the VMM's history and tells the host.
+func (r *Runner) event(kind, text string) { r.add(vmm.Event{At: time.Now(), Kind: kind, Text: text}) }
+
+// eventTook adds an event for something that began at begun and is over.
+func (r *Runner) eventTook(kind, text string, begun time.Time) {
+	r.add(vmm.Event{At: time.Now(), Kind: kind, Text: text, Took: time.Since(begun)})
+}
+
+func (r *Runner) add(e vmm.Event) {
+	n := &r.notes
+	n.mu.Lock()
+	if len(n.events) == maxEvents {
+		n.events = append(n.events[:0], n.events[1:]...)
+	}
+	n.events = append(n.events, e)
+	n.mu.Unlock()
+	r.log.Debug().Str("event", e.Kind).Str("text", e.Text).Str("problem", e.Error).Dur("took", e.Took).Msg("event")
+	r.host.Event(r.id, e)
+}
+
+func (r *Runner) notePID(pid int) {
+	r.notes.mu.Lock()
+	defer r.notes.mu.Unlock()
+	r.notes.pid = pid
+}
+
+// noteCall takes down how a call of Propolis ended. A trouble becomes an event
+// when it is new, not each time.
+func (r *Runner) noteCall(call string, err error) {
+	n := &r.notes
+	n.mu.Lock()
+	if err == nil {
+		n.lastCall, n.lastErr, n.attempts = "", "", 0
+		n.mu.Unlock()
+		return
+	}
+	news := n.lastCall != call || n.lastErr != err.Error()
+	n.lastCall, n.lastErr = call, err.Error()
+	n.attempts++
+	n.mu.Unlock()
+	if news && r.work.Err() == nil {
+		r.add(vmm.Event{At: time.Now(), Kind: "propolis", Text: call, Error: err.Error()})
+	}
+}
+
+func (r *Runner) noteSilent(err error) {
+	now := time.Now()
+	r.notes.mu.Lock()
+	r.notes.silent = &now
+	r.notes.mu.Unlock()
+	r.add(vmm.Event{At: now, Kind: "silent", Text: "Propolis does not answer", Error: err.Error()})
+}
+
+func (r *Runner) noteSpeaks() {
+	r.notes.mu.Lock()
+	was := r.notes.silent
+	r.notes.silent = nil
+	r.notes.mu.Unlock()
+	if was != nil {
+		r.event("speaks", fmt.Sprintf("Propolis answers again after %s", time.Since(*was).Round(time.Millisecond)))
+	}
+}
+
+func (r *Runner) noteRemoval(begun time.Time) {
+	r.notes.mu.Lock()
+	r.notes.removal = &vmm.RemovalStatus{Begun: begun}
+	r.notes.mu.Unlock()
+	r.add(vmm.Event{At: begun, Kind: "removal", Text: "zone " + r.zone})
+}
+
+// noteRung takes down a rung of the removal.
+func (r *Runner) noteRung(rep zone.Report) {
+	e := vmm.Event{At: rep.Begun, Kind: string(rep.Rung), Took: rep.Took}
+	if rep.Attempt > 1 {
+		e.Text = fmt.Sprintf("attempt %d", rep.Attempt)
+	}
+	if rep.Err != nil {
+		e.Error = rep.Err.Error()
+		r.log.Warn().Err(rep.Err).Str("rung", string(rep.Rung)).Stringer("zone_state", rep.State).
+			Int("attempt", rep.Attempt).Msg("removal is not getting on")
+	}
+	r.notes.mu.Lock()
+	if s := r.notes.removal; s != nil {
+		s.Rung, s.ZoneState, s.Attempt, s.LastError = string(rep.Rung), rep.State.String(), rep.Attempt, e.Error
+	}
+	r.notes.mu.Unlock()
+	r.add(e)
+}
+
+func (r *Runner) noteGone(begun time.Time) {
+	now := time.Now()
+	r.notes.mu.Lock()
+	r.notes.pid = 0
+	if r.notes.removal != nil {
+		r.notes.removal.Gone = &now
+		r.notes.removal.LastError = ""
+	}
+	r.notes.mu.Unlock()
+	r.eventTook("gone", "zone "+r.zone+" is verified gone", begun)
+}
+
+// noteStep makes an event of what moves the VMM's life.
+func (r *Runner) noteStep(in vmm.Input, s vmm.State) {
+	switch in := in.(type) {
+	case vmm.Start, vmm.MigrateIn:
+		r.event("start", in.Kind().String())
+	case vmm.Stop:
+		r.event("stop", stopText(s))
+	case vmm.Kill, vmm.Unregister, vmm.Reboot:
+		r.event(map[vmm.Kind]string{vmm.KindKill: "killed-by-operator", vmm.KindUnregister: "unregister",
+			vmm.KindReboot: "reboot"}[in.Kind()], "")
+	case vmm.Observed:
+		r.event("observed", fmt.Sprintf("%s, Propolis's generation %d", in.State, in.Gen))
+	case vmm.Answered:
+		kind := map[vmm.Action]string{vmm.AskRun: "run", vmm.AskStop: "asked", vmm.AskReboot: "reboot-asked"}[in.Action]
+		if !in.Refused {
+			r.event(kind, "Propolis accepted "+string(in.Action))
+		}
+	case vmm.StartFailed:
+		r.add(vmm.Event{At: time.Now(), Kind: "start-failed", Error: in.Why})
+	case vmm.Lost:
+		r.add(vmm.Event{At: time.Now(), Kind: "lost", Error: in.Why})
+	case vmm.ZoneEnded:
+		if s.Phase < vmm.Ended && r.notes.running() {
+			r.event("zone-ended", in.Why)
+		}
+	case vmm.ZoneGone:
+		r.event("terminal", fmt.Sprintf("%s, generation %d: %s", s.Record.VMM.State, s.Record.VMM.Gen, s.Reason))
+	case vmm.Acked:
+		r.event("published", fmt.Sprintf("Nexus acknowledged generation %d", in.Gen))
+	case vmm.GaveUp:
+		r.event("gave-up", fmt.Sprintf("generation %d was never acknowledged", in.Gen))
+	}
+}
+
+// running tells whether no removal has begun.
+func (n *notes) running() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.removal == nil
+}
+
+func stopText(s vmm.State) string {
+	if s.Stop == nil {
+		return "nothing left to stop"
+	}
+	return fmt.Sprintf("by %s, grace %s", s.Stop.By, s.Stop.Grace)
+}

@@ -1,0 +1,82 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/watchdog"
+	"github.com/sledagent/sledagent/zone"
+)
+
+// settleBudget is how long a removal waits, after the kill, for a start that is
+// still under way to notice that it was cancelled.
+const settleBudget = 2 * time.Second
+
+// tailSize is how much of the server's log is kept as evidence.
+const tailSize = 2048
+
+var _ watchdog.Target = (*Runner)(nil)
+
+// Remove removes the VMM's zone. It is the watchdog's to call and needs nothing
+// of the loop: whatever is under way on the zone is cancelled, the zone is
+// killed and then removed, for as long as it takes.
+func (r *Runner) Remove(ctx context.Context) {
+	begun := time.Now()
+	r.cancelWork()
+	r.noteRemoval(begun)
+	removal := r.removal()
+	removal.Before = r.beforeLook
+	if err := zone.EnsureGone(ctx, r.host.Zones, r.zone, removal); err != nil {
+		return // the agent exits; the zone is the next one's
+	}
+	r.starting.setRemoved()
+	r.host.Unclaim(r.id)
+	r.noteGone(begun)
+}
+
+// Expired tells the loop that a deadline has passed.
+func (r *Runner) Expired(epoch uint64) {
+	r.event("deadline", fmt.Sprintf("epoch %d", epoch))
+	r.send(report{in: vmm.Expired{Epoch: epoch}})
+}
+
+// Gone tells the loop that the zone is gone.
+func (r *Runner) Gone() { r.send(report{in: vmm.ZoneGone{}}) }
+
+// removal says how this VMM's zone is removed.
+func (r *Runner) removal() zone.Removal {
+	return zone.Removal{Gate: r.host.Heavy, Observe: r.noteRung, Abandoned: r.host.Abandoned}
+}
+
+// beforeLook runs when the zone was killed and nothing of it has been removed.
+func (r *Runner) beforeLook(ctx context.Context) {
+	r.starting.settle(ctx, settleBudget)
+	r.saveEvidence(ctx)
+}
+
+// saveEvidence keeps the last words of a server that ended and was not asked to.
+func (r *Runner) saveEvidence(ctx context.Context) {
+	v := r.view.Load()
+	if v == nil || v.state.Stop != nil || v.state.Phase == vmm.Registered {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.host.Evidence)
+	defer cancel()
+	tail := make(chan string, 1)
+	go func() {
+		text, err := r.host.Zones.Tail(ctx, r.zone, tailSize)
+		if err != nil {
+			text = []byte("no log: " + err.Error())
+		}
+		tail <- strings.TrimSpace(string(text))
+	}()
+	select {
+	case text := <-tail:
+		r.event("evidence", text)
+	case <-ctx.Done():
+		r.event("evidence", "no log within "+r.host.Evidence.String())
+	}
+}

@@ -1,0 +1,173 @@
+package runner
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+
+	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/agent/wire"
+)
+
+const (
+	// mailboxSize is how many requests of one VMM may wait, as many as in the
+	// reference. The loop never waits, so that only a storm fills it.
+	mailboxSize = 32
+	// durableBudget is how long effects wait for the journal. A disk that is
+	// slower than this delays no stop: it is carried out and said to be degraded.
+	durableBudget = 2 * time.Second
+	// snapshotsAtOnce is how many disk snapshots of one VMM may be under way.
+	snapshotsAtOnce = 4
+)
+
+// A Runner owns one VMM. Its exported methods are safe for concurrent use.
+type Runner struct {
+	id     uuid.UUID
+	zone   string
+	reg    *wire.Registration
+	host   *Host
+	log    zerolog.Logger
+	client Propolis
+
+	urgent   chan request
+	requests chan request
+	reports  chan report
+	// ready is closed when the registration is durable, ended when the loop has ended.
+	ready chan struct{}
+	ended chan struct{}
+	view  atomic.Pointer[view]
+	notes notes
+	snaps chan struct{}
+
+	// work ends when the VMM's removal begins.
+	work       context.Context
+	cancelWork context.CancelFunc
+	starting   starting
+
+	// What follows belongs to the loop.
+	state     vmm.State
+	pending   []batch
+	held      map[vmm.Callers][]request
+	start     slot
+	ask       slot
+	watch     slot
+	links     map[string]string
+	unwatch   func()
+	rebootErr error
+	forgotten bool
+}
+
+// view is what readers see: the newest state that is durable.
+type view struct {
+	state    vmm.State
+	degraded string
+}
+
+// New makes the Runner of a VMM that has just been registered and starts it.
+// Ready tells when its registration is durable.
+func New(h *Host, id uuid.UUID, reg *wire.Registration) *Runner {
+	r := &Runner{
+		id: id, zone: h.Prefix + id.String(), reg: reg, host: h,
+		log:    h.Log.With().Stringer("vmm", id).Logger(),
+		client: h.Propolis(reg.PropolisAddr),
+		urgent: make(chan request), requests: make(chan request, mailboxSize),
+		reports: make(chan report), ready: make(chan struct{}), ended: make(chan struct{}),
+		snaps: make(chan struct{}, snapshotsAtOnce),
+		held:  map[vmm.Callers][]request{},
+		state: vmm.New(reg.Runtime, reg.MigrationID, h.Limits, time.Now()),
+	}
+	r.work, r.cancelWork = context.WithCancel(h.Life)
+	h.Guard.Add(id.String(), r)
+	r.event("registered", reg.Hostname)
+	go r.loop()
+	return r
+}
+
+// Instance is the id of the instance that the VMM belongs to.
+func (r *Runner) Instance() uuid.UUID { return r.reg.InstanceID }
+
+// Registration is what the VMM was registered with. It must not be changed.
+func (r *Runner) Registration() *wire.Registration { return r.reg }
+
+// State is the VMM's record as it was made durable last, and how far it is in
+// its life. It tells false until the registration itself is durable.
+func (r *Runner) State() (vmm.Record, vmm.Phase, bool) {
+	v := r.view.Load()
+	if v == nil {
+		return vmm.Record{}, vmm.Registered, false
+	}
+	return v.state.Record, v.state.Phase, true
+}
+
+// Ready is closed when the registration is durable and may be seen.
+func (r *Runner) Ready() <-chan struct{} { return r.ready }
+
+// Ended is closed when the Runner is at its end: the VMM is forgotten, or the agent exits.
+func (r *Runner) Ended() <-chan struct{} { return r.ended }
+
+// loop is the VMM's goroutine.
+func (r *Runner) loop() {
+	defer close(r.ended)
+	defer r.client.Close()
+	defer r.cancelWork()
+	r.commit(nil, nil)
+	for !r.over() {
+		select {
+		case q := <-r.urgent:
+			r.serve(q)
+			continue
+		default:
+		}
+		saved, late := r.durable()
+		select {
+		case <-r.host.Life.Done():
+			return
+		case q := <-r.urgent:
+			r.serve(q)
+		case q := <-r.requests:
+			r.serve(q)
+		case m := <-r.reports:
+			r.hear(m)
+		case err := <-saved:
+			r.release(err)
+		case <-late:
+			r.release(errLate)
+		}
+	}
+	r.leave()
+}
+
+// over tells whether nothing is left to do: the VMM is forgotten, and no effect
+// that could still make something of its zone is under way.
+func (r *Runner) over() bool {
+	return r.forgotten && len(r.pending) == 0 && !r.starting.underWay()
+}
+
+// leave takes the VMM out of everything that knows it.
+func (r *Runner) leave() {
+	r.event("forgotten", "")
+	if r.unwatch != nil {
+		r.unwatch()
+	}
+	r.host.Guard.Drop(r.id.String())
+	r.host.Publisher.Drop(r.id)
+	r.host.Journal.Drop(r.id)
+	r.host.Forgotten(r.id)
+}
+
+// apply takes one step.
+func (r *Runner) apply(in vmm.Input, caller *request) {
+	next, effects := vmm.Step(r.state, in, time.Now())
+	changed := next.Phase != r.state.Phase
+	r.state = next
+	if changed {
+		r.log.Info().Stringer("phase", next.Phase).Str("state", string(next.Record.VMM.State)).
+			Uint64("gen", next.Record.VMM.Gen).Stringer("because", in.Kind()).Str("reason", next.Reason).
+			Msg("phase changed")
+	}
+	r.noteStep(in, next)
+	r.commit(effects, caller)
+}
