@@ -2,6 +2,7 @@ package publish
 
 import (
 	"runtime"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,6 +78,39 @@ func TestHungReplicaDoesNotHoldUpTheOther(t *testing.T) {
 		calls, acked := f.told()
 		if extra := len(calls) - len(acked); extra > 16+600/30+1 {
 			t.Errorf("%d PUTs to the hung replica", extra)
+		}
+	})
+}
+
+// The healthy replica stumbles now and then; that must not send everybody to
+// the one that hangs.
+func TestStumblingReplicaBesideAHungOne(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := 0
+		f := newFake(t, func(c call) reply {
+			if n++; c.base == nexus1 {
+				return reply{hang: true}
+			}
+			return reply{status: []int{204, 204, 503}[n%3], after: 5 * time.Millisecond}
+		})
+		p := start(t, f, func(c *Config) { c.Addresses = []string{nexus1, nexus2} })
+		const seconds, burst = 120, 10
+		for range seconds {
+			for range burst {
+				p.Offer(uuid.New(), destroyed(1), nil)
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Minute)
+		hung := 0
+		calls, acked := f.told()
+		for _, c := range calls {
+			if c.base == nexus1 {
+				hung++
+			}
+		}
+		if limit := 16 + (seconds+60)/30 + 1; hung > limit || len(acked) != seconds*burst {
+			t.Errorf("%d PUTs to the hung replica, at most %d expected; %d acknowledged", hung, limit, len(acked))
 		}
 	})
 }
@@ -172,6 +206,20 @@ func TestTurnsAreFair(t *testing.T) {
 			if sec == 20+8 && len(quiet.list()) == 0 {
 				t.Error("a VMM waited for more than one turn of ten others")
 			}
+		}
+	})
+}
+
+func TestServedInTheOrderOfOffers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFake(t, func(call) reply { return reply{status: 204, after: time.Millisecond} })
+		p := start(t, f, func(c *Config) { c.Concurrency = 1 })
+		for gen := range uint64(100) {
+			p.Offer(uuid.New(), running(gen), nil)
+		}
+		time.Sleep(time.Second)
+		if got := f.gens(); len(got) != 100 || !slices.IsSorted(got) {
+			t.Errorf("served in the order %v", got)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"testing"
@@ -67,6 +68,36 @@ func TestNewestWinsWhileAnOlderPUTIsSlow(t *testing.T) {
 			t.Errorf("result is %+v", got)
 		}
 	})
+}
+
+// Whatever becomes of a PUT that was under way, the record offered meanwhile is
+// neither refused nor given up nor acknowledged with it.
+func TestNewerRecordOutlivesAnOlderAnswer(t *testing.T) {
+	t.Parallel()
+	for _, first := range []vmm.Record{running(1), destroyed(1)} {
+		for _, status := range []int{200, 204, 400, 404, 410, 503} {
+			t.Run(fmt.Sprint(first.VMM.State, status), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					f := newFake(t, func(c call) reply {
+						if c.gen == 1 {
+							return reply{status: status, after: time.Second}
+						}
+						return reply{status: 204}
+					})
+					p := start(t, f, func(c *Config) { c.GiveUpAfter = time.Second })
+					var res results
+					id := uuid.New()
+					p.Offer(id, first, res.notify)
+					time.Sleep(time.Second / 2)
+					p.Offer(id, destroyed(2), res.notify)
+					time.Sleep(time.Minute)
+					if got := res.one(t); got.Gen != 2 || !got.Acked {
+						t.Errorf("result is %+v", got)
+					}
+				})
+			})
+		}
+	}
 }
 
 func TestOlderThanAcknowledgedIsIgnored(t *testing.T) {

@@ -113,6 +113,43 @@ func TestGiveUpIsPunctualDuringAHungPUT(t *testing.T) {
 	})
 }
 
+// A queue full of running records that Nexus leaves hanging does not keep a
+// terminal one from being given up in time.
+func TestGiveUpOvertakesTheQueue(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFake(t, func(call) reply { return reply{hang: true} })
+		p := start(t, f, func(c *Config) { c.GiveUpAfter = time.Minute })
+		for range 1000 {
+			p.Offer(uuid.New(), running(1), nil)
+		}
+		var res results
+		p.Offer(uuid.New(), destroyed(1), res.notify)
+		time.Sleep(time.Minute + 11*time.Second) // a place is free after one RequestTimeout
+		if got := res.one(t); !got.GaveUp || got.Attempts != 0 {
+			t.Errorf("result is %+v", got)
+		}
+	})
+}
+
+func TestBackoffBeginsAnewAfterAnAcknowledgement(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		status := 503
+		f := newFake(t, func(call) reply { return reply{status: status} })
+		p := start(t, f, nil)
+		id := uuid.New()
+		for gen, s := range []int{503, 204, 503, 204} {
+			f.mu.Lock()
+			status = s
+			f.mu.Unlock()
+			p.Offer(id, running(uint64(gen)), nil)
+			time.Sleep([]time.Duration{10 * time.Minute, time.Minute, time.Second, 5 * time.Second}[gen])
+		}
+		if st, _ := p.Status(id); st.Acked != 3 {
+			t.Errorf("seconds after a short trouble: %+v", st)
+		}
+	})
+}
+
 func TestNewerRecordDoesNotDefeatTheBackoff(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		status := 503
@@ -217,14 +254,14 @@ func TestLogsTellOfChangesOnly(t *testing.T) {
 		log, lines := logTo()
 		status := 503
 		f := newFake(t, func(call) reply { return reply{status: status} })
-		p := start(t, f, func(c *Config) { c.Log = log })
+		p := start(t, f, func(c *Config) { c.Log, c.GiveUpAfter = log, 2*time.Hour })
 		set := func(to int, d time.Duration) {
 			f.mu.Lock()
 			status = to
 			f.mu.Unlock()
 			time.Sleep(d)
 		}
-		for range 100 {
+		for range 20 {
 			p.Offer(uuid.New(), destroyed(1), nil)
 		}
 		set(503, time.Hour)
@@ -237,7 +274,7 @@ func TestLogsTellOfChangesOnly(t *testing.T) {
 		set(409, time.Minute)
 		p.Offer(uuid.New(), running(1), nil)
 		p.Offer(uuid.New(), destroyed(1), nil)
-		set(409, 25*time.Hour)
+		set(409, 3*time.Hour)
 		got := lines()[2:]
 		count := map[string]int{}
 		for _, line := range got {
@@ -249,6 +286,22 @@ func TestLogsTellOfChangesOnly(t *testing.T) {
 		}
 		if len(got) != 3 || len(count) != 3 {
 			t.Errorf("logged of refused records:\n%s", strings.Join(got, "\n"))
+		}
+	})
+}
+
+func TestFlappingNexusFillsNoLog(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		log, lines := logTo()
+		n := 0
+		f := newFake(t, func(call) reply { n++; return reply{status: []int{204, 503}[n%2]} })
+		p := start(t, f, func(c *Config) { c.Log = log })
+		for range 600 {
+			p.Offer(uuid.New(), destroyed(1), nil)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if got := len(lines()); got < 2 || got > 8 {
+			t.Errorf("%d lines in a minute", got)
 		}
 	})
 }

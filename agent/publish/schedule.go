@@ -137,7 +137,6 @@ func (p *Publisher) unlist(s *slot) {
 // retire remembers that the VMM has ended, and forgets the one that ended
 // longest ago when there are too many. Caller holds mu.
 func (p *Publisher) retire(s *slot) {
-	p.unlist(s)
 	s.over = p.over.PushBack(s)
 	if p.over.Len() > maxOver {
 		oldest := p.over.Remove(p.over.Front()).(*slot)
