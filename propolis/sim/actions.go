@@ -73,7 +73,7 @@ func (s *Server) prepare(text string) (after func(), err error) {
 	}
 	s.lock()
 	defer s.unlock()
-	if s.life.Err() != nil {
+	if s.closed() {
 		return nil, fmt.Errorf("do %q: simulator is closed: %w", name, ErrNotNow)
 	}
 	after, err = actions[i].run(s, value)

@@ -125,7 +125,7 @@ func (s *Server) ensure(ctx context.Context, made *ensured) answer {
 func (s *Server) create(made *ensured) *vm {
 	s.lock()
 	defer s.unlock()
-	if s.vm != nil && s.vm.life != ended || s.life.Err() != nil {
+	if s.vm != nil && s.vm.life != ended || s.closed() {
 		return nil
 	}
 	if s.vm != nil {

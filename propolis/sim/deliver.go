@@ -7,8 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -25,9 +25,7 @@ func (x *exchange) deliver(c call, a answer) {
 			x.abort()
 		case garble:
 			x.write(http.StatusOK, []byte(`{"gen":1,"state":"Runn`+"\x00\xff"))
-		case flood:
-			x.flood()
-		case half, trickle, babble:
+		case half, trickle, babble, flood:
 			x.spoil(f, a)
 		case crashBehind:
 			a.after = func() { x.s.perform(Process.Crash) }
@@ -69,21 +67,9 @@ func (x *exchange) write(status int, body []byte) {
 	}
 }
 
-// flood sends until the client has had enough.
-func (x *exchange) flood() {
-	x.w.Header().Set("Content-Type", "application/json")
-	x.w.WriteHeader(http.StatusOK)
-	block := bytes.Repeat([]byte("["), 4096)
-	for x.ctx.Err() == nil {
-		if _, err := x.w.Write(block); err != nil {
-			return
-		}
-	}
-}
-
 // spoil takes the connection over and sends only some of the answer, or slowly.
 func (x *exchange) spoil(f callFaults, a answer) {
-	raw := x.raw(a)
+	header, body := x.raw(a)
 	conn, _, err := http.NewResponseController(x.w).Hijack()
 	if err != nil {
 		x.abort()
@@ -92,29 +78,45 @@ func (x *exchange) spoil(f callFaults, a answer) {
 	defer context.AfterFunc(x.s.life, func() { conn.Close() })()
 	switch f.manner {
 	case babble:
-		send(conn, []byte("\x16\x03\x01 this is not the protocol you are looking for\r\n\r\n"))
+		send(conn, []byte("\x16\x03\x01no-HTTP\r\n\r\n"))
 	case half:
-		send(conn, raw[:len(raw)/2])
+		send(conn, firstHalf(header, body))
 		untilClosed(conn)
 	case trickle:
-		x.trickle(conn, raw, f.every)
+		x.trickle(conn, slices.Concat(header, body), f.every)
+	case flood:
+		pour(conn)
 	}
 }
 
 // raw renders an answer as net/http would.
-func (x *exchange) raw(a answer) []byte {
+func (x *exchange) raw(a answer) (header, body []byte) {
 	body, err := a.encode(x.id)
 	if err != nil {
 		x.abort()
 	}
-	var out strings.Builder
-	fmt.Fprintf(&out, "HTTP/1.1 %d %s\r\nX-Request-Id: %s\r\n", a.status, http.StatusText(a.status), x.id)
+	header = fmt.Appendf(header, "HTTP/1.1 %d %s\r\nX-Request-Id: %s\r\n", a.status, http.StatusText(a.status), x.id)
 	if body != nil {
-		fmt.Fprintf(&out, "Content-Type: application/json\r\nContent-Length: %d\r\n", len(body))
+		header = fmt.Appendf(header, "Content-Type: application/json\r\nContent-Length: %d\r\n", len(body))
 	}
-	out.WriteString("\r\n")
-	out.Write(body)
-	return []byte(out.String())
+	return append(header, "\r\n"...), body
+}
+
+// firstHalf is the header and half of the body, or half of the header if that
+// is all there is.
+func firstHalf(header, body []byte) []byte {
+	if len(body) == 0 {
+		return header[:len(header)/2]
+	}
+	return slices.Concat(header, body[:len(body)/2])
+}
+
+// pour sends a body until the client has had enough.
+func pour(conn net.Conn) {
+	ok := send(conn, []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"))
+	for block := bytes.Repeat([]byte("["), 4096); ok; {
+		ok = send(conn, block)
+	}
 }
 
 func (x *exchange) trickle(conn net.Conn, raw []byte, every time.Duration) {

@@ -82,7 +82,7 @@ func (s *Server) Close() {
 	s.lock()
 	defer s.unlock()
 	if s.vm != nil {
-		s.vm.leave()
+		s.vm.cancel()
 	}
 	stopAll(&s.timers)
 	stopAll(&s.guest)
@@ -95,7 +95,7 @@ func (s *Server) Close() {
 func (s *Server) SetFaults(f Faults) {
 	s.lock()
 	defer s.unlock()
-	if s.life.Err() != nil {
+	if s.closed() {
 		return
 	}
 	s.faults, s.refused = f.get(), [numCalls]int{}
@@ -132,7 +132,7 @@ func (s *Server) armGuestTimers() {
 
 func (s *Server) arm(timers *[]*time.Timer, guest bool) {
 	for _, t := range s.faults.timed {
-		if t.guest == guest {
+		if t.guest == guest && !s.closed() {
 			*timers = append(*timers, time.AfterFunc(t.after, func() { s.doTimed(t.action) }))
 		}
 	}
@@ -150,6 +150,9 @@ func stopAll(timers *[]*time.Timer) {
 	}
 	*timers = nil
 }
+
+// closed tells whether no timer may be started any more. The lock must be held.
+func (s *Server) closed() bool { return s.life.Err() != nil }
 
 func (s *Server) lock() { s.mu.Lock() }
 

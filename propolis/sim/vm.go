@@ -141,7 +141,7 @@ func (v *vm) leave() {
 func (v *vm) advance() {
 	for len(v.script) > 0 || v.next() {
 		st := v.script[0]
-		if v.timer != nil || v.held() {
+		if v.timer != nil || v.held() || v.s.closed() {
 			return
 		}
 		if st.after > 0 && !v.due {

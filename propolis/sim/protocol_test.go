@@ -1,0 +1,220 @@
+package sim_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/propolis/sim"
+)
+
+// TestVersionPolicy: the header is judged before anything else of a request.
+func TestVersionPolicy(t *testing.T) {
+	t.Parallel()
+	const missing = `missing expected header "api-version"`
+	for name, tc := range map[string]struct {
+		version, path string
+		status        int
+		message       string
+	}{
+		"newest":                {"6.0.0", "/instance", 424, "Server not initialized (no instance)"},
+		"older":                 {"5.0.0", "/instance", 424, "Server not initialized (no instance)"},
+		"never released":        {"4.3.2", "/instance", 424, "Server not initialized (no instance)"},
+		"pre-release of newest": {"6.0.0-rc.1", "/instance", 424, "Server not initialized (no instance)"},
+		"too new":               {"6.0.1", "/instance", 400, "server does not support this API version: 6.0.1"},
+		"too new, no such path": {"7.0.0", "/nothing", 400, "server does not support this API version: 7.0.0"},
+		"missing":               {"", "/instance", 400, missing},
+		"missing, no such path": {"", "/nothing", 400, missing},
+		"not all parts":         {"6", "/instance", 400, `bad value for header "api-version": 6`},
+		"leading zero":          {"06.0.0", "/instance", 400, `bad value for header "api-version": 06.0.0`},
+		"too big":               {"99999999999999999999.0.0", "/instance", 400, `bad value for header "api-version": 99999999999999999999.0.0`},
+		"no such path":          {"6.0.0", "/nothing", 404, "Not Found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := inProcess(t, sim.Options{})
+			r := c.request("GET", tc.path, "")
+			r.Header.Del("api-version")
+			if tc.version != "" {
+				r.Header.Set("api-version", tc.version)
+			}
+			got, err := c.try(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e := got.err(t); got.status != tc.status || e.Message != tc.message {
+				t.Errorf("got %d %q, want %d %q", got.status, e.Message, tc.status, tc.message)
+			}
+			if tc.status != 424 && got.err(t).Code != nil {
+				t.Errorf("error_code %q, want none", *got.err(t).Code)
+			}
+		})
+	}
+}
+
+// TestOlderServer is one that does not know 6.0.0 yet.
+func TestOlderServer(t *testing.T) {
+	t.Parallel()
+	newest, err := sim.ParseVersion("5.0.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := overSocket(t, sim.Options{Newest: newest})
+	c.want(c.ensure(), "Bad Request")
+	r := c.request("PUT", "/instance", coldStart)
+	r.Header.Set("api-version", "5.0.0")
+	got, err := c.try(r)
+	if err != nil || !strings.Contains(got.body, "unknown field `has_write_cache`") {
+		t.Errorf("new body under an old version: %d %s %v", got.status, got.body, err)
+	}
+	r = c.request("PUT", "/instance", strings.Replace(coldStart, `"has_write_cache":true,`, "", 1))
+	r.Header.Set("api-version", "5.0.0")
+	if got, err := c.try(r); err != nil || got.status != http.StatusCreated {
+		t.Errorf("old body: %d %s %v", got.status, got.body, err)
+	}
+}
+
+func TestErrorBody(t *testing.T) {
+	t.Parallel()
+	c := overSocket(t, sim.Options{})
+	r := c.request("GET", "/instance", "")
+	r.Header.Set("X-Request-Id", uuid.NewString())
+	got, err := c.try(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := got.header.Get("X-Request-Id")
+	want := "{\n  \"request_id\": \"" + id + "\",\n  \"message\": \"Server not initialized (no instance)\",\n" +
+		"  \"error_code\": \"NoInstance\"\n}"
+	if got.body != want {
+		t.Errorf("got %s\nwant %s", got.body, want)
+	}
+	if id == r.Header.Get("X-Request-Id") {
+		t.Error("the client's request id was taken over")
+	}
+}
+
+func TestRouting(t *testing.T) {
+	t.Parallel()
+	disk := "/instance/disk/" + diskID + "/snapshot/"
+	for name, tc := range map[string]struct{ method, path, want string }{
+		"trailing slash":           {"GET", "/instance/", "OK"},
+		"double slash":             {"GET", "//instance//spec", "OK"},
+		"encoded letter":           {"GET", "/inst%61nce", "OK"},
+		"encoded slash":            {"GET", "/instance%2Fspec", "Not Found"},
+		"dots":                     {"GET", "/instance/../instance", "Bad Request"},
+		"encoded dots":             {"GET", "/instance/%2E%2e", "Bad Request"},
+		"other method":             {"DELETE", "/instance", "Method Not Allowed"},
+		"unknown path":             {"GET", "/instance/nothing", "Not Found"},
+		"snapshot":                 {"POST", disk + uuid.NewString(), "OK"},
+		"snapshot without a UUID":  {"POST", disk + "x", "Bad Request"},
+		"snapshot of a device":     {"POST", "/instance/disk/disk/snapshot/" + uuid.NewString(), "Not Found"},
+		"snapshot of nothing":      {"POST", "/instance/disk/none/snapshot/" + uuid.NewString(), "Not Found"},
+		"status of no migration":   {"GET", "/instance/migration-status", "OK"},
+		"control without the API":  {"GET", "/sim/state", "OK"},
+		"control, unknown":         {"GET", "/sim/nothing", "Not Found"},
+		"control, unknown action":  {"POST", "/sim/do/nothing", "Not Found"},
+		"control, not now":         {"POST", "/sim/do/guest-poweroff", "Conflict"},
+		"control, not a migration": {"POST", "/sim/do/migrate-out?id=7", "Bad Request"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := overSocket(t, sim.Options{})
+			c.want(c.ensure(), "Created")
+			got := c.call(tc.method, tc.path, "")
+			c.want(got, tc.want)
+			if allow := got.header.Get("Allow"); tc.want == "Method Not Allowed" && allow != "GET, PUT" {
+				t.Errorf("Allow: %q", allow)
+			}
+		})
+	}
+}
+
+func TestBodies(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ contentType, path, body, want string }{
+		"no content type":       {"", "/instance/state", `"Run"`, ""},
+		"with a parameter":      {"application/json; charset=utf-8", "/instance/state", `"Run"`, ""},
+		"something behind it":   {"application/json", "/instance/state", `"Run" and more`, ""},
+		"another content type":  {"text/plain", "/instance/state", `"Run"`, `expected content type "application/json", got "text/plain"`},
+		"not a word":            {"application/json", "/instance/state", `{"state":"Run"}`, "unable to parse JSON body: "},
+		"unknown word":          {"application/json", "/instance/state", `"run"`, "unable to parse JSON body: unknown variant `run`"},
+		"nothing":               {"application/json", "/instance/state", "", "unable to parse JSON body: "},
+		"no generation":         {"application/json", "/instance/state-monitor", "{}", "unable to parse JSON body: "},
+		"generation below zero": {"application/json", "/instance/state-monitor", `{"gen":-1}`, "unable to parse JSON body: "},
+		"one byte too many": {"application/json", "/instance/state", `"Run"` + strings.Repeat(" ", 1<<20-4),
+			"request body exceeded maximum size of 1048576 bytes"},
+		"as many as allowed": {"application/json", "/instance/state", `"Run"` + strings.Repeat(" ", 1<<20-5), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := overSocket(t, sim.Options{})
+			c.t = t
+			c.want(c.ensure(), "Created")
+			method := "PUT"
+			if strings.HasSuffix(tc.path, "monitor") {
+				method = "GET"
+			}
+			r := c.request(method, tc.path, tc.body)
+			r.Header.Del("content-type")
+			if tc.contentType != "" {
+				r.Header.Set("content-type", tc.contentType)
+			}
+			got, err := c.try(r)
+			switch {
+			case err != nil:
+				t.Error(err)
+			case tc.want == "" && got.status != http.StatusNoContent:
+				t.Errorf("got %d %s, want 204", got.status, got.body)
+			case tc.want != "" && (got.status != 400 || !strings.HasPrefix(got.err(t).Message, tc.want)):
+				t.Errorf("got %d %s, want 400 %q", got.status, got.body, tc.want)
+			}
+		})
+	}
+}
+
+// TestSpecs: what a spec may not say. The message must name the culprit.
+func TestSpecs(t *testing.T) {
+	t.Parallel()
+	const disk = `"` + diskID + `":` + crucible + `,"disk":`
+	for name, tc := range map[string]struct{ body, want string }{
+		"unknown type":         {specWith(`"x":{"type":"floppy","component":{}}`), "components.x: unknown variant `floppy`"},
+		"a third key":          {specWith(`"x":{"type":"serial_port","component":{"num":"com1"},"y":1}`), "components.x: unknown field `y`"},
+		"no component":         {specWith(`"x":{"type":"serial_port"}`), "components.x: missing field `component`"},
+		"no type":              {specWith(`"x":{"component":{}}`), "components.x: missing field `type`"},
+		"key in a component":   {specWith(`"x":{"type":"serial_port","component":{"num":"com1","y":1}}`), "components.x.component: unknown field `y`"},
+		"no write cache":       {specWith(disk + strings.Replace(nvme, `"has_write_cache":true,`, "", 1)), "missing field `has_write_cache`"},
+		"short serial number":  {specWith(disk + strings.Replace(nvme, `[0,`, `[`, 1)), "serial_number: expected an array of length 20"},
+		"port of no kind":      {specWith(`"x":{"type":"serial_port","component":{"num":"com9"}}`), "unknown variant `com9`"},
+		"device, no backend":   {specWith(`"disk":` + nvme), `device "disk": no backend`},
+		"one slot for two":     {specWith(disk + nvme + `,"disk2":` + nvme), `"disk" and "disk2" share PCI path 0.16.0`},
+		"key in the board":     {strings.Replace(coldStart, `"cpus"`, `"y":1,"cpus"`, 1), "spec.board: unknown field `y`"},
+		"too many processors":  {strings.Replace(coldStart, `"cpus":2`, `"cpus":256`, 1), "board.cpus: expected u8"},
+		"instance id":          {strings.Replace(coldStart, `"id":"4a1d`, `"id":"`, 1), "properties.id: UUID parsing failed"},
+		"method":               {strings.Replace(coldStart, `"Spec"`, `"Other"`, 1), "init: unknown variant `Other`"},
+		"source address":       {strings.Replace(migrationTarget, "[fd00::7]:12400", "fd00::7", 1), "src_addr: invalid socket address"},
+		"replaced by what":     {strings.Replace(migrationTarget, "CrucibleStorageBackend", "Disk", 1), "unknown variant `Disk`"},
+		"key in a replacement": {strings.Replace(migrationTarget, `"readonly"`, `"y":1,"readonly"`, 1), "spec: unknown field `y`"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := inProcess(t, sim.Options{})
+			got := c.call("PUT", "/instance", tc.body)
+			if got.status != 400 || !strings.Contains(got.err(t).Message, tc.want) {
+				t.Errorf("got %d %s, want 400 %q", got.status, got.body, tc.want)
+			}
+			c.want(c.put("Run"), "Failed Dependency NoInstance")
+		})
+	}
+}
+
+// TestTolerance: keys that nobody knows are no error where the API takes them.
+func TestTolerance(t *testing.T) {
+	t.Parallel()
+	body := strings.Replace(coldStart, `"properties":{`, `"y":1,"properties":{"y":1,`, 1)
+	body = strings.Replace(body, `"board":`, `"y":1,"smbios":null,"board":`, 1)
+	c := inProcess(t, sim.Options{})
+	c.want(c.call("PUT", "/instance", body), "Created")
+}

@@ -1,0 +1,43 @@
+package sim
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestRulings holds the law of state changes against the published table, one
+// line a request, one column a standing.
+func TestRulings(t *testing.T) {
+	t.Parallel()
+	requests := map[string]request{"run": run, "stop": stop, "reboot": reboot}
+	standings := []standing{notStarted, startPending, started, stopQueued, migrateOutQueued, over}
+	const table = `
+		run    | queue             | ignore                          | ignore | Instance is preparing to stop | ignore                         | Instance has ended
+		stop   | queue             | queue                           | queue  | ignore                        | queue                          | ignore
+		reboot | Instance is not active | Instance is currently starting | queue  | Instance is preparing to stop | Instance is a migration source | Instance has ended`
+	for line := range strings.Lines(strings.TrimSpace(table)) {
+		cells := strings.Split(line, "|")
+		r := requests[strings.TrimSpace(cells[0])]
+		for i, at := range standings {
+			if got, want := rule(at, false, r).String(), strings.TrimSpace(cells[i+1]); got != want {
+				t.Errorf("%s when %s: %s, want %s", strings.TrimSpace(cells[0]), at, got, want)
+			}
+		}
+	}
+	if got := rule(started, true, reboot); got != ignore {
+		t.Errorf("second reboot: %s, want it ignored", got)
+	}
+	if got := rule(stopQueued, true, reboot); got != haltPending {
+		t.Errorf("second reboot behind a stop: %s, want it denied", got)
+	}
+}
+
+func (r ruling) String() string {
+	switch {
+	case r.queue:
+		return "queue"
+	case r.denied != "":
+		return r.denied
+	}
+	return "ignore"
+}
