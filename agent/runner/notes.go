@@ -54,20 +54,23 @@ func (r *Runner) notePID(pid int) {
 // noteCall takes down how a call of Propolis ended. A trouble becomes an event
 // when it is new, not each time.
 func (r *Runner) noteCall(call string, err error) {
-	n := &r.notes
-	n.mu.Lock()
-	if err == nil {
-		n.lastCall, n.lastErr, n.attempts = "", "", 0
-		n.mu.Unlock()
-		return
-	}
-	news := n.lastCall != call || n.lastErr != err.Error()
-	n.lastCall, n.lastErr = call, err.Error()
-	n.attempts++
-	n.mu.Unlock()
-	if news && r.work.Err() == nil {
+	if r.notes.call(call, err) && r.work.Err() == nil {
 		r.add(vmm.Event{At: time.Now(), Kind: "propolis", Text: call, Error: err.Error()})
 	}
+}
+
+// call takes down how a call ended and tells whether that is a new trouble.
+func (n *notes) call(call string, err error) (news bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err == nil {
+		n.lastCall, n.lastErr, n.attempts = "", "", 0
+		return false
+	}
+	news = n.lastCall != call || n.lastErr != err.Error()
+	n.lastCall, n.lastErr = call, err.Error()
+	n.attempts++
+	return news
 }
 
 func (r *Runner) noteSilent(err error) {

@@ -177,7 +177,7 @@ func (r *Runner) awaitPropolis(ctx context.Context) error {
 		backoff.WithMaxInterval(500*time.Millisecond), backoff.WithMaxElapsedTime(0))
 	return backoff.Retry(func() error {
 		err := r.client.Ready(ctx)
-		r.noteCall("get instance", err)
+		r.notes.call("get instance", err) // no event: every server refuses at first
 		return err
 	}, backoff.WithContext(pause, ctx))
 }

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/term"
+
+	"github.com/sledagent/sledagent/config"
+)
+
+// newLog makes the agent's log on w.
+func newLog(cfg config.Log, w *os.File) (zerolog.Logger, error) {
+	level, err := zerolog.ParseLevel(string(cfg.Level))
+	if err != nil {
+		return zerolog.Nop(), fmt.Errorf("log level: %w", err)
+	}
+	zerolog.TimeFieldFormat = time.RFC3339Nano
+	zerolog.DurationFieldUnit = time.Millisecond
+	format := cfg.Format
+	if format == "" {
+		format = config.FormatJSON
+		if term.IsTerminal(int(w.Fd())) {
+			format = config.FormatConsole
+		}
+	}
+	var out io.Writer = w
+	switch format {
+	case config.FormatConsole:
+		out = zerolog.ConsoleWriter{Out: w, TimeFormat: "15:04:05.000", NoColor: os.Getenv("NO_COLOR") != ""}
+	case config.FormatBunyan:
+		zerolog.MessageFieldName = "msg"
+		out = newBunyan(w)
+	}
+	return zerolog.New(out).Level(level).With().Timestamp().Logger(), nil
+}
+
+// bunyan turns zerolog's lines into bunyan's, the format of illumos's and
+// Omicron's tools (https://github.com/trentm/node-bunyan#log-record-fields).
+type bunyan struct {
+	w    io.Writer
+	head []byte
+}
+
+func newBunyan(w io.Writer) *bunyan {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	name, _ := json.Marshal(host) // a string always marshals
+	return &bunyan{w: w, head: fmt.Appendf(nil, `{"v":0,"name":"sled-agent","hostname":%s,"pid":%d,"level":`, name, os.Getpid())}
+}
+
+func (b *bunyan) Write(p []byte) (int, error) { return b.WriteLevel(zerolog.InfoLevel, p) }
+
+// WriteLevel replaces the line's beginning, which holds zerolog's level.
+func (b *bunyan) WriteLevel(level zerolog.Level, p []byte) (int, error) {
+	rest := p
+	if bytes.HasPrefix(p, []byte(`{"level":`)) {
+		if i := bytes.IndexByte(p, ','); i > 0 {
+			rest = p[i+1:]
+		}
+	}
+	line := fmt.Appendf(bytes.Clone(b.head), "%d,%s", bunyanLevel(level), bytes.TrimPrefix(rest, []byte("{")))
+	if _, err := b.w.Write(line); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func bunyanLevel(l zerolog.Level) int {
+	switch l {
+	case zerolog.TraceLevel:
+		return 10
+	case zerolog.DebugLevel:
+		return 20
+	case zerolog.WarnLevel:
+		return 40
+	case zerolog.ErrorLevel:
+		return 50
+	case zerolog.FatalLevel, zerolog.PanicLevel:
+		return 60
+	default:
+		return 30
+	}
+}
