@@ -36,13 +36,10 @@ func (m *Manager) Boot(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		if err := v.current(ctx); err != nil {
+		if err := v.overtaken(); err != nil {
 			return err
 		}
-		err = m.boot(ctx, v, root, job)
-		if err == nil {
-			err = v.current(context.WithoutCancel(ctx))
-		}
+		err = m.boot(v, root, job)
 		if err != nil {
 			m.abandon(ctx, name, root)
 		}
@@ -72,7 +69,7 @@ func (m *Manager) job(name string, root *os.Root) (zoneinit.Job, error) {
 
 // boot starts an init, writes down which process it is and only then lets it
 // start the server.
-func (m *Manager) boot(ctx context.Context, v *visit, root *os.Root, job zoneinit.Job) error {
+func (m *Manager) boot(v *visit, root *os.Root, job zoneinit.Job) error {
 	if err := root.RemoveAll(zonedir.ExitFile); err != nil {
 		return fmt.Errorf("forget how the server ended: %w", err)
 	}
@@ -95,11 +92,11 @@ func (m *Manager) boot(ctx context.Context, v *visit, root *os.Root, job zoneini
 	if err := zonedir.Write(root, zonedir.BootFile, t.boot); err != nil {
 		return err
 	}
-	// A ctx that ends breaks off the handshake, whichever side it waits for.
-	unhook := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	// Whichever side the handshake waits for, it is broken off with the call.
+	unhook := context.AfterFunc(v.ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer unhook()
 	err = zoneinit.Start(conn, job)
-	if cause := v.current(ctx); cause != nil {
+	if cause := v.overtaken(); cause != nil {
 		return cause
 	}
 	return err

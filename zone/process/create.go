@@ -24,7 +24,7 @@ func (m *Manager) Create(ctx context.Context, spec zone.Spec) (zone.Made, error)
 		if !strings.HasPrefix(spec.Name, m.cfg.Prefix) {
 			return fmt.Errorf("its name does not begin with %q", m.cfg.Prefix)
 		}
-		return m.install(ctx, v, zonedir.Config{Spec: spec, Links: links})
+		return m.install(v, zonedir.Config{Spec: spec, Links: links})
 	})
 	if err != nil {
 		return zone.Made{}, err
@@ -34,7 +34,7 @@ func (m *Manager) Create(ctx context.Context, spec zone.Spec) (zone.Made, error)
 
 // install makes the zone's directory. What makes it Installed, the root, is
 // made last.
-func (m *Manager) install(ctx context.Context, v *visit, cfg zonedir.Config) error {
+func (m *Manager) install(v *visit, cfg zonedir.Config) error {
 	info, err := m.look(v.name)
 	if err != nil {
 		return err
@@ -42,7 +42,7 @@ func (m *Manager) install(ctx context.Context, v *visit, cfg zonedir.Config) err
 	if info.State != zone.Absent {
 		return fmt.Errorf("%w, %v", zone.ErrExists, info.State)
 	}
-	if err := v.current(ctx); err != nil {
+	if err := v.overtaken(); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(m.dir, 0o700); err != nil {
@@ -63,7 +63,7 @@ func (m *Manager) install(ctx context.Context, v *visit, cfg zonedir.Config) err
 		func() error { return root.Mkdir(zonedir.LogDir, 0o700) },
 		func() error { return root.Mkdir(zonedir.RootDir, 0o700) },
 	} {
-		if err := v.current(ctx); err != nil {
+		if err := v.overtaken(); err != nil {
 			return err
 		}
 		if err := step(); err != nil {

@@ -1,3 +1,5 @@
+//go:build linux
+
 package process
 
 import (
@@ -163,12 +165,12 @@ func TestHaltEndsWithItsContext(t *testing.T) {
 	m := newManager(t, "sleep")
 	name := prefix + "turn"
 	running(t, m, name)
-	v, err := m.enter(name, false)
+	v, err := m.enter(ctxFor(t), name, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer v.leave()
-	if err := v.take(ctxFor(t)); err != nil {
+	if err := v.take(); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -1,3 +1,5 @@
+//go:build linux
+
 package process
 
 import (
@@ -33,7 +35,7 @@ func newManagerIn(t testing.TB, dir string, words ...string) *Manager {
 	m, err := New(Config{
 		Dir:    dir,
 		Prefix: prefix,
-		Argv:   append([]string{executable(t), serverMode}, words...),
+		Argv:   append([]string{"/proc/self/exe", serverMode}, words...),
 		Log:    zerolog.New(zerolog.NewTestWriter(t)),
 	})
 	if err != nil {
@@ -55,15 +57,6 @@ func without(t testing.TB, iso isolation, words ...string) *Manager {
 	m := newManager(t, words...)
 	m.iso = iso
 	return m
-}
-
-func executable(t testing.TB) string {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return self
 }
 
 func ctxFor(t testing.TB) context.Context {

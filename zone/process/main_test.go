@@ -1,3 +1,5 @@
+//go:build linux
+
 package process
 
 import (
@@ -24,6 +26,12 @@ func TestMain(m *testing.M) {
 		serve(os.Args[2:])
 		return
 	}
+	if len(os.Args) > 2 && os.Args[1] == agentMode {
+		actAsAgent(os.Args[2])
+		return
+	}
+	// The race detector's runtime else sleeps for a second in every exit.
+	check(os.Setenv("GORACE", "atexit_sleep_ms=0"))
 	goleak.VerifyTestMain(m)
 }
 

@@ -92,6 +92,9 @@ func prepare(cfg Config) (*Manager, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make zones' directory: %w", err)
 	}
+	if err := proc.Check(); err != nil {
+		return nil, err
+	}
 	bootID, err := proc.BootID()
 	if err != nil {
 		return nil, err

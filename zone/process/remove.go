@@ -22,7 +22,7 @@ const (
 
 // Kill implements zone.Manager. A Boot that is under way fails.
 func (m *Manager) Kill(ctx context.Context, name string) error {
-	v, err := m.enter(name, true)
+	v, err := m.enter(ctx, name, true)
 	if err != nil {
 		return fmt.Errorf("kill zone: %w", err)
 	}

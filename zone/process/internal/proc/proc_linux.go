@@ -11,6 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Check returns why this host cannot do what the package needs.
+func Check() error {
+	fd, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		return fmt.Errorf("open a pidfd, which needs Linux 5.3: %w", err)
+	}
+	return unix.Close(fd)
+}
+
 // BootID names this boot of the host.
 func BootID() (string, error) {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")

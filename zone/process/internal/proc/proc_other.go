@@ -4,6 +4,9 @@ package proc
 
 import "syscall"
 
+// Check fails.
+func Check() error { return ErrUnsupported }
+
 // BootID fails with ErrUnsupported, as all else here does: the process backend
 // is not made for this system.
 func BootID() (string, error) { return "", ErrUnsupported }

@@ -1,0 +1,131 @@
+//go:build linux
+
+package process
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/sledagent/sledagent/zone"
+	"github.com/sledagent/sledagent/zone/process/internal/proc"
+	"github.com/sledagent/sledagent/zone/process/internal/zonedir"
+)
+
+// bystander starts a process that no zone has to do with.
+func bystander(t *testing.T) proc.ID {
+	t.Helper()
+	cmd := exec.Command("sleep", "3600")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return proc.ID{PID: cmd.Process.Pid, Start: startOf(t, cmd.Process.Pid)}
+}
+
+// A record of a process that is no more must never hit the one that has its pid
+// now, whatever the record says of isolation.
+func TestReusedPIDIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	m := newManager(t, "sleep")
+	other := bystander(t)
+	for what, boot := range map[string]zonedir.Boot{
+		"earlier start":            {Init: proc.ID{PID: other.PID, Start: other.Start - 1}, BootID: m.bootID},
+		"later start":              {Init: proc.ID{PID: other.PID, Start: other.Start + 1}, BootID: m.bootID},
+		"earlier start, namespace": {Init: proc.ID{PID: other.PID, Start: other.Start - 1}, BootID: m.bootID, PIDNS: true},
+		"another boot":             {Init: other, BootID: "00000000-0000-0000-0000-000000000000"},
+		"another's cgroup":         {Init: proc.ID{PID: other.PID, Start: 1}, BootID: m.bootID, Cgroup: m.iso.cgroups},
+		"a path as cgroup":         {Init: proc.ID{PID: other.PID, Start: 1}, BootID: m.bootID, Cgroup: "/tmp/../" + m.iso.cgroups},
+	} {
+		name := prefix + "reused"
+		if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
+			t.Fatal(err)
+		}
+		root, err := m.open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := zonedir.Write(root, zonedir.BootFile, boot); err != nil {
+			t.Fatal(err)
+		}
+		root.Close()
+		if info := look(t, m, name); info.State != zone.Installed || info.PID != 0 {
+			t.Errorf("%s: %+v", what, info)
+		}
+		told := make(chan zone.End, 1)
+		m.Watch(name, func(e zone.End) { told <- e })
+		<-told
+		if err := m.Kill(ctxFor(t), name); err != nil {
+			t.Errorf("%s: kill: %v", what, err)
+		}
+		if err := m.Halt(ctxFor(t), name); err != nil {
+			t.Errorf("%s: halt: %v", what, err)
+		}
+		remove(t, m, name)
+		if !proc.Alive(other) {
+			t.Fatalf("%s: a bystander was killed", what)
+		}
+	}
+}
+
+// Without a readable record the zone is still known by its init.
+func TestUnreadableRecordOfARunningZone(t *testing.T) {
+	t.Parallel()
+	for how, iso := range isolations(t) {
+		dir := t.TempDir()
+		first := newManagerIn(t, dir, "detach=touch=ready,sleep", "sleep")
+		first.iso = iso
+		name := prefix + "unreadable"
+		want := running(t, first, name)
+		eventually(t, "the server", func() bool { return exists(filepath.Join(first.zoneDir(name), "root", "ready")) })
+		if err := os.WriteFile(filepath.Join(first.zoneDir(name), zonedir.BootFile), []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m := newManagerIn(t, dir, "sleep")
+		m.iso = iso
+		if got := look(t, m, name); got != want {
+			t.Errorf("%s: it is %+v, was %+v", how, got, want)
+		}
+		if err := m.Uninstall(ctxFor(t), name); err == nil {
+			t.Errorf("%s: uninstalled while it ran", how)
+		}
+		remove(t, m, name)
+		if left := members(t, m, name); len(left) > 0 {
+			t.Errorf("%s: left: %v", how, left)
+		}
+	}
+}
+
+// Processes are found and killed also when their directory was taken away.
+func TestDirectoryVanishes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first := newManagerIn(t, dir, "detach=touch=ready,sleep", "sleep")
+	name := prefix + "vanished"
+	want := running(t, first, name)
+	eventually(t, "the server", func() bool { return exists(filepath.Join(first.zoneDir(name), "root", "ready")) })
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if got := look(t, first, name); got != want {
+		t.Errorf("it is %+v, was %+v", got, want)
+	}
+	m := first
+	if first.iso.cgroups != "" {
+		m = newManagerIn(t, dir)
+		if infos, err := m.List(ctxFor(t)); err != nil || len(infos) != 1 || infos[0].State != zone.Down {
+			t.Errorf("a new manager lists %+v, %v", infos, err)
+		}
+	}
+	remove(t, m, name)
+	if left := members(t, m, name); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	if got := look(t, first, name); got.State != zone.Absent {
+		t.Errorf("it is %+v at last", got)
+	}
+}

@@ -1,0 +1,135 @@
+//go:build linux
+
+package process
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/sledagent/sledagent/zone"
+)
+
+// Not parallel: it counts what the whole process has.
+func TestNothingLeaks(t *testing.T) {
+	m := newManager(t, "sleep")
+	round := func(name string) {
+		running(t, m, name)
+		m.Watch(name, func(zone.End) {})()
+		done := make(chan struct{})
+		m.Watch(name, func(zone.End) { close(done) })
+		remove(t, m, name)
+		<-done
+		if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
+			t.Fatal(err)
+		}
+		argv := m.cfg.Argv
+		m.cfg.Argv = []string{"/no/such/server"}
+		if err := m.Boot(ctxFor(t), name); err == nil {
+			t.Fatal("booted nothing")
+		}
+		m.cfg.Argv = argv
+		remove(t, m, name)
+	}
+	round(prefix + "warm")
+	fds, goroutines := descriptors(t), runtime.NumGoroutine()
+	for i := range 10 {
+		round(fmt.Sprintf("%sleak-%d", prefix, i))
+	}
+	eventually(t, "descriptors to be closed", func() bool { return descriptors(t) <= fds })
+	eventually(t, "goroutines to end", func() bool { return runtime.NumGoroutine() <= goroutines })
+	m.mu.Lock()
+	if len(m.entries)+len(m.trees) > 0 {
+		t.Errorf("entries %v, trees %v", m.entries, m.trees)
+	}
+	m.mu.Unlock()
+	if entries, err := os.ReadDir(m.dir); err != nil || len(entries) > 0 {
+		t.Errorf("left in %s: %v, %v", m.dir, entries, err)
+	}
+	groups, _ := filepath.Glob(filepath.Join(m.iso.cgroups, groupPrefix(m.dir)+"*"))
+	if m.iso.cgroups != "" && len(groups) > 0 {
+		t.Errorf("left: %v", groups)
+	}
+}
+
+func TestOneDescriptorForEachZone(t *testing.T) {
+	m := newManager(t, "sleep")
+	before := descriptors(t)
+	for i := range 5 {
+		running(t, m, fmt.Sprintf("%sfd-%d", prefix, i))
+	}
+	for i := range 5 {
+		m.Watch(fmt.Sprintf("%sfd-%d", prefix, i), func(zone.End) {})
+	}
+	if n := descriptors(t) - before; n > 5 {
+		t.Errorf("5 zones hold %d descriptors", n)
+	}
+}
+
+// The server gets the standard streams, an empty directory and an environment
+// without what was meant for the agent.
+func TestWhatTheServerGets(t *testing.T) {
+	t.Setenv("NOTIFY_SOCKET", "/run/agent")
+	t.Setenv("FOR_SERVERS", "too")
+	m := newManager(t)
+	m.cfg.Argv = []string{"sh", "-c", "ls -A; ls /proc/self/fd; env; echo $0 $1 $2 $3; ps -o sid= -p $$; echo done", "{ip}", "{port}", "{zone}", "{addr}"}
+	name := prefix + "env"
+	if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	if err := m.Boot(ctxFor(t), name); err != nil {
+		t.Fatal(err)
+	}
+	m.Watch(name, func(zone.End) { close(ended) })
+	<-ended
+	out, err := m.Tail(ctxFor(t), name, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(out)
+	if !strings.HasPrefix(text, "0\n1\n2\n3\n") { // 3 is ls's own
+		t.Errorf("descriptors or files:\n%s", text)
+	}
+	for word, want := range map[string]bool{"NOTIFY_SOCKET": false, "FOR_SERVERS=too": true,
+		"SLED_ZONE=" + m.zoneDir(name): true, "::1 12400 " + name + " [::1]:12400": true} {
+		if strings.Contains(text, word) != want {
+			t.Errorf("%q in it: want %v\n%s", word, want, text)
+		}
+	}
+}
+
+func TestLogIsCapped(t *testing.T) {
+	t.Parallel()
+	m := newManager(t, "fill=20000", "exit=0")
+	m.cfg.LogMax = 4096
+	name := prefix + "talk"
+	if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Boot(ctxFor(t), name); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	m.Watch(name, func(zone.End) { close(ended) })
+	<-ended
+	kept := int64(0)
+	logs, _ := filepath.Glob(filepath.Join(m.zoneDir(name), "log", "*"))
+	for _, log := range logs {
+		st, err := os.Stat(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept += st.Size()
+	}
+	if kept > 4096 || kept < 2048 || len(logs) != 2 {
+		t.Errorf("%d bytes are kept in %v", kept, logs)
+	}
+	tail, err := m.Tail(ctxFor(t), name, 2048)
+	if err != nil || len(tail) != 2048 || !strings.HasSuffix(string(tail), "line 019999 of a talkative server\n") {
+		t.Errorf("tail of %d bytes, %v:\n%s", len(tail), err, tail)
+	}
+}

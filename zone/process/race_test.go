@@ -1,0 +1,208 @@
+//go:build linux
+
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/sledagent/sledagent/zone"
+	"github.com/sledagent/sledagent/zone/process/internal/proc"
+	"github.com/sledagent/sledagent/zone/process/internal/zonedir"
+)
+
+// muteInit returns a program that, run as a zone's init, never answers.
+func muteInit(t *testing.T) string {
+	path := filepath.Join(t.TempDir(), "mute")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\nexec sleep 3600\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestKillInTheMiddleOfBoot(t *testing.T) {
+	t.Parallel()
+	for _, verb := range []string{"kill", "halt", "uninstall"} {
+		t.Run(verb, func(t *testing.T) {
+			t.Parallel()
+			m := newManager(t, "sleep")
+			m.cfg.Self = muteInit(t)
+			name := prefix + verb
+			if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
+				t.Fatal(err)
+			}
+			booted := make(chan error, 1)
+			go func() { booted <- m.Boot(ctxFor(t), name) }()
+			eventually(t, "the init", func() bool { return len(members(t, m, name)) > 0 })
+			remove := map[string]func(context.Context, string) error{"kill": m.Kill, "halt": m.Halt, "uninstall": m.Uninstall}[verb]
+			if err := remove(ctxFor(t), name); err != nil {
+				t.Errorf("%s: %v", verb, err)
+			}
+			if err := <-booted; !errors.Is(err, errRemoved) {
+				t.Errorf("boot: %v", err)
+			}
+			if left := members(t, m, name); len(left) > 0 {
+				t.Errorf("left: %v", left)
+			}
+		})
+	}
+}
+
+func TestBootEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	m := newManager(t, "sleep")
+	m.cfg.Self = muteInit(t)
+	name := prefix + "ctx"
+	if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	booted := make(chan error, 1)
+	go func() { booted <- m.Boot(ctx, name) }()
+	eventually(t, "the init", func() bool { return len(members(t, m, name)) > 0 })
+	cancel()
+	if err := <-booted; !errors.Is(err, context.Canceled) {
+		t.Errorf("boot: %v", err)
+	}
+	if info := look(t, m, name); info.State != zone.Installed || len(members(t, m, name)) > 0 {
+		t.Errorf("afterwards: %+v", info)
+	}
+}
+
+// Whatever the moment at which a removal overtakes Create and Boot, once it and
+// they have returned, one more look tells all there is to remove.
+func TestRemovalOvertakesStart(t *testing.T) {
+	t.Parallel()
+	for how, iso := range isolations(t) {
+		m := without(t, iso, "sleep")
+		for i := range 10 {
+			name := fmt.Sprintf("%srace-%d", prefix, i)
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				if _, err := m.Create(ctxFor(t), spec(name)); err == nil {
+					_ = m.Boot(ctxFor(t), name)
+				}
+			})
+			wg.Go(func() {
+				for range i {
+					_ = m.Kill(ctxFor(t), name)
+				}
+				_, _ = takeAway(ctxFor(t), m, name)
+			})
+			wg.Wait()
+			if info := look(t, m, name); info.State != zone.Running && len(members(t, m, name)) > 0 {
+				t.Errorf("%s: processes of a zone that is %v", how, info.State)
+			}
+			remove(t, m, name)
+			if left := members(t, m, name); len(left) > 0 {
+				t.Errorf("%s: left: %v", how, left)
+			}
+		}
+	}
+}
+
+// A call that began before a removal must fail even if it got its turn later.
+func TestBootThatWaitedBehindAKill(t *testing.T) {
+	t.Parallel()
+	m := newManager(t, "sleep")
+	name := prefix + "late"
+	if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
+		t.Fatal(err)
+	}
+	v, err := m.enter(ctxFor(t), name, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.leave()
+	if err := v.take(); err != nil {
+		t.Fatal(err)
+	}
+	booted := make(chan error, 1)
+	go func() { booted <- m.Boot(ctxFor(t), name) }()
+	eventually(t, "Boot to wait", func() bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return v.entry.visits == 2
+	})
+	if err := m.Kill(ctxFor(t), name); err != nil {
+		t.Fatal(err)
+	}
+	v.give()
+	if err := <-booted; !errors.Is(err, errRemoved) {
+		t.Errorf("boot: %v", err)
+	}
+}
+
+// An init whose agent dies before it wrote the init down must leave alone.
+func TestInitLeavesWithAnAgentThatForgotIt(t *testing.T) {
+	t.Parallel()
+	m := newManager(t, "touch=started", "sleep")
+	name := prefix + "orphan"
+	if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
+		t.Fatal(err)
+	}
+	v, err := m.enter(ctxFor(t), name, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.leave()
+	ours, theirs, err := socketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := m.spawn(v, "", theirs)
+	theirs.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !proc.Alive(tree.boot.Init) {
+		t.Fatal("the init did not wait")
+	}
+	ours.Close()
+	<-tree.handle.Done()
+	if exists(filepath.Join(m.zoneDir(name), zonedir.RootDir, "started")) || len(members(t, m, name)) > 0 {
+		t.Error("something was started")
+	}
+}
+
+func TestManyZonesAtOnce(t *testing.T) {
+	t.Parallel()
+	m := newManager(t, "sleep")
+	var wg sync.WaitGroup
+	var ends sync.WaitGroup
+	for i := range 50 {
+		name := fmt.Sprintf("%smany-%d", prefix, i)
+		ends.Add(1)
+		wg.Go(func() {
+			if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
+				t.Error(err)
+			}
+			if err := m.Boot(ctxFor(t), name); err != nil {
+				t.Error(err)
+			}
+			m.Watch(name, func(zone.End) { ends.Done() })
+		})
+	}
+	wg.Wait()
+	infos, err := m.List(ctxFor(t))
+	if err != nil || len(infos) != 50 {
+		t.Fatalf("%d zones are listed, %v", len(infos), err)
+	}
+	for _, info := range infos {
+		if info.State != zone.Running {
+			t.Errorf("%+v", info)
+		}
+		wg.Go(func() {
+			if _, err := takeAway(ctxFor(t), m, info.Name); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	ends.Wait()
+}

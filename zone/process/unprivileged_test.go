@@ -1,0 +1,62 @@
+//go:build linux
+
+package process
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/sledagent/sledagent/zone"
+)
+
+const (
+	nobody = 65534
+	// asNobody is set in the environment of tests that were run again.
+	asNobody = "SLED_TEST_AS_NOBODY"
+)
+
+// The tests that matter without privileges are run once more as a user who has
+// none.
+func TestWithoutPrivileges(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("needs root to become somebody else")
+	}
+	dir := t.TempDir()
+	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
+		if err := os.Chown(d, nobody, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.v", "-test.run",
+		"^(TestPlainUser|TestNothingEscapes|TestServerEndsAlone|TestInitKilledByAStranger|TestLifeOfAZone|TestZoneOutlivesItsAgent)$")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), asNobody+"=1", "TMPDIR="+dir, "HOME="+dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: TestPlainUser") {
+		t.Errorf("as nobody: %v\n%s", err, out)
+	}
+}
+
+func TestPlainUser(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(asNobody) == "" {
+		t.Skip("is run by TestWithoutPrivileges")
+	}
+	m := newManager(t, "lock-away", "touch=ready", "sleep")
+	if got, want := m.Isolation(), "session and process tree (best effort)"; got != want {
+		t.Errorf("isolation %q, want %q", got, want)
+	}
+	name := prefix + "locked"
+	running(t, m, name)
+	eventually(t, "the server", func() bool { return exists(filepath.Join(m.zoneDir(name), "root", "ready")) })
+	remove(t, m, name)
+	if got := look(t, m, name).State; got != zone.Absent {
+		t.Errorf("it is %v", got)
+	}
+}
