@@ -39,8 +39,8 @@ func TestDocumentedDefaults(t *testing.T) {
 	}
 }
 
-// Every documented key is one of fields, is printed, and reaches a place of its
-// own in Config, of which there are no others.
+// Every documented key is one of fields, is printed, and has a place in Config,
+// which has no others.
 func TestEveryKeyHasItsPlace(t *testing.T) {
 	t.Parallel()
 	var ours []string
@@ -57,13 +57,30 @@ func TestEveryKeyHasItsPlace(t *testing.T) {
 	if diff := cmp.Diff(ours, keysOf(t, written(t, changed))); diff != "" {
 		t.Errorf("Write prints other keys than there are (-fields +written):\n%s", diff)
 	}
-	places := leaves("Config", reflect.ValueOf(*changed))
-	if len(places) != len(fields) {
+	if places := leaves("Config", reflect.ValueOf(*changed)); len(places) != len(fields) {
 		t.Errorf("Config has %d places for %d keys", len(places), len(fields))
 	}
-	for place, before := range leaves("Config", reflect.ValueOf(*Default())) {
-		if reflect.DeepEqual(before, places[place]) {
-			t.Errorf("%s still is %v after every key was changed", place, before)
+}
+
+// Setting one key changes one value, that of the same name.
+func TestKeySetsItsNamesake(t *testing.T) {
+	t.Parallel()
+	values, bad := decode(testdata(t, "changed.toml"))
+	if bad != nil {
+		t.Fatal(bad)
+	}
+	before := leaves("", reflect.ValueOf(*Default()))
+	for _, f := range fields {
+		c := Default()
+		if err := f.set(c, values[f.key]); err != nil {
+			t.Errorf("%s: %v", f.key, err)
+		}
+		for place, after := range leaves("", reflect.ValueOf(*c)) {
+			changed := !reflect.DeepEqual(before[place], after)
+			namesake := strings.EqualFold(place, "."+strings.ReplaceAll(f.key, "_", ""))
+			if changed != namesake {
+				t.Errorf("%s: %s was %v and is %v", f.key, place, before[place], after)
+			}
 		}
 	}
 }
