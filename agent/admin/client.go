@@ -79,11 +79,6 @@ func (c *Client) List(ctx context.Context) ([]vmm.Status, error) {
 	return ask[[]vmm.Status](ctx, c, http.MethodGet, "/v1/vmms")
 }
 
-// Unhealthy is List of those VMMs that are in trouble.
-func (c *Client) Unhealthy(ctx context.Context) ([]vmm.Status, error) {
-	return ask[[]vmm.Status](ctx, c, http.MethodGet, "/v1/vmms?unhealthy=true")
-}
-
 // Show asks for one VMM's Status with its events. See IsUnknown.
 func (c *Client) Show(ctx context.Context, id uuid.UUID) (vmm.Status, error) {
 	return ask[vmm.Status](ctx, c, http.MethodGet, "/v1/vmms/"+id.String())

@@ -41,6 +41,11 @@ func Listen(path string) (net.Listener, error) {
 
 // claim makes the socket's directory and tells whether its name may be taken.
 func claim(path string) error {
+	// The socket is bound under a shorter name, so bind would not notice that
+	// nobody can connect to it by this one.
+	if most := len(syscall.RawSockaddrUnix{}.Path) - 1; len(path) > most {
+		return fmt.Errorf("the path has %d characters, a socket's may have %d", len(path), most)
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}

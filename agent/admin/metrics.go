@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"errors"
 	"fmt"
 	stdlog "log"
 	"net/http"
@@ -50,13 +49,12 @@ type guarded struct{ prometheus.Collector }
 func (g guarded) Collect(ch chan<- prometheus.Metric) {
 	defer func() {
 		if p := recover(); p != nil {
-			ch <- prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(errCollect), fmt.Errorf("%w: %v", errCollect, p))
+			err := fmt.Errorf("a collector panicked: %v", p)
+			ch <- prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(err), err)
 		}
 	}()
 	g.Collector.Collect(ch)
 }
-
-var errCollect = errors.New("a collector panicked")
 
 // gauge is a metric that is one number over all VMMs.
 type gauge struct {

@@ -24,7 +24,7 @@ func Troubles(s vmm.Status, now time.Time) []string {
 	var all []string
 	add := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	if Overdue(s, now) {
-		add("the %s deadline passed %s ago and no removal has begun", s.DeadlineFor, rough(now.Sub(*s.Deadline)))
+		add("the %s deadline passed %s ago and no removal has begun", s.DeadlineFor, Span(now.Sub(*s.Deadline)))
 	}
 	if t := removalTrouble(s.Removal, now); t != "" {
 		add("%s", t)
@@ -37,9 +37,9 @@ func Troubles(s vmm.Status, now time.Time) []string {
 	}
 	if p := s.Propolis; p != nil && s.Removal == nil {
 		if p.SilentSince != nil {
-			add("%s", joined("Propolis is silent for "+rough(now.Sub(*p.SilentSince)), p.LastError))
+			add("%s", joined("Propolis is silent for "+Span(now.Sub(*p.SilentSince)), p.LastError))
 		} else if p.LastError != "" && p.Attempts > 0 {
-			add("Propolis %s failed %s: %s", p.LastCall, times(p.Attempts), p.LastError)
+			add("Propolis: %s, attempt %d: %s", p.LastCall, p.Attempts, p.LastError)
 		}
 	}
 	if Unpublished(s) && s.Publish.LastError != "" {
@@ -63,9 +63,9 @@ func removalTrouble(r *vmm.RemovalStatus, now time.Time) string {
 	case r == nil || r.Gone != nil:
 		return ""
 	case r.LastError != "":
-		return fmt.Sprintf("removal: %s failed %s: %s", r.Rung, times(r.Attempt), r.LastError)
+		return fmt.Sprintf("removal: %s, attempt %d: %s", r.Rung, r.Attempt, r.LastError)
 	case now.Sub(r.Begun) > longRemoval:
-		return fmt.Sprintf("removal has been under way for %s, the zone is %s", rough(now.Sub(r.Begun)), r.ZoneState)
+		return fmt.Sprintf("removal has been under way for %s, the zone is %s", Span(now.Sub(r.Begun)), r.ZoneState)
 	}
 	return ""
 }
@@ -76,16 +76,3 @@ func joined(what, why string) string {
 	}
 	return what + ": " + why
 }
-
-func times(n int) string {
-	switch {
-	case n <= 1:
-		return "once"
-	case n == 2:
-		return "twice"
-	}
-	return fmt.Sprintf("%d times", n)
-}
-
-// rough is a duration for people: whole seconds.
-func rough(d time.Duration) string { return d.Round(time.Second).String() }

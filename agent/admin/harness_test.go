@@ -1,0 +1,126 @@
+package admin_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"github.com/sledagent/sledagent/agent/admin"
+	"github.com/sledagent/sledagent/agent/vmm"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// id returns the n-th of some ids that sort by n.
+func id(n byte) uuid.UUID {
+	u := uuid.MustParse("00000000-0000-4000-8000-000000000000")
+	u[0] = n
+	return u
+}
+
+func status(n byte) vmm.Status {
+	return vmm.Status{ID: id(n), Hostname: "vm", Phase: vmm.Active.String(),
+		Record: vmm.Record{VMM: vmm.Runtime{State: vmm.WireRunning, Gen: 3}}}
+}
+
+// socketPath is short: a unix socket's path has about 100 characters, and
+// t.TempDir's grows with the test's name.
+func socketPath(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "adm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return filepath.Join(dir, "a.sock")
+}
+
+// served is a Server on a real socket with a Client of it.
+type served struct {
+	*admin.Client
+	t      *testing.T
+	server *admin.Server
+	socket string
+	log    *syncBuffer
+	// stop shuts the server down and checks that this went well.
+	stop func()
+}
+
+func serve(t *testing.T, agent admin.Agent, collectors ...prometheus.Collector) *served {
+	t.Helper()
+	s := &served{t: t, socket: socketPath(t), log: &syncBuffer{}}
+	l, err := admin.Listen(s.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.server = admin.New(agent, admin.Options{Log: zerolog.New(s.log), Collectors: collectors})
+	s.Client = admin.NewClient(s.socket)
+	done := make(chan error, 1)
+	go func() { done <- s.server.Serve(l) }()
+	s.stop = sync.OnceFunc(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		if err := s.server.Shutdown(ctx); err != nil {
+			t.Errorf("shut down: %v", err)
+		}
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+		s.Close()
+	})
+	t.Cleanup(s.stop)
+	return s
+}
+
+// do makes a request of its own making, past the Client.
+func (s *served) do(method, path string, body io.Reader) (int, string) {
+	s.t.Helper()
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", s.socket)
+	}}
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(s.t.Context(), method, "http://agent"+path, body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	res, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return res.StatusCode, string(text)
+}
+
+// syncBuffer is a log that a test reads while a server writes.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}

@@ -1,0 +1,158 @@
+package admin_test
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/sledagent/sledagent/agent/admin"
+	"github.com/sledagent/sledagent/agent/admin/admintest"
+)
+
+// pipes is a listener whose connections hold nothing: a reader that stalls
+// stalls the very next write.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error { p.once.Do(func() { close(p.closed) }); return nil }
+
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+
+func (p *pipes) dial() net.Conn {
+	ours, theirs := net.Pipe()
+	p.conns <- theirs
+	return ours
+}
+
+// counting counts the subscriptions that are open.
+type counting struct {
+	*admintest.Agent
+	open atomic.Int32
+}
+
+func (c *counting) Subscribe(n int) (<-chan admin.NamedEvent, func()) {
+	events, cancel := c.Agent.Subscribe(n)
+	c.open.Add(1)
+	return events, sync.OnceFunc(func() { cancel(); c.open.Add(-1) })
+}
+
+func inBubble(t *testing.T, test func(t *testing.T, agent *counting, l *pipes)) {
+	synctest.Test(t, func(t *testing.T) {
+		agent := &counting{Agent: admintest.New(admin.About{}, status(1))}
+		server, l := admin.New(agent, admin.Options{Log: zerolog.Nop()}), newPipes()
+		done := make(chan error, 1)
+		go func() { done <- server.Serve(l) }()
+		test(t, agent, l)
+		if err := server.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAStalledReaderIsCutOff(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, agent *counting, l *pipes) {
+		conn := l.dial()
+		defer func() { _ = conn.Close() }()
+		if _, err := conn.Write([]byte("GET /v1/events HTTP/1.1\r\nHost: a\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Read(make([]byte, 4096)); err != nil { // the headers, and nothing after
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		time.Sleep(time.Hour) // an idle stream lives on
+		if agent.open.Load() != 1 {
+			t.Fatal("the idle stream was cut off")
+		}
+		agent.Emit(id(1), event(1))
+		time.Sleep(9 * time.Second)
+		if agent.open.Load() != 1 {
+			t.Error("the stalled stream was cut off too early")
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if agent.open.Load() != 0 {
+			t.Error("the stalled stream is still open")
+		}
+	})
+}
+
+func TestSlowRequestsAreCutOff(t *testing.T) {
+	t.Parallel()
+	for name, request := range map[string]string{
+		"headers": "GET /v1/agent HTTP/1.1\r\nHost: a\r\nX-Slow: ",
+		"body":    "POST /v1/vmms/" + id(1).String() + "/kill HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nslow",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(t *testing.T, agent *counting, l *pipes) {
+				conn := l.dial()
+				defer func() { _ = conn.Close() }()
+				if _, err := conn.Write([]byte(request)); err != nil {
+					t.Fatal(err)
+				}
+				begun := time.Now()
+				for {
+					if _, err := conn.Read(make([]byte, 4096)); err != nil {
+						break
+					}
+				}
+				if took := time.Since(begun); took > 10*time.Second {
+					t.Errorf("it took %s", took)
+				}
+				if len(agent.Killed()) > 0 {
+					t.Error("a request that never ended killed a VMM")
+				}
+			})
+		})
+	}
+}
+
+// The connections beyond the limit wait; they are neither served nor refused.
+func TestConnectionsAreBounded(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, _ *counting, l *pipes) {
+		var conns []net.Conn
+		for range 64 {
+			conns = append(conns, l.dial())
+		}
+		synctest.Wait()
+		var more net.Conn
+		arrived := make(chan struct{})
+		go func() { more = l.dial(); close(arrived) }()
+		synctest.Wait()
+		select {
+		case <-arrived:
+			t.Error("the 65th connection was accepted")
+		default:
+		}
+		_ = conns[0].Close()
+		<-arrived
+		for _, c := range append(conns, more) {
+			_ = c.Close()
+		}
+	})
+}
