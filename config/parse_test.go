@@ -127,6 +127,14 @@ func TestBadFileNamesItsKey(t *testing.T) {
 	}
 }
 
+func TestErrorIsOneLine(t *testing.T) {
+	t.Parallel()
+	_, err := Parse("a\nb.toml", []byte("x = 1"))
+	if err == nil || !strings.HasPrefix(err.Error(), `a\u000ab.toml: x: `) {
+		t.Errorf("said  %v", err)
+	}
+}
+
 func TestErrorIsShort(t *testing.T) {
 	t.Parallel()
 	_, err := Parse("sled.toml", []byte(`state_dir = "`+strings.Repeat("d", 100_000)+`"`))
