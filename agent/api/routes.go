@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -67,13 +68,17 @@ func (s *Server) unregister(c echo.Context) error {
 	ctx, cancel := detached(c.Request(), s.o.Unregister)
 	defer cancel()
 	rec, err := s.agent.Unregister(ctx, id)
-	if err != nil {
+	if r, ok := errors.AsType[*vmm.Refusal](err); ok && r.Reason == vmm.Unknown {
+		rec, err = nil, nil
+	}
+	switch {
+	case err != nil:
 		return err
-	}
-	if rec == nil {
+	case rec == nil:
 		return c.JSON(http.StatusOK, updated{})
+	default:
+		return c.JSON(http.StatusOK, newUpdated(*rec))
 	}
-	return c.JSON(http.StatusOK, newUpdated(*rec))
 }
 
 func (s *Server) putState(c echo.Context) error {

@@ -1,0 +1,178 @@
+package api_test
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sledagent/sledagent/agent/api"
+	"github.com/sledagent/sledagent/agent/wire/wiretest"
+)
+
+const limit = 1 << 20
+
+// padded is a registration of exactly that many bytes.
+func padded(t *testing.T, size int) string {
+	t.Helper()
+	body := newBody()
+	const field = `"later":"",`
+	fill := size - len(body) - len(field)
+	if fill < 0 {
+		t.Fatalf("a registration has %d bytes already", len(body))
+	}
+	return `{"later":"` + strings.Repeat("x", fill) + `",` + body[1:]
+}
+
+func TestBodyLimit(t *testing.T) {
+	t.Parallel()
+	const tooLarge = "request body exceeded maximum size of 1048576 bytes"
+	for _, size := range []int{60_000, 64 << 10, 64<<10 + 1, 64<<10 + 2, 500_000, limit - 1, limit, limit + 1, limit + 2, limit + 300_000} {
+		for _, chunked := range []bool{false, true} {
+			f := &fakeAgent{}
+			s := serve(t, f, api.Options{})
+			var body io.Reader = strings.NewReader(padded(t, size))
+			if chunked {
+				body = io.MultiReader(body) // of which net/http cannot tell the length
+			}
+			req, _ := http.NewRequest("PUT", "http://"+s.addr+vmmURL, body)
+			req.Header.Set("api-version", "48.0.0")
+			r := s.send(req)
+			if size <= limit {
+				if r.StatusCode != 200 {
+					t.Errorf("%d bytes (chunked %v): %d %s", size, chunked, r.StatusCode, r.body)
+				}
+				continue
+			}
+			if code, message := r.failed(t); r.StatusCode != 400 || code != "" || message != tooLarge || f.called() != "" {
+				t.Errorf("%d bytes (chunked %v): %d %q %q, calls %q", size, chunked, r.StatusCode, code, message, f.called())
+			}
+		}
+	}
+}
+
+func TestContentType(t *testing.T) {
+	t.Parallel()
+	for contentType, status := range map[string]int{
+		"":                                  200,
+		"application/json":                  200,
+		"Application/JSON":                  200,
+		"application/json; charset=utf-8":   200,
+		"application/json ; x=y; z":         200,
+		"text/plain":                        400,
+		"application/jsonx":                 400,
+		"application/x-www-form-urlencoded": 400,
+		"; charset=utf-8":                   400,
+	} {
+		f := &fakeAgent{}
+		r := serve(t, f, api.Options{}).do("PUT", stateURL, stateBody("stopped"), "content-type", contentType)
+		if r.StatusCode != status || (f.called() != "") != (status == 200) {
+			t.Errorf("content-type %q: %d %s, calls %q; want %d", contentType, r.StatusCode, r.body, f.called(), status)
+		}
+		if status != 200 {
+			if _, message := r.failed(t); !strings.Contains(message, `expected content type "application/json", got`) {
+				t.Errorf("content-type %q: %q", contentType, message)
+			}
+		}
+	}
+}
+
+func TestBadBodies(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ method, path, body, says string }{
+		{"PUT", vmmURL, "", "unable to parse JSON body: at byte 0: want JSON, got the end of the body"},
+		{"PUT", vmmURL, "null", "unable to parse JSON body: at byte 4: want an object, got null"},
+		{"PUT", vmmURL, "[" + strings.Repeat("[", limit-1), "unable to parse JSON body: [0][0]"},
+		{"PUT", stateURL, "", "unable to parse JSON body: at byte 0"},
+		{"PUT", stateURL, "{}", "unable to parse JSON body: state: want an object"},
+		{"PUT", stateURL, stateBody("destroyed"), `unable to parse JSON body: state.type: want one of`},
+		{"PUT", stateURL, `{"state":{"type":"stopped"`, "unable to parse JSON body"},
+		{"POST", snapURL, `{"snapshot_id":"x"}`, "unable to parse JSON body: snapshot_id: want a UUID"},
+	} {
+		f := &fakeAgent{}
+		r := serve(t, f, api.Options{}).do(tt.method, tt.path, tt.body)
+		if code, message := r.failed(t); r.StatusCode != 400 || code != "" || !strings.Contains(message, tt.says) || f.called() != "" {
+			t.Errorf("%s %s %.40s: %d %q %.200q, calls %q; want %q", tt.method, tt.path, tt.body, r.StatusCode, code, message, f.called(), tt.says)
+		}
+	}
+}
+
+// What follows the first value is not looked at.
+func TestTrailingBytes(t *testing.T) {
+	t.Parallel()
+	f := &fakeAgent{}
+	if r := serve(t, f, api.Options{}).do("PUT", stateURL, stateBody("stopped")+"}, and so on"); r.StatusCode != 200 {
+		t.Errorf("got %d %s", r.StatusCode, r.body)
+	}
+}
+
+// Whatever is wrong with a registration, Nexus hears which field it is, and the
+// agent does not hear of it at all.
+func TestEveryDamagedFieldIsNamed(t *testing.T) {
+	t.Parallel()
+	f := &fakeAgent{}
+	s := serve(t, f, api.Options{})
+	if r := s.do("PUT", vmmURL, string(wiretest.Full())); r.StatusCode != 200 {
+		t.Fatalf("what is not damaged: %d %s", r.StatusCode, r.body)
+	}
+	before := f.called()
+	for _, d := range wiretest.Damages() {
+		req, _ := http.NewRequest("PUT", "http://"+s.addr+vmmURL, bytes.NewReader(d.Body))
+		req.Header.Set("api-version", "48.0.0")
+		r := s.send(req)
+		_, message := r.failed(t)
+		rest, ok := strings.CutPrefix(message, "unable to parse JSON body: ")
+		path, _, _ := strings.Cut(rest, ": ")
+		if r.StatusCode != 400 || !ok || !d.Named(path) {
+			t.Errorf("%s (%s): %d %s", d.Path, d.How, r.StatusCode, message)
+		}
+	}
+	if f.called() != before {
+		t.Error("the agent was asked to register what is damaged")
+	}
+}
+
+// Large bodies wait for their turn, but not for ever, and small ones never do.
+func TestLargeBodiesTakeTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := api.New(&fakeAgent{}, api.Options{}).Handler()
+		put := func(path string, body io.Reader) *httptest.ResponseRecorder {
+			req := httptest.NewRequest("PUT", path, body)
+			req.Header.Set("api-version", "48.0.0")
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, req)
+			return w
+		}
+		var senders []*io.PipeWriter
+		var done sync.WaitGroup
+		for range 16 {
+			r, w := io.Pipe()
+			senders = append(senders, w)
+			done.Go(func() { put(vmmURL, r) })
+			if _, err := io.WriteString(w, strings.Repeat(" ", 70_000)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		began := time.Now()
+		if w := put(stateURL, strings.NewReader(stateBody("stopped"))); w.Code != 200 || time.Since(began) != 0 {
+			t.Errorf("a stop: %d after %v", w.Code, time.Since(began))
+		}
+		if w := put(vmmURL, strings.NewReader(padded(t, 70_000))); w.Code != 503 || time.Since(began) > time.Minute {
+			t.Errorf("one large body more: %d after %v", w.Code, time.Since(began))
+		}
+		for _, w := range senders {
+			w.Close()
+		}
+		done.Wait()
+		if w := put(vmmURL, strings.NewReader(padded(t, 70_000))); w.Code != 200 {
+			t.Errorf("a large body afterwards: %d", w.Code)
+		}
+	})
+}
