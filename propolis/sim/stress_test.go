@@ -1,0 +1,86 @@
+package sim_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sledagent/sledagent/propolis/sim"
+)
+
+// TestEverythingAtOnce lets a monitor follow a VM while everybody does anything
+// to it: the race detector has to be content, no answer may be one that the
+// contract does not know, and nobody may be left waiting.
+func TestEverythingAtOnce(t *testing.T) {
+	t.Parallel()
+	c := inProcess(t, fast())
+	c.running()
+	menu := []func(*rand.Rand){
+		func(*rand.Rand) { c.put("Run") },
+		func(*rand.Rand) { c.put("Reboot") },
+		func(r *rand.Rand) {
+			if r.IntN(10) == 0 {
+				c.put("Stop")
+			}
+		},
+		func(*rand.Rand) { c.ensure() },
+		func(*rand.Rand) { c.call("GET", "/instance/spec", "") },
+		func(r *rand.Rand) {
+			modes := []string{"", "stay-rebooting", "stay-stopping", "ignore-stop", "poweroff-after=1ms", "fail-start"}
+			c.faults(modes[r.IntN(len(modes))])
+		},
+		func(r *rand.Rand) {
+			all := sim.Actions()
+			if err := c.sim.Do(all[r.IntN(len(all))].Name); err != nil && !errors.Is(err, sim.ErrNotNow) {
+				t.Error(err)
+			}
+		},
+	}
+	var crowd sync.WaitGroup
+	for i := range uint64(4) {
+		crowd.Go(func() {
+			r := rand.New(rand.NewPCG(i, 1))
+			for range 300 {
+				menu[r.IntN(len(menu))](r)
+			}
+		})
+	}
+	watched := make(chan int, 1)
+	quit := make(chan struct{})
+	go func() { watched <- follow(c, quit) }()
+	crowd.Wait()
+	close(quit)
+	c.faults()
+	_ = c.sim.Do("lose-vm")
+	select {
+	case n := <-watched:
+		t.Logf("%d views", n)
+	case <-time.After(patience):
+		t.Error("a monitor still waits for a VM that is lost")
+	}
+}
+
+// follow watches one VM after the other until quit, and counts the views.
+func follow(c *client, quit <-chan struct{}) (views int) {
+	var last sim.View
+	for {
+		select {
+		case <-quit:
+			return views
+		default:
+		}
+		r := c.monitorReply(last.Gen + 1)
+		if r.status != 200 {
+			last = sim.View{}
+			continue
+		}
+		views++
+		v := decode[sim.View](c.t, r.body)
+		if v.Gen <= last.Gen {
+			c.t.Errorf("%s when a generation after %s was asked for", describe(v), describe(last))
+		}
+		last = v
+	}
+}
