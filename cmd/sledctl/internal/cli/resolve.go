@@ -20,8 +20,8 @@ func (a *app) resolve(ctx context.Context, name string) (uuid.UUID, error) {
 	if id, err := uuid.Parse(name); err == nil {
 		return id, nil
 	}
-	if name == "" || strings.Trim(name, "0123456789abcdef-") != "" {
-		return uuid.Nil, fail(exitUsage, "%q is no VMM's id, nor the beginning of one", name)
+	if name == "" {
+		return uuid.Nil, fail(exitUsage, "a VMM's id is empty")
 	}
 	all, err := a.admin.List(ctx)
 	if err != nil {
@@ -42,13 +42,16 @@ func (a *app) resolve(ctx context.Context, name string) (uuid.UUID, error) {
 	return uuid.Nil, fail(exitUsage, "%s could be any of:\n%s", name, candidates(found))
 }
 
-// notFound says that no VMM's id begins so, and whose instance does: the
-// instance's id is the one that users and Nexus's tools show.
+// notFound says that no VMM's id begins so, and which VMM may have been meant:
+// the instance's id and the hostname are what users and Nexus's tools show.
 func notFound(name string, all []vmm.Status) string {
 	text := fmt.Sprintf("no VMM's id begins with %s", name)
 	for _, s := range all {
-		if strings.HasPrefix(s.InstanceID.String(), name) {
+		switch {
+		case strings.HasPrefix(s.InstanceID.String(), name):
 			return fmt.Sprintf("%s; it is the instance of VMM %s (%s)", text, s.ID, s.Hostname)
+		case strings.EqualFold(s.Hostname, name):
+			return fmt.Sprintf("%s; it is the hostname of VMM %s", text, s.ID)
 		}
 	}
 	return text

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sledagent/sledagent/cmd/sledctl/internal/demo"
 )
 
 const rootHelp = `sledctl shows and steers the VMMs of the sled-agent on this host.
@@ -46,25 +48,19 @@ func Run(ctx context.Context, args []string, env Env) int {
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "sledctl",
-		Short:         "Show and steer the VMMs of this host's sled-agent",
-		Long:          rootHelp + "\n\n" + exitCodesHelp,
-		Example:       rootExample,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
-			if err := a.prepare(); err != nil {
-				return err
-			}
-			a.begun = true
-			return nil
-		},
+		Use:               "sledctl",
+		Short:             "Show and steer the VMMs of this host's sled-agent",
+		Long:              rootHelp + "\n\n" + exitCodesHelp,
+		Example:           rootExample,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return a.prepare() },
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.socket, "socket", cmp.Or(a.Getenv(socketVariable), defaultSocket),
 		"the agent's admin `socket`; "+socketVariable+" sets the default")
 	flags.StringVar(&a.api, "api", "", "base `URL` of the sled API (default: the agent is asked for it)")
-	flags.StringVarP(&a.output, "output", "o", formatTable, "`format`: table or json")
+	flags.StringVarP(&a.output, "output", "o", formatTable, "`format` of what is printed: table or json")
 	flags.DurationVar(&a.timeout, "timeout", 0, "give up after this long (default 1m; 15m for what waits)")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(
 		[]string{formatTable, formatJSON}, cobra.ShellCompDirectiveNoFileComp))
@@ -72,8 +68,23 @@ func (a *app) root() *cobra.Command {
 		a.listCommand(), a.showCommand(), a.registerCommand(), a.startCommand(), a.stopCommand(),
 		a.rebootCommand(), a.unregisterCommand(), a.killCommand(), a.waitCommand())
 	vmm.Aliases = []string{"vmms"}
-	root.AddCommand(vmm, a.eventsCommand(), a.agentCommand(), docsCommand())
+	root.AddCommand(vmm, a.eventsCommand(), a.agentCommand(), demo.Command(), docsCommand())
+	a.noteBegun(root)
 	return root
+}
+
+// noteBegun has every command set begun. A hook before the commands would be
+// too early: cobra checks flags after those.
+func (a *app) noteBegun(cmd *cobra.Command) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			a.begun = true
+			return run(cmd, args)
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		a.noteBegun(sub)
+	}
 }
 
 // group is a command that only holds others. Unlike cobra's own it refuses a

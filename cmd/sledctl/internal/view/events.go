@@ -20,10 +20,10 @@ func (v View) Event(e admin.NamedEvent, digits int) string {
 	}
 	text := clean(e.Text)
 	if e.Took > 0 {
-		text = strings.TrimSpace(text + v.paint(faint, "  took "+Span(e.Took)))
+		text = strings.TrimSpace(text + v.paint(faint, "  took "+admin.Span(e.Took)))
 	}
 	if e.Error != "" {
-		text = strings.TrimSpace(text + "  " + v.paint(trouble, clean(e.Error)))
+		text = strings.TrimSpace(text + "  " + v.paint(trouble, v.glyphs().failed+" "+clean(e.Error)))
 	}
 	line := fmt.Sprintf("%s %s  %s  %s %s", v.paint(faint, date(e.At)), fineClock(e.At),
 		v.paint(strong, e.VMM.String()[:digits]), v.paint(kind, padRight(clean(e.Kind), kindWidth)), text)

@@ -40,14 +40,22 @@ func (v View) List(all []vmm.Status, o ListOptions) string {
 			continue
 		}
 		t.row(v.listRow(s, digits, len(troubles) > 0)...)
-		for _, text := range troubles {
-			t.note(cell{text: "   " + v.glyphs().corner + " " + clean(text), style: trouble})
+		for i, text := range troubles {
+			t.note(cell{text: "   " + v.branch(i == len(troubles)-1) + " " + clean(text), style: trouble})
 		}
 	}
 	if o.Unhealthy && unwell == 0 {
 		return fmt.Sprintf("None of %s is in trouble.\n", vmms(len(all)))
 	}
 	return t.render(v) + v.total(unwell, len(all))
+}
+
+// branch is what hangs a line below another.
+func (v View) branch(last bool) string {
+	if last {
+		return v.glyphs().corner
+	}
+	return v.glyphs().tee
 }
 
 func (v View) header(names ...string) []cell {
@@ -67,11 +75,11 @@ func (v View) listRow(s vmm.Status, digits int, unwell bool) []cell {
 	return []cell{
 		mark,
 		{text: s.ID.String()[:digits], style: strong},
-		{text: s.Hostname},
+		{text: v.fit(s.Hostname, maxHostname)},
 		state,
 		{text: fmt.Sprint(s.Record.VMM.Gen), right: true},
 		{text: s.Phase},
-		{text: Span(max(v.Now.Sub(s.Since), 0)), right: true},
+		{text: admin.Span(max(v.Now.Sub(s.Since), 0)), right: true},
 		v.deadlineCell(s),
 		{text: orDash(v, s.WaitsFor)},
 	}
@@ -82,11 +90,11 @@ func (v View) deadlineCell(s vmm.Status) cell {
 	case s.Deadline == nil || s.Removal != nil:
 		return cell{text: v.glyphs().dash, style: faint}
 	case admin.Overdue(s, v.Now):
-		return cell{text: fmt.Sprintf("%s: %s late", s.DeadlineFor, Span(v.Now.Sub(*s.Deadline))), style: trouble}
+		return cell{text: fmt.Sprintf("%s: %s late", s.DeadlineFor, admin.Span(v.Now.Sub(*s.Deadline))), style: trouble}
 	case !s.Deadline.After(v.Now):
 		return cell{text: s.DeadlineFor + ": now"}
 	}
-	return cell{text: fmt.Sprintf("%s: in %s", s.DeadlineFor, Span(s.Deadline.Sub(v.Now)))}
+	return cell{text: fmt.Sprintf("%s: in %s", s.DeadlineFor, admin.Span(s.Deadline.Sub(v.Now)))}
 }
 
 func (v View) total(unwell, all int) string {
@@ -113,6 +121,10 @@ func orDash(v View, text string) string {
 	}
 	return text
 }
+
+// maxHostname bounds the hostname on a terminal, where the room is needed for
+// what the VMM waits for.
+const maxHostname = 18
 
 // minPrefix is the shortest prefix of an id that is shown, so that it stays
 // good for a while when VMMs come and go.

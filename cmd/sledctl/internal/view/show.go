@@ -23,7 +23,8 @@ func (p *page) styled(label string, s style, text string) {
 	if text == "" {
 		return
 	}
-	fmt.Fprintf(&p.out, "  %s %s\n", p.view.paint(faint, padRight(label, labelWidth)), p.view.paint(s, clean(text)))
+	padding := strings.Repeat(" ", max(labelWidth-width(label), 0))
+	fmt.Fprintf(&p.out, "  %s%s %s\n", p.view.paint(faint, label), padding, p.view.paint(s, clean(text)))
 }
 
 func (p *page) gap() { p.out.WriteString("\n") }
@@ -75,7 +76,7 @@ func (p *page) deadline(s vmm.Status) string {
 	case s.Removal != nil && s.Removal.Begun.Before(*s.Deadline):
 		return text + ": removal began before it"
 	case s.Removal != nil:
-		return text + ": removal began " + Span(s.Removal.Begun.Sub(*s.Deadline)) + " after it"
+		return text + ": removal began " + admin.Span(s.Removal.Begun.Sub(*s.Deadline)) + " after it"
 	case s.Deadline.After(p.view.Now):
 		return text + ": then the zone is removed by force"
 	}
@@ -89,8 +90,8 @@ func (p *page) parties(s vmm.Status) {
 	p.propolis(s.Propolis)
 	p.removal(s.Removal)
 	p.nexus(s)
-	p.migration("migrates in", s.Record.MigrationIn)
-	p.migration("migrates out", s.Record.MigrationOut)
+	p.migration("in", s.Record.MigrationIn)
+	p.migration("out", s.Record.MigrationOut)
 	if p.out.Len() > before {
 		p.gap()
 	}
@@ -100,9 +101,9 @@ func (p *page) stop(s *vmm.StopStatus) {
 	if s == nil {
 		return
 	}
-	p.line("stop", fmt.Sprintf("asked for by %s at %s, grace %s", s.By, p.view.At(s.Requested), Span(s.Grace)))
+	p.line("stop", fmt.Sprintf("asked for by %s at %s, grace %s", s.By, p.view.At(s.Requested), admin.Span(s.Grace)))
 	if s.Acked != nil {
-		p.line("", "Propolis accepted it after "+Span(s.Acked.Sub(s.Requested)))
+		p.line("", "Propolis accepted it after "+admin.Span(s.Acked.Sub(s.Requested)))
 	} else if s.By != string(vmm.ByGuest) {
 		p.line("", "Propolis has not accepted it")
 	}
@@ -130,7 +131,7 @@ func (p *page) removal(s *vmm.RemovalStatus) {
 		return
 	}
 	if s.Gone != nil {
-		p.line("removal", fmt.Sprintf("the zone is gone since %s; it took %s", p.view.At(*s.Gone), Span(s.Gone.Sub(s.Begun))))
+		p.line("removal", fmt.Sprintf("the zone is gone since %s; it took %s", p.view.At(*s.Gone), admin.Span(s.Gone.Sub(s.Begun))))
 		return
 	}
 	p.line("removal", fmt.Sprintf("begun at %s; %s, attempt %d; the zone is %s", p.view.At(s.Begun), s.Rung, s.Attempt, s.ZoneState))
@@ -161,9 +162,10 @@ func (p *page) nexus(s vmm.Status) {
 	}
 }
 
-func (p *page) migration(label string, m *vmm.Migration) {
+func (p *page) migration(way string, m *vmm.Migration) {
 	if m != nil {
-		p.line(label, fmt.Sprintf("%s (migration %s, generation %d), since %s", m.State, m.ID, m.Gen, p.view.At(m.Updated)))
+		p.line("migration", fmt.Sprintf("%s: %s, generation %d, since %s", way, m.State, m.Gen, p.view.At(m.Updated)))
+		p.line("", m.ID.String())
 	}
 }
 

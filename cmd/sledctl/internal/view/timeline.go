@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
@@ -92,15 +93,15 @@ func (v View) mark(m mark, since time.Duration) string {
 	distance := ""
 	switch {
 	case m.future:
-		distance = "in " + Span(since)
+		distance = "in " + admin.Span(since)
 	case since > 0:
-		distance = "+" + Span(since)
+		distance = "+" + admin.Span(since)
 	case since < -1:
-		distance = Span(since) // the wall clock was stepped back
+		distance = admin.Span(since) // the wall clock was stepped back
 	}
 	text := clean(m.text)
 	if m.took > 0 {
-		text = strings.TrimSpace(text + v.paint(faint, "  took "+Span(m.took)))
+		text = strings.TrimSpace(text + v.paint(faint, "  took "+admin.Span(m.took)))
 	}
 	line := fmt.Sprintf("  %s  %s  %s %s %s", fineClock(m.at), v.paint(faint, padLeft(distance, spanWidth)),
 		v.paint(m.style, m.glyph), v.paint(m.style, padRight(clean(m.kind), kindWidth)), text)

@@ -1,44 +1,10 @@
 package view
 
 import (
-	"fmt"
-	"strings"
 	"time"
+
+	"github.com/sledagent/sledagent/agent/admin"
 )
-
-// Span writes a duration with the two units that matter: 12ms, 3.2s, 4m12s,
-// 3h4m, 12d4h.
-func Span(d time.Duration) string {
-	if d < 0 {
-		return "-" + Span(-d)
-	}
-	const day = 24 * time.Hour
-	switch {
-	case d == 0:
-		return "0s"
-	case d < time.Millisecond:
-		return d.Round(time.Microsecond).String()
-	case d < time.Second:
-		return d.Round(time.Millisecond).String()
-	case d < 10*time.Second:
-		return d.Round(100 * time.Millisecond).String()
-	case d < time.Hour:
-		return whole(d.Round(time.Second).String(), "0s")
-	case d < day:
-		return whole(strings.TrimSuffix(d.Round(time.Minute).String(), "0s"), "0m")
-	}
-	hours := int(d.Round(time.Hour) / time.Hour)
-	return whole(fmt.Sprintf("%dd%dh", hours/24, hours%24), "0h")
-}
-
-// whole drops a last unit that is zero: 2m0s becomes 2m.
-func whole(text, zero string) string {
-	short := strings.TrimSuffix(text, zero)
-	if short == "" || !strings.ContainsRune("dhm", rune(short[len(short)-1])) {
-		return text
-	}
-	return short
-}
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05") }
 
@@ -51,11 +17,11 @@ func date(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 func (v View) ago(t time.Time) string {
 	switch d := v.Now.Sub(t); {
 	case d < 0:
-		return "in " + Span(-d)
+		return "in " + admin.Span(-d)
 	case d < time.Millisecond:
 		return "just now"
 	default:
-		return Span(d) + " ago"
+		return admin.Span(d) + " ago"
 	}
 }
 

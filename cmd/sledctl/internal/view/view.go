@@ -37,13 +37,13 @@ func (v View) paint(s style, text string) string {
 }
 
 // glyphs are what timelines and trees are drawn with.
-type glyphs struct{ event, failed, deadline, now, ahead, line, corner, dash, dots string }
+type glyphs struct{ event, failed, deadline, now, ahead, line, tee, corner, dash, dots string }
 
 func (v View) glyphs() glyphs {
 	if v.UTF8 {
-		return glyphs{event: "●", failed: "✗", deadline: "◆", now: "○", ahead: "◇", line: "│", corner: "└", dash: "–", dots: "…"}
+		return glyphs{event: "●", failed: "✗", deadline: "◆", now: "○", ahead: "◇", line: "│", tee: "├", corner: "└", dash: "–", dots: "…"}
 	}
-	return glyphs{event: "*", failed: "x", deadline: "#", now: "o", ahead: "?", line: "|", corner: "`", dash: "-", dots: "..."}
+	return glyphs{event: "*", failed: "x", deadline: "#", now: "o", ahead: "?", line: "|", tee: "|", corner: "`", dash: "-", dots: "..."}
 }
 
 // fit cuts text that would not fit into room columns of a terminal.

@@ -1,0 +1,195 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"github.com/sledagent/sledagent/agent/admin"
+	"github.com/sledagent/sledagent/agent/admin/admintest"
+	"github.com/sledagent/sledagent/agent/vmm"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// sled is an agent to run commands against: its admin socket and its sled API.
+type sled struct {
+	t      *testing.T
+	agent  *admintest.Agent
+	socket string
+	api    *sledAPI
+}
+
+func newSled(t *testing.T, vmms ...vmm.Status) *sled {
+	t.Helper()
+	s := &sled{t: t, agent: admintest.New(theAgent(), vmms...), socket: socketPath(t)}
+	s.api = newSledAPI(t)
+	about := theAgent()
+	about.API = s.api.URL
+	s.agent.SetAbout(about)
+	serveAdmin(t, s.agent, s.socket)
+	return s
+}
+
+// socketPath is short: a unix socket's path has about 100 characters, and
+// t.TempDir's grows with the test's name.
+func socketPath(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "ctl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return filepath.Join(dir, "a")
+}
+
+func serveAdmin(t *testing.T, agent admin.Agent, socket string) (stop func()) {
+	t.Helper()
+	l, err := admin.Listen(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := admin.New(agent, admin.Options{Log: zerolog.Nop()})
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	stop = sync.OnceFunc(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := srv.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+// result is what a command left behind.
+type result struct {
+	code     int
+	out, err string
+}
+
+type option func(*Env)
+
+func onTerminal(e *Env) {
+	e.IsTerminal, e.Width = true, 110
+	e.Getenv = func(name string) string { return map[string]string{"TERM": "xterm", "LANG": "en_US.UTF-8"}[name] }
+}
+
+func stdin(text string) option { return func(e *Env) { e.In = strings.NewReader(text) } }
+
+func testEnv(out, err io.Writer, options ...option) Env {
+	env := Env{In: strings.NewReader(""), Out: out, Err: err, Now: func() time.Time { return now },
+		Getenv: func(string) string { return "" }, Poll: time.Millisecond}
+	for _, o := range options {
+		o(&env)
+	}
+	return env
+}
+
+func run(ctx context.Context, args []string, options ...option) result {
+	var out, err bytes.Buffer
+	code := Run(ctx, args, testEnv(&out, &err, options...))
+	return result{code, out.String(), err.String()}
+}
+
+// run runs a command against the sled.
+func (s *sled) run(line string, options ...option) result {
+	s.t.Helper()
+	args := append([]string{"--socket", s.socket}, strings.Fields(line)...)
+	return run(s.t.Context(), args, options...)
+}
+
+// must is run of a command that has to succeed.
+func (s *sled) must(line string, options ...option) result {
+	s.t.Helper()
+	r := s.run(line, options...)
+	if r.code != exitDone {
+		s.t.Fatalf("sledctl %s: exit %d\n%s", line, r.code, r.err)
+	}
+	return r
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s differs (-want +got):\n%s", path, diff)
+	}
+}
+
+// sledAPI is a sled API that answers what it is told to and remembers what it
+// was asked.
+type sledAPI struct {
+	*httptest.Server
+	mu     sync.Mutex
+	asked  []asked
+	status int
+	answer string
+}
+
+type asked struct {
+	Method, Path, Version string
+	Body                  string
+}
+
+func newSledAPI(t *testing.T) *sledAPI {
+	a := &sledAPI{status: http.StatusOK, answer: `{"updated_runtime":null}`}
+	a.Server = httptest.NewServer(http.HandlerFunc(a.serve))
+	t.Cleanup(a.Close)
+	return a
+}
+
+func (a *sledAPI) serve(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asked = append(a.asked, asked{r.Method, r.URL.RequestURI(), r.Header.Get("api-version"), string(body)})
+	w.Header().Set("content-type", "application/json")
+	w.WriteHeader(a.status)
+	_, _ = io.WriteString(w, a.answer)
+}
+
+func (a *sledAPI) answers(status int, answer any) {
+	text, err := json.Marshal(answer)
+	if err != nil {
+		panic(err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.status, a.answer = status, string(text)
+}
+
+func (a *sledAPI) requests() []asked {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.asked
+}

@@ -1,0 +1,38 @@
+package cli
+
+import "testing"
+
+// TestGolden pins what people see. Each file is one screen.
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	s := newSled(t, wholeSled()...)
+	for _, c := range []struct {
+		file, line string
+		options    []option
+	}{
+		{"list.txt", "vmm list", nil},
+		{"list-full.txt", "vmm list --full", nil},
+		{"list-unhealthy.txt", "vmm list --unhealthy", nil},
+		{"list-terminal.txt", "vmm list", []option{onTerminal}},
+		{"show-well.txt", "vmm show 3f2a9c01-7", nil},
+		{"show-migrating.txt", "vmm show 3f2a9c01-d", nil},
+		{"show-stopping.txt", "vmm show 52c0", nil},
+		{"show-stuck.txt", "vmm show 81bc", nil},
+		{"show-stuck-terminal.txt", "vmm show 81bc", []option{onTerminal}},
+		{"show-silent.txt", "vmm show 9e", nil},
+		{"show-ended.txt", "vmm show b7", nil},
+		{"show-late.txt", "vmm show c4", nil},
+		{"show-failed.txt", "vmm show e8", nil},
+		{"show-stuck.json", "vmm show 81bc -o json", nil},
+		{"list.json", "vmm list -o json --unhealthy", nil},
+		{"events.txt", "events", nil},
+		{"events-one.json", "events 52c0 -o json", nil},
+		{"help-vmm.txt", "vmm --help", nil},
+		{"help-stop.txt", "vmm stop --help", nil},
+	} {
+		t.Run(c.file, func(t *testing.T) {
+			t.Parallel()
+			golden(t, c.file, s.must(c.line, c.options...).out)
+		})
+	}
+}
