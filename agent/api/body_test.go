@@ -120,8 +120,12 @@ func TestEveryDamagedFieldIsNamed(t *testing.T) {
 	if r := s.do("PUT", vmmURL, string(wiretest.Full())); r.StatusCode != 200 {
 		t.Fatalf("what is not damaged: %d %s", r.StatusCode, r.body)
 	}
-	before := f.called()
+	before, seen := f.called(), map[string]bool{}
 	for _, d := range wiretest.Damages() {
+		if seen[d.Path] {
+			continue // package wire tries all the ways
+		}
+		seen[d.Path] = true
 		req, _ := http.NewRequest("PUT", "http://"+s.addr+vmmURL, bytes.NewReader(d.Body))
 		req.Header.Set("api-version", "48.0.0")
 		r := s.send(req)
