@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 )
 
 const fixtureDir = "../../shared/contract/fixtures"
@@ -80,42 +81,52 @@ func TestConformsErrors(t *testing.T) {
 	}
 }
 
-// TestConformsEnsure makes each request again from what it was made from. The
-// migration's has no spec, so one is made that has the same replacements.
+type wireEnsure struct {
+	Properties Properties
+	Init       struct {
+		Value struct {
+			Spec    json.RawMessage
+			ID      *uuid.UUID     `json:"migration_id"`
+			Src     netip.AddrPort `json:"src_addr"`
+			Replace map[string]struct {
+				Component string
+				Spec      json.RawMessage
+			} `json:"replace_components"`
+		}
+	}
+}
+
+// request is what w was made from. A migration's body has no spec, so one is
+// made that has the same replacements.
+func (w wireEnsure) request(t *testing.T) EnsureRequest {
+	t.Helper()
+	v := w.Init.Value
+	if v.ID == nil {
+		return EnsureRequest{Properties: w.Properties, Spec: v.Spec}
+	}
+	kinds := map[string]string{"CrucibleStorageBackend": "crucible_storage_backend",
+		"VirtioNetworkBackend": "virtio_network_backend"}
+	components := map[string]any{"com1": map[string]any{"type": "serial_port", "component": struct{}{}}}
+	for key, c := range v.Replace {
+		components[key] = map[string]any{"type": kinds[c.Component], "component": c.Spec}
+	}
+	spec, err := json.Marshal(map[string]any{"components": components})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return EnsureRequest{Properties: w.Properties, Spec: spec, Migration: &MigrationSource{ID: *v.ID, SrcAddr: v.Src}}
+}
+
+// TestConformsEnsure makes each request again from what it was made from.
 func TestConformsEnsure(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"pp_ensure_spec.json", "pp_ensure_migration_target.json"} {
 		body := fixture(t, name)
-		var wire struct {
-			Properties Properties
-			Init       struct {
-				Value struct {
-					Spec    json.RawMessage
-					ID      string         `json:"migration_id"`
-					Src     netip.AddrPort `json:"src_addr"`
-					Replace map[string]struct {
-						Component string
-						Spec      json.RawMessage
-					} `json:"replace_components"`
-				}
-			}
-		}
+		var wire wireEnsure
 		if err := json.Unmarshal(body, &wire); err != nil {
 			t.Fatal(err)
 		}
-		v := wire.Init.Value
-		r := EnsureRequest{Properties: wire.Properties, Spec: v.Spec}
-		if v.ID != "" {
-			components := map[string]any{"com1": map[string]any{"type": "serial_port", "component": struct{}{}}}
-			for key, c := range v.Replace {
-				kind := map[string]string{"CrucibleStorageBackend": "crucible_storage_backend",
-					"VirtioNetworkBackend": "virtio_network_backend"}[c.Component]
-				components[key] = map[string]any{"type": kind, "component": c.Spec}
-			}
-			r.Spec, _ = json.Marshal(map[string]any{"components": components})
-			r.Migration = &MigrationSource{ID: migrationID, SrcAddr: v.Src}
-		}
-		got, err := r.encode()
+		got, err := wire.request(t).encode()
 		if err != nil {
 			t.Fatal(err)
 		}

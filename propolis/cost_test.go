@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -100,6 +101,35 @@ func serveQuiet(t *testing.T, waiting chan<- struct{}) net.Addr {
 		}
 	}()
 	return listener.Addr()
+}
+
+// TestIdleConnections: however many calls there were at once, one connection
+// stays, and not for long.
+func TestIdleConnections(t *testing.T) {
+	t.Parallel()
+	inMemory(t, func(_ *memory, _ uint64, w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(time.Second)
+		say(w, 1, StateRunning)
+	}, func(t *testing.T, m *memory) {
+		var calls sync.WaitGroup
+		for range 10 {
+			calls.Go(func() {
+				if _, err := m.client.Monitor(t.Context(), 1); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		calls.Wait()
+		synctest.Wait()
+		if n := m.open.Load(); n != 1 {
+			t.Errorf("%d connections are open after the calls, want 1", n)
+		}
+		time.Sleep(2 * idleTimeout)
+		synctest.Wait()
+		if n := m.open.Load(); n != 0 {
+			t.Errorf("%d connections are open after a while, want none", n)
+		}
+	})
 }
 
 // TestStopWaitsForNothing: whatever else hangs, a stop has its own connection.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -21,6 +22,7 @@ type memory struct {
 	// refuse makes connections fail as if nobody listened.
 	refuse  atomic.Bool
 	polls   atomic.Int64
+	open    atomic.Int64 // connections that the client has not closed
 	accept  chan net.Conn
 	done    chan struct{}
 	started time.Time
@@ -44,10 +46,10 @@ func inMemory(t *testing.T, answer func(m *memory, gen uint64, w http.ResponseWr
 			answer(m, body.Gen, w, r)
 		})}
 		go server.Serve(m)
+		defer synctest.Wait()
+		defer server.Close()
+		defer m.client.Close()
 		test(t, m)
-		m.client.Close()
-		server.Close()
-		synctest.Wait()
 	})
 }
 
@@ -59,10 +61,22 @@ func (m *memory) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	client, server := net.Pipe()
 	select {
 	case m.accept <- server:
-		return client, nil
+		m.open.Add(1)
+		return &memoryConn{Conn: client, closed: sync.OnceFunc(func() { m.open.Add(-1) })}, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// A memoryConn tells when the client closes it.
+type memoryConn struct {
+	net.Conn
+	closed func()
+}
+
+func (c *memoryConn) Close() error {
+	c.closed()
+	return c.Conn.Close()
 }
 
 func (m *memory) Accept() (net.Conn, error) {

@@ -103,52 +103,71 @@ func TestSetVNICsRefuses(t *testing.T) {
 	}
 }
 
-// TestSetVNICsChangesNothingElse writes random specs, in which it knows where
-// the names are, in random spacing.
+// A randomSpec is a spec in random spacing before and after its names were set.
+type randomSpec struct {
+	t             *rapid.T
+	before, after strings.Builder
+	vnic          map[string]string
+	backends      []string
+}
+
+var randomText = rapid.OneOf(rapid.String(),
+	rapid.SampledFrom([]string{"components", "vnic_name", "a:b", `\"`, "}{", "é\u2028"}))
+
+// write appends tokens to both texts, each followed by space.
+func (s *randomSpec) write(tokens ...string) {
+	for _, token := range tokens {
+		token += rapid.StringOfN(rapid.SampledFrom([]rune(" \t\r\n")), 0, 3, -1).Draw(s.t, "space")
+		s.before.WriteString(token)
+		s.after.WriteString(token)
+	}
+}
+
+func (s *randomSpec) junk() string {
+	return rapid.SampledFrom([]string{"18446744073709551616", "-1.50e+10", "null", `{"vnic_name":"decoy"}`,
+		`[ {"components":{}}, [] ]`, `"\u0022vnic_name\u0022:"`}).Draw(s.t, "junk")
+}
+
+func (s *randomSpec) component(key string) {
+	s.write(quoted(key), ":")
+	if rapid.Bool().Draw(s.t, "other") {
+		s.write("{", `"component"`, ":", s.junk(), ",", `"type"`, ":", `"virtio_nic"`, "}")
+		return
+	}
+	s.backends = append(s.backends, key)
+	s.write("{", `"type"`, ":", `"virtio_network_backend"`, ",", `"component"`, ":", "{", `"y"`, ":", s.junk(), ",",
+		`"vnic_name"`, ":")
+	name := randomText.Draw(s.t, "old")
+	s.before.WriteString(quoted(name))
+	if rapid.Bool().Draw(s.t, "set") {
+		name = randomText.Draw(s.t, "new")
+		s.vnic[key] = name
+	}
+	s.after.WriteString(quoted(name))
+	s.write("", "}", "}")
+}
+
 func TestSetVNICsChangesNothingElse(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		space := func() string { return rapid.StringOfN(rapid.SampledFrom([]rune(" \t\r\n")), 0, 3, -1).Draw(t, "space") }
-		text := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"components", "vnic_name", "a:b", `\"`, "}{", "é\u2028"}))
-		junk := func() string {
-			return rapid.SampledFrom([]string{"18446744073709551616", "-1.50e+10", "null", `{"vnic_name":"decoy"}`,
-				`[ {"components":{}}, [] ]`, `"\u0022vnic_name\u0022:"`}).Draw(t, "junk")
-		}
-		var before, after strings.Builder
-		both := func(s string) { before.WriteString(s); after.WriteString(s) }
-		both(space() + `{"x":` + junk() + `,` + space() + `"components"` + space() + `:{` + space())
-		vnic := map[string]string{}
-		var backends []string
-		for i, key := range rapid.SliceOfNDistinct(text, 0, 5, rapid.ID[string]).Draw(t, "keys") {
+		s := &randomSpec{t: t, vnic: map[string]string{}}
+		s.write("", "{", `"x"`, ":", s.junk(), ",", `"components"`, ":", "{")
+		for i, key := range rapid.SliceOfNDistinct(randomText, 0, 5, rapid.ID[string]).Draw(t, "keys") {
 			if i > 0 {
-				both("," + space())
+				s.write(",")
 			}
-			both(quoted(key) + space() + ":" + space())
-			if rapid.Bool().Draw(t, "other") {
-				both(`{"component":` + junk() + `,"type":"virtio_nic"}`)
-				continue
-			}
-			backends = append(backends, key)
-			both(`{"type":"virtio_network_backend",` + space() + `"component":{"y":` + junk() + `,"vnic_name"` + space() + `:` + space())
-			old := quoted(text.Draw(t, "old"))
-			before.WriteString(old)
-			if rapid.Bool().Draw(t, "set") {
-				vnic[key] = text.Draw(t, "new")
-				old = quoted(vnic[key])
-			}
-			after.WriteString(old)
-			both(space() + `}}`)
+			s.component(key)
 		}
-		both(`}` + space() + `}` + space())
-		got, err := SetVNICs([]byte(before.String()), vnic)
+		s.write("}", "}")
+		got, err := SetVNICs([]byte(s.before.String()), s.vnic)
 		if err != nil {
-			t.Fatalf("%s: %v", before.String(), err)
+			t.Fatalf("%s: %v", s.before.String(), err)
 		}
-		if diff := cmp.Diff(after.String(), string(got)); diff != "" {
+		if diff := cmp.Diff(s.after.String(), string(got)); diff != "" {
 			t.Fatalf("(-want +got):\n%s", diff)
 		}
-		if keys, err := NetworkBackends(got); err != nil || !slices.Equal(keys, backends) {
-			t.Fatalf("got backends %q (%v), want %q", keys, err, backends)
+		if keys, err := NetworkBackends(got); err != nil || !slices.Equal(keys, s.backends) {
+			t.Fatalf("got backends %q (%v), want %q", keys, err, s.backends)
 		}
 	})
 }

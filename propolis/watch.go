@@ -31,6 +31,9 @@ type WatchEvent struct {
 // the other, in the goroutine that called Watch. from is the first generation
 // that the caller has not seen: 0 to be told the present state first.
 //
+// It is for a server that has a VM or is making one: before Ensure there is
+// nothing to watch, and NoInstance is all it says.
+//
 // It returns when ctx ends, and after it has reported Gone, NoInstance or an
 // Observation in state Destroyed or Failed. After ctx has ended sink is not
 // called any more.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"slices"
 	"testing"
@@ -247,79 +246,6 @@ func TestWatchFollowsGenerationsBackwards(t *testing.T) {
 	})
 }
 
-// TestWatchPace: no server, however it lies, makes Watch call more than about
-// once a second.
-func TestWatchPace(t *testing.T) {
-	t.Parallel()
-	for name, answer := range map[string]func(m *memory, gen uint64, w http.ResponseWriter, r *http.Request){
-		"error":  func(_ *memory, _ uint64, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
-		"same":   func(_ *memory, _ uint64, w http.ResponseWriter, _ *http.Request) { say(w, 5, StateRunning) },
-		"rising": func(_ *memory, gen uint64, w http.ResponseWriter, _ *http.Request) { say(w, gen+1, StateRunning) },
-		"last": func(_ *memory, _ uint64, w http.ResponseWriter, _ *http.Request) {
-			say(w, math.MaxUint64, StateRunning)
-		},
-		"falling": func(_ *memory, gen uint64, w http.ResponseWriter, _ *http.Request) {
-			say(w, max(gen, 9)-2, StateRunning)
-		},
-		"up & down": func(m *memory, _ uint64, w http.ResponseWriter, _ *http.Request) {
-			say(w, 5+uint64(m.polls.Load()%2), StateRunning)
-		},
-		"flapping": func(m *memory, _ uint64, w http.ResponseWriter, _ *http.Request) {
-			say(w, 5, []State{StateRunning, StateMigrating}[m.polls.Load()%2])
-		},
-		"dead polls": func(m *memory, gen uint64, w http.ResponseWriter, _ *http.Request) {
-			if gen > 5 {
-				panic(http.ErrAbortHandler)
-			}
-			say(w, 5, StateRunning)
-		},
-		"refused": func(m *memory, _ uint64, w http.ResponseWriter, _ *http.Request) {
-			m.refuse.Store(true)
-			w.WriteHeader(500)
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			inMemory(t, answer, func(t *testing.T, m *memory) {
-				const d = 20 * time.Minute
-				o := WatchOptions{RetryMin: time.Nanosecond, RetryMax: time.Nanosecond, GoneAfter: time.Hour}
-				m.watch(t, 0, o, d)
-				const most = burst + 1 + int64(d/paceInterval) + 2*int64(d/(30*time.Second))
-				if n := m.polls.Load(); n > most || n < 40 {
-					t.Errorf("%d polls in %v, want at most %d", n, d, most)
-				}
-			})
-		})
-	}
-}
-
-// TestWatchBacksOff: with the default pauses, errors and answers that bring
-// nothing new cost far less than the limit.
-func TestWatchBacksOff(t *testing.T) {
-	t.Parallel()
-	for name, answer := range map[string]func(http.ResponseWriter){
-		"error": func(w http.ResponseWriter) { w.WriteHeader(500) },
-		"stale": func(w http.ResponseWriter) { say(w, 5, StateRunning) },
-		"last":  func(w http.ResponseWriter) { say(w, math.MaxUint64, StateRunning) },
-	} {
-		zeros := 0
-		inMemory(t, func(_ *memory, gen uint64, w http.ResponseWriter, _ *http.Request) {
-			if gen == 0 {
-				zeros++
-			}
-			answer(w)
-		}, func(t *testing.T, m *memory) {
-			m.watch(t, 0, WatchOptions{}, time.Hour)
-			if n := m.polls.Load(); n < 3600/6 || n > 3600/3 {
-				t.Errorf("%s: %d polls in an hour, want one in 3 to 6 s", name, n)
-			}
-			if name != "error" && zeros != 1 {
-				t.Errorf("%s: asked for generation 0 %d times, want once", name, zeros)
-			}
-		})
-	}
-}
-
 func TestWatchEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	for name, at := range map[string]time.Duration{"before it begins": 0, "in a poll": 5 * time.Second, "in a pause": 61 * time.Second} {
@@ -345,6 +271,17 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWatchEndsInAProbe: the end of the watch is not taken for silence.
+func TestWatchEndsInAProbe(t *testing.T) {
+	t.Parallel()
+	inMemory(t, func(_ *memory, _ uint64, _ http.ResponseWriter, r *http.Request) { hang(r) },
+		func(t *testing.T, m *memory) {
+			if got, _ := m.watch(t, 0, WatchOptions{}, 5*time.Second); got != nil {
+				t.Errorf("got %q, want nothing", got)
+			}
+		})
 }
 
 func TestWatchOptionsDefaults(t *testing.T) {
