@@ -3,6 +3,12 @@ package nexussim
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -103,33 +109,62 @@ func TestRefuseAndReopen(t *testing.T) {
 // Refusing also cuts the connections that are open, as a crash does.
 func TestRefuseCutsHeldRequests(t *testing.T) {
 	t.Parallel()
-	for _, hold := range []string{"silent", "half"} {
+	for hold, sent := range map[string]string{"silent": "", "half": "HTTP/1.1 204 No Content\r\nX-Request-Id: "} {
 		t.Run(hold, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t, Options{})
-			c := listen(t, s)
 			setFault(t, s, hold)
-			done := make(chan error, 1)
-			go func() {
-				_, _, err := c.put(t.Context(), vmmA, record(vmm.WireRunning, 3))
-				done <- err
-			}()
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			defer cancel()
-			if err := s.Wait(ctx, vmmA, func(r Row) bool { return r.LastEffect != "" }); err != nil {
+			conn, err := net.Dial("tcp", strings.TrimPrefix(listen(t, s).base, "http://"))
+			if err != nil {
 				t.Fatal(err)
 			}
+			defer conn.Close()
+			if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+				t.Fatal(err)
+			}
+			update := body(t, record(vmm.WireRunning, 3))
+			fmt.Fprintf(conn, "PUT /vmms/%s HTTP/1.1\r\nHost: nexus\r\nApi-Version: 1.0.0\r\nContent-Length: %d\r\n\r\n%s",
+				vmmA, len(update), update)
+			if err := s.Wait(t.Context(), vmmA, func(r Row) bool { return r.LastEffect != "" }); err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, len(sent))
+			if _, err := io.ReadFull(conn, got); err != nil || string(got) != sent {
+				t.Fatalf("sent %q, %v", got, err)
+			}
 			setFault(t, s, "refuse")
-			select {
-			case err := <-done:
-				if err == nil {
-					t.Error("a request that was held got an answer")
-				}
-			case <-ctx.Done():
-				t.Error("the held request was not cut")
+			if n, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("the held request was not cut: %d bytes, %v", n, err)
 			}
 		})
 	}
+}
+
+// A request is not held for longer than its client waits.
+func TestSilenceEndsWithTheClient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Options{})
+		defer s.Close()
+		setFault(t, s, "silent")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		r := httptest.NewRequestWithContext(ctx, http.MethodPut, "/vmms/"+vmmA.String(),
+			strings.NewReader(body(t, record(vmm.WireRunning, 3))))
+		r.Header.Set("api-version", APIVersion)
+		begun := time.Now()
+		func() {
+			defer func() {
+				if p := recover(); p != http.ErrAbortHandler {
+					t.Errorf("the handler ended with %v, want http.ErrAbortHandler", p)
+				}
+			}()
+			s.Handler().ServeHTTP(httptest.NewRecorder(), r)
+		}()
+		if held := time.Since(begun); held != time.Hour {
+			t.Errorf("held for %v", held)
+		}
+	})
 }
 
 // Lifting the silence answers nobody who waits already.

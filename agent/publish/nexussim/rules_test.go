@@ -106,6 +106,18 @@ func TestMigrationRefusals(t *testing.T) {
 	}
 }
 
+// The first VMM that reports a side of a migration has it from then on.
+func TestMigrationSideIsClaimed(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, Options{})
+	rec := record(vmm.WireMigrating, 3)
+	rec.MigrationIn = migrating(migX, vmm.MigrationInProgress, 2)
+	wantPut(t, s, vmmA, rec, 204)
+	wantPut(t, s, vmmB, rec, 400)
+	rec.MigrationIn, rec.MigrationOut = nil, rec.MigrationIn
+	wantPut(t, s, vmmB, rec, 204)
+}
+
 func TestViolations(t *testing.T) {
 	t.Parallel()
 	destroyed := record(vmm.WireDestroyed, 9)

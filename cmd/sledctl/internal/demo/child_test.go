@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // startProgram starts one of the programs.
@@ -30,6 +32,9 @@ func TestChildSays(t *testing.T) {
 	pid := c.cmd.Process.Pid
 	if !alive(pid) {
 		t.Error("the program is not alive")
+	}
+	if group, err := unix.Getpgid(pid); err != nil || group != pid {
+		t.Errorf("process %d is in group %d (%v): Ctrl-C would reach it", pid, group, err)
 	}
 	c.end(termBudget)
 	if alive(pid) {
