@@ -76,7 +76,8 @@ func TestAStalledReaderIsCutOff(t *testing.T) {
 	inBubble(t, func(t *testing.T, agent *counting, l *pipes) {
 		conn := l.dial()
 		defer func() { _ = conn.Close() }()
-		if _, err := conn.Write([]byte("GET /v1/events HTTP/1.1\r\nHost: a\r\n\r\n")); err != nil {
+		// The body is there to see that its own time limit does not end the stream.
+		if _, err := conn.Write([]byte("GET /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}")); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := conn.Read(make([]byte, 4096)); err != nil { // the headers, and nothing after
@@ -96,6 +97,23 @@ func TestAStalledReaderIsCutOff(t *testing.T) {
 		synctest.Wait()
 		if agent.open.Load() != 0 {
 			t.Error("the stalled stream is still open")
+		}
+	})
+}
+
+func TestAReaderThatNeverBeginsIsCutOff(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, agent *counting, l *pipes) {
+		conn := l.dial()
+		defer func() { _ = conn.Close() }()
+		if _, err := conn.Write([]byte("GET /v1/events HTTP/1.1\r\nHost: a\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		if agent.open.Load() != 0 {
+			t.Error("the stream is still open")
 		}
 	})
 }

@@ -1,0 +1,321 @@
+package agent_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+
+	"github.com/sledagent/sledagent/agent"
+	"github.com/sledagent/sledagent/agent/api"
+	"github.com/sledagent/sledagent/agent/publish"
+	"github.com/sledagent/sledagent/agent/publish/nexussim"
+	"github.com/sledagent/sledagent/agent/runner"
+	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/propolis"
+	"github.com/sledagent/sledagent/propolis/sim"
+	"github.com/sledagent/sledagent/zone/zonetest"
+)
+
+const (
+	prefix = "oxz_propolis-server_"
+	grace  = 10 * time.Minute
+)
+
+var limits = vmm.Limits{StopGrace: grace, MaxStopGrace: time.Hour, StartTimeout: 15 * time.Minute,
+	RebootTimeout: 10 * time.Minute}
+
+// rig is a whole agent in a bubble: zones in memory, a simulated Propolis in
+// each, a simulated Nexus, real HTTP between them over pipes. Its time is the
+// bubble's, so that deadlines can be checked to the nanosecond.
+type rig struct {
+	*agent.Agent
+	t     *testing.T
+	zones *zonetest.Host
+	nexus *nexussim.Server
+
+	mu     sync.Mutex
+	sims   map[netip.AddrPort]*sim.Server
+	faults sim.Faults
+	net    *pipes
+	next   uint16
+	pub    *publish.Publisher
+}
+
+// bubble runs a test with a rig, and checks at its end that nothing is left and
+// that Nexus was told no two truths.
+func bubble(t *testing.T, test func(t *testing.T, r *rig)) { bubbleWith(t, nil, test) }
+
+func bubbleWith(t *testing.T, journal runner.Journal, test func(t *testing.T, r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, journal)
+		test(t, r)
+		r.close()
+	})
+}
+
+func newRig(t *testing.T, journal runner.Journal) *rig {
+	r := &rig{t: t, sims: map[netip.AddrPort]*sim.Server{}, net: newPipes(), next: 12400,
+		nexus: nexussim.New(nexussim.Options{})}
+	r.zones = zonetest.New(zonetest.Hooks{Booted: r.booted})
+	r.net.serve("nexus:80", r.nexus.Handler())
+	r.pub = publish.New(publish.Config{Addresses: []string{"http://nexus"}, Transport: r.net.transport(), Log: zerolog.Nop()})
+	r.Agent = agent.New(agent.Config{
+		Zones: r.zones, Publisher: r.pub, Journal: journal, Limits: limits, Prefix: prefix, Evidence: 5 * time.Second,
+		Sled: api.Identifiers{SledID: uuid.New(), Serial: "BRM1", Model: "test"}, Log: zerolog.Nop(),
+		Propolis: func(addr netip.AddrPort) runner.Propolis {
+			return propolis.NewClient(addr, propolis.Options{Transport: r.net.transport()})
+		},
+	})
+	return r
+}
+
+// booted serves a simulated Propolis in a zone.
+func (r *rig) booted(_ string, addr netip.AddrPort) func() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := sim.New(sim.Options{Faults: r.faults})
+	r.sims[addr] = s
+	stop := r.net.serve(addr.String(), s.Handler())
+	return func() {
+		s.Close()
+		stop()
+	}
+}
+
+func (r *rig) close() {
+	r.t.Helper()
+	for _, v := range r.nexus.Violations() {
+		r.t.Errorf("Nexus was told two truths: %+v", v)
+	}
+	r.zones.Unhang()
+	r.nexus.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := errors.Join(r.Agent.Close(ctx), r.pub.Close(ctx)); err != nil {
+		r.t.Error(err)
+	}
+	r.mu.Lock()
+	for _, s := range r.sims {
+		s.Close()
+	}
+	r.mu.Unlock()
+	r.net.close()
+}
+
+// misbehave sets the faults of every Propolis that boots from now on.
+func (r *rig) misbehave(modes ...string) {
+	r.t.Helper()
+	faults, err := sim.ParseFaults(modes...)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.faults = faults
+}
+
+// sim is the Propolis of a VMM.
+func (r *rig) sim(v guest) *sim.Server {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sims[v.addr]
+}
+
+// guest is a VMM that a test registered.
+type guest struct {
+	id   uuid.UUID
+	addr netip.AddrPort
+	zone string
+}
+
+func (r *rig) register() guest { return r.registerWith(wire.BodyOptions{}) }
+
+func (r *rig) registerWith(o wire.BodyOptions) guest {
+	r.t.Helper()
+	r.next++
+	v := guest{id: uuid.New(), addr: netip.AddrPortFrom(netip.IPv6Loopback(), r.next)}
+	v.zone = prefix + v.id.String()
+	if !o.PropolisAddr.IsValid() {
+		o.PropolisAddr = v.addr
+	}
+	v.addr = o.PropolisAddr
+	reg, err := wire.Decode(wire.NewBody(o))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := r.Register(r.t.Context(), v.id, reg); err != nil {
+		r.t.Fatal(err)
+	}
+	return v
+}
+
+// start registers a VMM and has it run until Nexus knows that it does.
+func (r *rig) start() guest {
+	r.t.Helper()
+	v := r.register()
+	r.run(v)
+	r.await(v, vmm.WireRunning)
+	return v
+}
+
+func (r *rig) run(v guest) {
+	r.t.Helper()
+	if err := r.Run(r.t.Context(), v.id); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) stop(v guest, grace *time.Duration) {
+	r.t.Helper()
+	record, err := r.Stop(r.t.Context(), v.id, grace)
+	if err != nil || record.VMM.State != vmm.WireStopping {
+		r.t.Fatalf("stop: %+v, %v", record.VMM, err)
+	}
+}
+
+// await waits until Nexus has acknowledged a state of the VMM.
+func (r *rig) await(v guest, want vmm.WireState) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), 48*time.Hour)
+	defer cancel()
+	err := r.nexus.Wait(ctx, v.id, func(row nexussim.Row) bool { return row.State() == want })
+	if err != nil {
+		row, _ := r.nexus.Row(v.id)
+		r.t.Fatalf("Nexus never heard %s, only %s: %v", want, row.State(), err)
+	}
+	synctest.Wait()
+}
+
+// removal is when the removal of the VMM's zone began.
+func (r *rig) removal(v guest) time.Time {
+	s, err := r.Show(v.id)
+	if err != nil || s.Removal == nil {
+		return time.Time{}
+	}
+	return s.Removal.Begun
+}
+
+// forgotten checks that nothing is left of a VMM that Nexus has acknowledged.
+func (r *rig) forgotten(v guest) {
+	r.t.Helper()
+	synctest.Wait()
+	if _, err := r.State(v.id); !refused(err, vmm.Unknown) {
+		r.t.Errorf("VMM is still known: %v", err)
+	}
+	zones, err := r.zones.List(r.t.Context())
+	if err != nil || slices.ContainsFunc(zones, func(z zoneInfo) bool { return z.Name == v.zone }) {
+		r.t.Errorf("zones left: %v, %v", zones, err)
+	}
+}
+
+func refused(err error, reason vmm.Reason) bool {
+	var refusal *vmm.Refusal
+	return errors.As(err, &refusal) && refusal.Reason == reason
+}
+
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// pipes is a network in memory: names that can be dialled, each with a server.
+type pipes struct {
+	mu         sync.Mutex
+	servers    map[string]*pipeListener
+	all        []*http.Server
+	transports []*http.Transport
+	wait       sync.WaitGroup
+}
+
+func newPipes() *pipes { return &pipes{servers: map[string]*pipeListener{}} }
+
+// serve serves a handler under a name until stop is called.
+func (p *pipes) serve(name string, h http.Handler) (stop func()) {
+	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	server := &http.Server{Handler: h, ErrorLog: quiet}
+	p.mu.Lock()
+	p.servers[name] = l
+	p.all = append(p.all, server)
+	p.mu.Unlock()
+	p.wait.Go(func() { _ = server.Serve(l) })
+	return func() {
+		p.mu.Lock()
+		if p.servers[name] == l {
+			delete(p.servers, name)
+		}
+		p.mu.Unlock()
+		_ = server.Close()
+	}
+}
+
+func (p *pipes) close() {
+	p.mu.Lock()
+	for _, s := range p.all {
+		_ = s.Close()
+	}
+	for _, t := range p.transports {
+		t.CloseIdleConnections()
+	}
+	p.mu.Unlock()
+	p.wait.Wait()
+}
+
+func (p *pipes) transport() *http.Transport {
+	t := &http.Transport{DialContext: p.dial}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.transports = append(p.transports, t)
+	return t
+}
+
+func (p *pipes) dial(ctx context.Context, _, addr string) (net.Conn, error) {
+	p.mu.Lock()
+	l := p.servers[addr]
+	p.mu.Unlock()
+	if l == nil {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errRefused}
+	}
+	client, server := net.Pipe()
+	select {
+	case l.conns <- server:
+		return client, nil
+	case <-l.closed:
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errRefused}
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+type pipeListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
