@@ -41,7 +41,7 @@ func TestWatchPace(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inMemory(t, answer, func(t *testing.T, m *memory) {
-				const d = 20 * time.Minute
+				const d = 5 * time.Minute
 				o := WatchOptions{RetryMin: time.Nanosecond, RetryMax: time.Nanosecond, GoneAfter: time.Hour}
 				m.watch(t, 0, o, d)
 				const most = burst + 1 + int64(d/paceInterval) + 2*int64(d/(30*time.Second))
