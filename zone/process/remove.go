@@ -77,17 +77,18 @@ func (m *Manager) settle(ctx context.Context, name string, root *os.Root) error 
 	}
 }
 
-// killed kills the zone and says what is left of it; empty if nothing.
+// killed kills what is left of the zone and says what that was; empty if
+// nothing was.
 func (m *Manager) killed(name string, root *os.Root) (grip, string, error) {
 	g := m.grip(name, root)
-	if err := g.kill(); err != nil {
-		return g, "", err
+	left := fmt.Sprintf("process %d has not ended", g.boot.Init.PID)
+	if !g.running {
+		var err error
+		if left, err = g.rest(); err != nil || left == "" {
+			return g, "", err
+		}
 	}
-	if g.running {
-		return g, fmt.Sprintf("process %d has not ended", g.boot.Init.PID), nil
-	}
-	left, err := g.rest()
-	return g, left, err
+	return g, left, g.kill()
 }
 
 // awaitEnd returns when the zone's init has ended, at the latest after pause.

@@ -57,7 +57,9 @@ func find(mountinfo, self []byte) (string, error) {
 func ownPath(self []byte) (string, bool) {
 	for line := range bytes.Lines(self) {
 		if path, ok := bytes.CutPrefix(bytes.TrimRight(line, "\n"), []byte("0::")); ok {
-			return string(path), strings.HasPrefix(string(path), "/")
+			// Within a cgroup namespace, a group outside it begins with "/..".
+			outside := string(path) == "/.." || strings.HasPrefix(string(path), "/../")
+			return string(path), strings.HasPrefix(string(path), "/") && !outside
 		}
 	}
 	return "", false
