@@ -160,8 +160,8 @@ func TestPictureAndNews(t *testing.T) {
 	before := facts{role: whole.role}
 	show := func(after facts, now time.Time) {
 		b.WriteString(strings.Join(picture([]facts{after}, now)[1:], "\n") + "\n")
-		for _, line := range news(before, after) {
-			b.WriteString("    > " + line + "\n")
+		for _, i := range news(before, after) {
+			b.WriteString("    > " + i.text + "\n")
 		}
 		before = after
 	}
@@ -184,11 +184,16 @@ func TestPictureAndNews(t *testing.T) {
 func TestScreens(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	c := &canvas{w: &out}
+	c := &canvas{w: &out, columns: func() int { return 40 }}
 	c.show(allEnded()[:1], noon)
 	first := out.String()
 	out.Reset()
 	c.show(allEnded()[:1], noon)
+	for line := range strings.Lines(first) {
+		if n := len(strings.TrimSuffix(line, "\x1b[K\n")); n > 40 {
+			t.Errorf("a line of %d characters on 40 columns: %q", n, line)
+		}
+	}
 	if want := "\x1b[2A" + first; out.String() != want {
 		t.Errorf("second picture %q, want %q", out.String(), want)
 	}

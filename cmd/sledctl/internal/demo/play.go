@@ -96,8 +96,9 @@ func (s *stage) start(ctx context.Context, p part) error {
 	if err != nil {
 		return fmt.Errorf("ask the agent for the %s VMM: %w", p.role.name, err)
 	}
-	if status.PID == 0 {
-		return fmt.Errorf("the agent does not say which process the %s VMM is", p.role.name)
+	// What is looked for at the end must be there now, or its absence means nothing.
+	if !alive(status.PID) || len(s.zoneDirs(p.id)) == 0 {
+		return fmt.Errorf("the %s VMM runs, but process %d or its zone directory is not seen", p.role.name, status.PID)
 	}
 	s.board.note(p.id, func(f *facts) { f.running, f.pid = time.Now(), status.PID })
 	return s.sim.misbehave(ctx, p.at, p.role.faults)

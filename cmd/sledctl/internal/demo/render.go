@@ -10,8 +10,8 @@ import (
 func intro(grace time.Duration) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `sled-agent runs virtual machines for a control plane, Nexus. It promises one thing above
-all: a stop that was accepted ends, even if the VM hangs, lies or crashes. Watch it keep that
-promise for five VMs (real processes, simulated guests), each given %v to stop:
+all: a stop that was accepted ends, even if the VM hangs, lies or crashes. See it tried on
+five VMs (real processes, simulated guests), each given %v to stop:
 
 `, grace)
 	for _, r := range cast() {
@@ -91,10 +91,17 @@ func (f facts) progress(now time.Time) string {
 	return "starting"
 }
 
+// An item is one line of a log.
+type item struct {
+	at   time.Time
+	text string
+}
+
 // news are the lines of a log that tell what happened to a VMM between two looks.
-func news(before, after facts) (lines []string) {
+func news(before, after facts) (items []item) {
 	tell := func(since time.Duration, text string) {
-		lines = append(lines, fmt.Sprintf("%-9s %+7.2fs  %s", after.role.name, since.Seconds(), text))
+		items = append(items, item{after.sent.Add(since),
+			fmt.Sprintf("%-9s %+7.2fs  %s", after.role.name, since.Seconds(), text)})
 	}
 	if before.sent.IsZero() && !after.sent.IsZero() {
 		tell(0, after.begins())
@@ -118,7 +125,7 @@ func news(before, after facts) (lines []string) {
 			tell(*s.is, s.text)
 		}
 	}
-	return lines
+	return items
 }
 
 // begins says how the VMM's end begins.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,19 +29,33 @@ type screen interface {
 
 func screenFor(w io.Writer) screen {
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return &canvas{w: w}
+		return &canvas{w: w, columns: func() int {
+			if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
+				return columns
+			}
+			return usualColumns
+		}}
 	}
 	return &journal{w: w}
 }
 
 // A canvas draws the table again and again in the same place.
 type canvas struct {
-	w     io.Writer
-	drawn int // lines
+	w       io.Writer
+	columns func() int // the terminal's width now
+	drawn   int        // lines
 }
+
+// usualColumns is the width of a terminal that does not tell.
+const usualColumns = 80
 
 func (c *canvas) show(all []facts, now time.Time) {
 	lines := picture(all, now)
+	columns := c.columns()
+	for i, l := range lines {
+		// A line that wrapped would take two, and the next picture begin too low.
+		lines[i] = l[:min(len(l), columns)]
+	}
 	fmt.Fprint(c.w, c.home()+strings.Join(lines, "\x1b[K\n")+"\x1b[K\n")
 	c.drawn = len(lines)
 }
@@ -65,16 +80,19 @@ type journal struct {
 }
 
 func (j *journal) show(all []facts, _ time.Time) {
+	var items []item
 	for i, f := range all {
 		var before facts
 		if i < len(j.before) {
 			before = j.before[i]
 		}
-		for _, line := range news(before, f) {
-			fmt.Fprintln(j.w, line)
-		}
+		items = append(items, news(before, f)...)
 	}
 	j.before = all
+	slices.SortStableFunc(items, func(a, b item) int { return a.at.Compare(b.at) })
+	for _, i := range items {
+		fmt.Fprintln(j.w, i.text)
+	}
 }
 
 func (j *journal) clear() { fmt.Fprintln(j.w) }
