@@ -157,6 +157,8 @@ func TestDecodeIsBounded(t *testing.T) {
 	}
 }
 
+// FuzzDecode needs -fuzzminimizetime=1x: with bodies of this size the fuzzer
+// otherwise spends its time on making them smaller, and hardly runs any.
 func FuzzDecode(f *testing.F) {
 	f.Add(wiretest.Full())
 	f.Add(wire.NewBody(wire.BodyOptions{InstanceID: instance, NICs: 2}))
