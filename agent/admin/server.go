@@ -143,11 +143,11 @@ func swallowBody(next echo.HandlerFunc) echo.HandlerFunc {
 			return next(c)
 		}
 		conn := http.NewResponseController(c.Response())
+		// net/http lifts this deadline when it sees the body's end.
 		_ = conn.SetReadDeadline(time.Now().Add(headerTimeout))
 		if err := discard(http.MaxBytesReader(c.Response(), r.Body, maxBody)); err != nil {
 			return err
 		}
-		_ = conn.SetReadDeadline(time.Time{})
 		return next(c)
 	}
 }

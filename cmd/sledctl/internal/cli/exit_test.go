@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -8,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
@@ -131,5 +135,21 @@ func TestCompletionOffersIDs(t *testing.T) {
 	r := s.must("__complete vmm show 8")
 	if !strings.HasPrefix(r.out, "81bc22de-6\tdb-2\n:4\n") {
 		t.Errorf("offered %q", r.out)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	for want, err := range map[int]error{
+		exitDone:     nil,
+		exitOther:    errors.New("anything"),
+		exitUsage:    fail(exitUsage, "wrong"),
+		exitNotFound: fmt.Errorf("show: %w", &admin.Error{Reason: vmm.Unknown.String()}),
+		exitTimedOut: fmt.Errorf("one of several requests: %w", context.DeadlineExceeded),
+		exitOtherEnd: fmt.Errorf("wait: %w", fail(exitOtherEnd, "failed")),
+	} {
+		if got := exitCode(err); got != want {
+			t.Errorf("%v: exit %d, want %d", err, got, want)
+		}
 	}
 }
