@@ -88,6 +88,18 @@ func TestSequences(t *testing.T) {
 			play: func(_ *testing.T, c *client) { c.put("Run"); soon(); c.put("Reboot"); c.put("Reboot"); c.put("Stop") },
 			want: []string{"1 Creating", "2 Starting", "3 Running", "4 Rebooting", "6 Stopping", "7 Stopped",
 				"8 Destroyed"}},
+		"one reboot after another": {
+			play: func(_ *testing.T, c *client) {
+				c.put("Run")
+				soon()
+				c.put("Reboot")
+				soon()
+				c.put("Reboot")
+				soon()
+				c.put("Stop")
+			},
+			want: []string{"1 Creating", "2 Starting", "3 Running", "4 Rebooting", "5 Running", "6 Rebooting", "7 Running",
+				"8 Stopping", "9 Stopped", "10 Destroyed"}},
 		"guest powers off": {play: func(t *testing.T, c *client) { c.put("Run"); soon(); do(t, c, "guest-poweroff") },
 			want: []string{"1 Creating", "2 Starting", "3 Running", "4 Stopping", "5 Stopped", "6 Destroyed"}},
 		"guest reboots": {play: func(t *testing.T, c *client) { c.put("Run"); soon(); do(t, c, "guest-reboot"); soon(); c.put("Stop") },

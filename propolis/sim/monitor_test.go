@@ -23,6 +23,10 @@ func TestMonitorAnswersAtOnce(t *testing.T) {
 				t.Errorf("monitor from %d: %s", gen, got)
 			}
 		}
+		want := `{"gen":3,"state":"Running","migration":{"migration_in":null,"migration_out":null}}`
+		if got := c.monitorReply(0).body; got != want {
+			t.Errorf("monitor: %s, want %s", got, want)
+		}
 		if took := time.Since(began); took != 0 {
 			t.Errorf("took %s", took)
 		}

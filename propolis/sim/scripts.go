@@ -139,7 +139,6 @@ func (v *vm) rebooted() { v.rebootQueued = false }
 func (v *vm) leaves() { v.leaving = true }
 
 func (v *vm) stays() {
-	v.leaving = false
 	if v.standing == migrateOutQueued {
 		v.standing = started
 	}

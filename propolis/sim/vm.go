@@ -33,7 +33,7 @@ type vm struct {
 
 	rebootQueued bool
 	booting      bool // a start is under way, which a stop may interrupt
-	leaving      bool // the migration under way leads out of this server
+	leaving      bool // the last migration is one out of this server
 	outID        uuid.UUID
 
 	script []step
