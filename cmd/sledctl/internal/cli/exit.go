@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/cmd/sledctl/internal/sledapi"
@@ -59,6 +60,8 @@ func explain(err error) string {
 		return err.Error() + ": is sled-agent running? try --socket"
 	case errors.Is(err, context.Canceled):
 		return "interrupted"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return err.Error() + "; is --api right?"
 	}
 	return err.Error()
 }

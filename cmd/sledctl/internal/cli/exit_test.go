@@ -44,7 +44,7 @@ func TestMistakes(t *testing.T) {
 		{"vmm stop 52c0 --grace -1s", 2, "--grace -1s"},
 		{"vmm stop 52c0 --grace soon", 2, "invalid argument"},
 		{"vmm start 52c0 --api localhost:1", 2, "want one such as http://[::1]:12345"},
-		{"vmm start 52c0 --api http://127.0.0.1:1", 1, "connection refused"},
+		{"vmm start 52c0 --api http://127.0.0.1:1", 1, "call the sled API at http://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused; is --api right?"},
 		{"vmm register --body a --cpus 3", 2, "none of the others can be"},
 		{"vmm register --body /nonexistent", 2, "no such file"},
 		{"vmm register --id 7", 2, "--id 7: not a UUID"},

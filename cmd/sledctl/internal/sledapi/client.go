@@ -147,7 +147,11 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, ans
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		return err
+		var tried *url.Error // names the whole URL; the API's is enough
+		if errors.As(err, &tried) {
+			err = tried.Err
+		}
+		return fmt.Errorf("call the sled API at %s: %w", c.base, err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	in := json.NewDecoder(io.LimitReader(res.Body, maxAnswer))
