@@ -7,18 +7,18 @@
 // along it; inputs that change no phase are left out.
 //
 //	registered ├─▶ booting    Start, MigrateIn
-//	           ├─▶ removing   MigrateIn, Stop, Unregister, Kill
+//	           ├─▶ removing   MigrateIn, Stop, Unregister, Kill, HostRebooted
 //	booting    ├─▶ ensuring   ZoneBooted
 //	           ├─▶ removing   Stop, Unregister, Kill, StartFailed, ZoneEnded,
-//	           │              Expired, ZoneGone
+//	           │              Expired, ZoneGone, HostRebooted
 //	ensuring   ├─▶ active     Ensured
 //	           ├─▶ removing   Stop, Unregister, Kill, StartFailed, ZoneEnded,
-//	           │              Expired, ZoneGone
+//	           │              Expired, ZoneGone, HostRebooted
 //	active     ├─▶ stopping   Stop, Observed
 //	           ├─▶ removing   Unregister, Kill, Observed, Lost, ZoneEnded, Expired,
-//	           │              ZoneGone
+//	           │              ZoneGone, HostRebooted
 //	stopping   ├─▶ removing   Unregister, Kill, Observed, Lost, ZoneEnded, Expired,
-//	           │              ZoneGone
+//	           │              ZoneGone, HostRebooted
 //	removing   ├─▶ ended      ZoneGone
 //	           ├─▶ forgotten  ZoneGone
 //	ended      ├─▶ forgotten  Unregister, Acked, GaveUp

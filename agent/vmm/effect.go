@@ -32,6 +32,9 @@ const (
 type (
 	// Boot makes the zone and boots it; reports ZoneBooted or StartFailed.
 	Boot struct{}
+	// Adopt checks that the zone that runs is the one that was booted; reports
+	// ZoneEnded if not, and later when it ends.
+	Adopt struct{}
 	// Ensure gives Propolis the VM; reports Ensured or StartFailed.
 	Ensure struct{}
 	// Ask puts a state to Propolis; reports Answered. To run and to stop are
@@ -67,6 +70,7 @@ type (
 )
 
 func (Boot) effect()    {}
+func (Adopt) effect()   {}
 func (Ensure) effect()  {}
 func (Ask) effect()     {}
 func (Watch) effect()   {}

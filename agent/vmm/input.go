@@ -30,13 +30,16 @@ const (
 	KindZoneGone
 	KindAcked
 	KindGaveUp
+	KindResumed
+	KindRebooted
 
-	numKinds = int(KindGaveUp) + 1
+	numKinds = int(KindRebooted) + 1
 )
 
 var kindNames = [numKinds]string{"Start", "MigrateIn", "Stop", "Reboot", "Unregister", "Kill",
 	"ZoneBooted", "Ensured", "StartFailed", "Answered", "Observed", "Lost", "ZoneEnded",
-	"Expired", "ZoneGone", "Acked", "GaveUp"}
+	"Expired", "ZoneGone", "Acked", "GaveUp",
+	"Resumed", "HostRebooted"}
 
 func (k Kind) String() string {
 	if k < 0 || int(k) >= numKinds {
@@ -100,22 +103,30 @@ type (
 	Acked struct{ Gen uint64 }
 	// GaveUp: the publisher has stopped offering the record of this generation.
 	GaveUp struct{ Gen uint64 }
+	// Resumed: the agent was restarted and has read the state from its ledger.
+	// It is the first input of a new process: no effect of an earlier one is
+	// under way, no deadline armed, no caller held.
+	Resumed struct{}
+	// HostRebooted is Resumed after a restart of the whole host: no zone runs.
+	HostRebooted struct{}
 )
 
-func (Start) Kind() Kind       { return KindStart }
-func (MigrateIn) Kind() Kind   { return KindMigrateIn }
-func (Stop) Kind() Kind        { return KindStop }
-func (Reboot) Kind() Kind      { return KindReboot }
-func (Unregister) Kind() Kind  { return KindUnregister }
-func (Kill) Kind() Kind        { return KindKill }
-func (ZoneBooted) Kind() Kind  { return KindZoneBooted }
-func (Ensured) Kind() Kind     { return KindEnsured }
-func (StartFailed) Kind() Kind { return KindStartFailed }
-func (Answered) Kind() Kind    { return KindAnswered }
-func (Observed) Kind() Kind    { return KindObserved }
-func (Lost) Kind() Kind        { return KindLost }
-func (ZoneEnded) Kind() Kind   { return KindZoneEnded }
-func (Expired) Kind() Kind     { return KindExpired }
-func (ZoneGone) Kind() Kind    { return KindZoneGone }
-func (Acked) Kind() Kind       { return KindAcked }
-func (GaveUp) Kind() Kind      { return KindGaveUp }
+func (Start) Kind() Kind        { return KindStart }
+func (MigrateIn) Kind() Kind    { return KindMigrateIn }
+func (Stop) Kind() Kind         { return KindStop }
+func (Reboot) Kind() Kind       { return KindReboot }
+func (Unregister) Kind() Kind   { return KindUnregister }
+func (Kill) Kind() Kind         { return KindKill }
+func (ZoneBooted) Kind() Kind   { return KindZoneBooted }
+func (Ensured) Kind() Kind      { return KindEnsured }
+func (StartFailed) Kind() Kind  { return KindStartFailed }
+func (Answered) Kind() Kind     { return KindAnswered }
+func (Observed) Kind() Kind     { return KindObserved }
+func (Lost) Kind() Kind         { return KindLost }
+func (ZoneEnded) Kind() Kind    { return KindZoneEnded }
+func (Expired) Kind() Kind      { return KindExpired }
+func (ZoneGone) Kind() Kind     { return KindZoneGone }
+func (Acked) Kind() Kind        { return KindAcked }
+func (GaveUp) Kind() Kind       { return KindGaveUp }
+func (Resumed) Kind() Kind      { return KindResumed }
+func (HostRebooted) Kind() Kind { return KindRebooted }

@@ -47,6 +47,9 @@ func newWorld(target bool) world {
 func (w world) advance(in Input, now time.Time) (world, error) {
 	next, effects := Step(w.s, in, now)
 	n := w
+	if in.Kind() == KindResumed || in.Kind() == KindRebooted {
+		n.armed, n.removing, n.rebooters, n.unregisterers = Deadline{}, false, false, false
+	}
 	n.s = next
 	request := in.Kind() <= KindKill
 	var errs []error
@@ -68,7 +71,8 @@ func (w world) advance(in Input, now time.Time) (world, error) {
 			if n.unregistered || in.Kind() == KindUnregister {
 				fail("publishes after an unregister")
 			}
-			if next.Record.VMM.State.Terminal() && !(w.removing && in.Kind() == KindZoneGone) {
+			again := w.s.Phase == Ended && (in.Kind() == KindResumed || in.Kind() == KindRebooted)
+			if next.Record.VMM.State.Terminal() && !again && !(w.removing && in.Kind() == KindZoneGone) {
 				fail("publishes a terminal state without ZoneGone")
 			}
 		case Answer:
@@ -200,7 +204,7 @@ func inputs(s State) []Input {
 		Stop{By: ByNexus, Grace: &none}, Stop{By: ByNexus, Grace: &huge}, Reboot{}, Unregister{}, Kill{},
 		ZoneBooted{}, Ensured{}, StartFailed{Why: "x"}, Answered{Action: AskRun}, Answered{Action: AskStop},
 		Answered{Action: AskReboot}, Answered{Action: AskReboot, Refused: true}, Lost{Why: "x"},
-		ZoneEnded{Why: "x"}, ZoneGone{},
+		ZoneEnded{Why: "x"}, ZoneGone{}, Resumed{}, HostRebooted{},
 		Expired{Epoch: s.Epoch}, Expired{Epoch: s.Epoch - 1}, Expired{Epoch: s.Epoch + 1},
 		Acked{Gen: s.Record.VMM.Gen}, Acked{Gen: s.Record.VMM.Gen - 1},
 		GaveUp{Gen: s.Record.VMM.Gen}, GaveUp{Gen: s.Record.VMM.Gen - 1},

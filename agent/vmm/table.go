@@ -46,6 +46,8 @@ var table = [numPhases][numKinds]rule{
 		KindZoneGone:    notStarted,
 		KindAcked:       notLast,
 		KindGaveUp:      notLast,
+		KindResumed:     stays(resumeIdle),
+		KindRebooted:    leads(rebootedHost, Removing),
 	},
 	Booting: {
 		KindStart:       stays(answer),
@@ -65,6 +67,8 @@ var table = [numPhases][numKinds]rule{
 		KindZoneGone:    leads(zoneGoneUnasked, Removing),
 		KindAcked:       notLast,
 		KindGaveUp:      notLast,
+		KindResumed:     stays(resumeBooting),
+		KindRebooted:    leads(rebootedHost, Removing),
 	},
 	Ensuring: {
 		KindStart:       stays(answer),
@@ -84,6 +88,8 @@ var table = [numPhases][numKinds]rule{
 		KindZoneGone:    leads(zoneGoneUnasked, Removing),
 		KindAcked:       notLast,
 		KindGaveUp:      notLast,
+		KindResumed:     stays(resumeEnsuring),
+		KindRebooted:    leads(rebootedHost, Removing),
 	},
 	Active: {
 		KindStart:       stays(answer),
@@ -103,6 +109,8 @@ var table = [numPhases][numKinds]rule{
 		KindZoneGone:    leads(zoneGoneUnasked, Removing),
 		KindAcked:       notLast,
 		KindGaveUp:      notLast,
+		KindResumed:     stays(resumeActive),
+		KindRebooted:    leads(rebootedHost, Removing),
 	},
 	Stopping: {
 		KindStart:       terminating,
@@ -122,6 +130,8 @@ var table = [numPhases][numKinds]rule{
 		KindZoneGone:    leads(zoneGoneUnasked, Removing),
 		KindAcked:       notLast,
 		KindGaveUp:      notLast,
+		KindResumed:     stays(resumeStopping),
+		KindRebooted:    leads(rebootedHost, Removing),
 	},
 	Removing: {
 		KindStart:       terminating,
@@ -141,6 +151,8 @@ var table = [numPhases][numKinds]rule{
 		KindZoneGone:    leads(zoneGone, Ended, Forgotten),
 		KindAcked:       notLast,
 		KindGaveUp:      notLast,
+		KindResumed:     stays(resumeRemoving),
+		KindRebooted:    stays(resumeRemoving),
 	},
 	Ended: {
 		KindStart:       terminating,
@@ -160,6 +172,8 @@ var table = [numPhases][numKinds]rule{
 		KindZoneGone:    over,
 		KindAcked:       leads(acked, Forgotten),
 		KindGaveUp:      leads(gaveUp, Forgotten),
+		KindResumed:     stays(resumeEnded),
+		KindRebooted:    stays(resumeEnded),
 	},
 	Forgotten: {
 		KindStart:       unknown,
@@ -179,5 +193,7 @@ var table = [numPhases][numKinds]rule{
 		KindZoneGone:    over,
 		KindAcked:       over,
 		KindGaveUp:      over,
+		KindResumed:     stays(resumeForgotten),
+		KindRebooted:    stays(resumeForgotten),
 	},
 }
