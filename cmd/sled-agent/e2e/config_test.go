@@ -1,0 +1,81 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/BurntSushi/toml"
+)
+
+// section is a table of the configuration file.
+type section = map[string]any
+
+// A setup says what is special about one test's agent. The zero value is an
+// agent with defaults and a healthy Nexus.
+type setup struct {
+	// modes are faults that every Propolis server begins with.
+	modes []string
+	// times are further flags of the servers.
+	times []string
+	// server replaces the servers' command line altogether.
+	server []string
+	// watchdog, propolis and nexus are keys of those sections.
+	watchdog, propolis, nexus section
+	// standalone: there is no Nexus.
+	standalone bool
+	// nexusPort makes Nexus serve on its own port, which it can close. A zone is
+	// then not looked for when its VMM's terminal state arrives.
+	nexusPort bool
+}
+
+// argv is the command line of the servers.
+func (s setup) argv() []string {
+	if s.server != nil {
+		return s.server
+	}
+	argv := []string{"propolis-sim", "run"}
+	for _, mode := range s.modes {
+		argv = append(argv, "--mode", mode)
+	}
+	return append(append(argv, s.times...), "{addr}")
+}
+
+// config is the configuration of an agent below dir that reports to nexus.
+func (s setup) config(dir, nexus string) section {
+	toNexus := section{"retry_initial": "20ms", "retry_max": "200ms"}
+	if nexus != "" {
+		toNexus["addresses"] = []string{nexus}
+	}
+	for key, value := range s.nexus {
+		toNexus[key] = value
+	}
+	c := section{
+		"state_dir": filepath.Join(dir, "state"),
+		"api":       section{"listen": "127.0.0.1:0"},
+		"log":       section{"level": "debug", "format": "json"},
+		"nexus":     toNexus,
+		"zones":     section{"backend": "process", "process": section{"propolis": s.argv()}},
+	}
+	if s.watchdog != nil {
+		c["watchdog"] = s.watchdog
+	}
+	if s.propolis != nil {
+		c["propolis"] = s.propolis
+	}
+	return c
+}
+
+// writeConfig writes a configuration file and returns its path.
+func writeConfig(t *testing.T, dir string, c section) string {
+	t.Helper()
+	text, err := toml.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "sled-agent.toml")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -1,0 +1,89 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/sledagent/sledagent/agent/publish/nexussim"
+	"github.com/sledagent/sledagent/agent/vmm"
+)
+
+// slack is what promise D allows a removal to begin after the deadline.
+const slack = time.Second
+
+// removedOnTime checks that the zone's removal began at the stop's deadline: not
+// before it, and no later than the slack allows.
+func (v *vm) removedOnTime(s stop) {
+	v.t.Helper()
+	began := v.event("removal").At
+	if early := s.sent.Add(s.grace).Sub(began); early > 0 {
+		v.t.Errorf("the removal began %v before the deadline", early)
+	}
+	v.removedInTime(s)
+}
+
+// removedInTime checks that the zone's removal began at the stop's deadline or
+// before it.
+func (v *vm) removedInTime(s stop) {
+	v.t.Helper()
+	late := v.event("removal").At.Sub(s.answered.Add(s.grace))
+	v.t.Logf("the removal began %d ms after the deadline", late.Milliseconds())
+	if late > slack {
+		v.t.Errorf("the removal began %v after the deadline", late)
+	}
+}
+
+func (v *vm) endsDestroyed() { v.t.Helper(); v.ends(vmm.WireDestroyed) }
+func (v *vm) endsFailed()    { v.t.Helper(); v.ends(vmm.WireFailed) }
+
+// ends waits until Nexus has acknowledged the VMM's end in this state and checks
+// all that is promised of an end (T, N, L).
+func (v *vm) ends(state vmm.WireState) {
+	v.t.Helper()
+	row := v.row(patience, "ended", func(r nexussim.Row) bool { return r.State().Terminal() && r.Acked >= r.Gen() })
+	if row.State() != state {
+		v.t.Errorf("the VMM ended %s, want %s", row.State(), state)
+	}
+	v.toldTruly(row)
+	until(v.t, patience, func() string {
+		if got := v.state(); got.status != http.StatusNotFound || got.code() != "NO_SUCH_INSTANCE" {
+			return fmt.Sprintf("Nexus has acknowledged the end and the state is answered with %v", got)
+		}
+		return ""
+	})
+	v.gone()
+	v.over = true
+}
+
+// toldTruly checks that the states Nexus has heard go together.
+func (v *vm) toldTruly(row nexussim.Row) {
+	v.t.Helper()
+	ends, last := 0, uint64(0)
+	for _, seen := range row.History {
+		if seen.Gen <= last {
+			v.t.Errorf("generations do not rise: %s", describe(row))
+		}
+		last = seen.Gen
+		if seen.State.Terminal() {
+			ends++
+		}
+	}
+	if ends != 1 {
+		v.t.Errorf("there were %d terminal states: %s", ends, describe(row))
+	}
+}
+
+// gone checks that nothing is left of the VMM's zone (L).
+func (v *vm) gone() {
+	v.t.Helper()
+	until(v.t, 10*time.Second, func() string {
+		left := leftovers(v.id.String())
+		dirs, _ := filepath.Glob(filepath.Join(v.l.stateDir(), "*", "*"+v.id.String()+"*"))
+		if left = append(left, dirs...); len(left) > 0 {
+			return fmt.Sprintf("there is %q", left)
+		}
+		return ""
+	})
+}

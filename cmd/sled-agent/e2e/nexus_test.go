@@ -1,0 +1,120 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/agent/publish/nexussim"
+	"github.com/sledagent/sledagent/agent/vmm"
+)
+
+// A nexus is a simulated Nexus that looks for a VMM's zone whenever its terminal
+// state arrives.
+type nexus struct {
+	*nexussim.Server
+	t     *testing.T
+	l     *sled
+	url   string
+	front *http.Server
+
+	mu        sync.Mutex
+	premature []string
+}
+
+func newNexus(t *testing.T, l *sled, ownPort bool) *nexus {
+	t.Helper()
+	n := &nexus{Server: nexussim.New(nexussim.Options{}), t: t, l: l}
+	if ownPort {
+		addr, err := n.Listen("127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.url = "http://" + addr
+		return n
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.url = "http://" + ln.Addr().String()
+	n.front = &http.Server{Handler: n}
+	go n.front.Serve(ln)
+	return n
+}
+
+// ServeHTTP checks promise T on what arrives and hands it on.
+func (n *nexus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	var record vmm.Record
+	id, notID := uuid.Parse(path.Base(r.URL.Path))
+	if json.Unmarshal(body, &record) == nil && notID == nil && record.VMM.State.Terminal() {
+		n.inspect(id, record.VMM.State)
+	}
+	n.Handler().ServeHTTP(w, r)
+}
+
+// inspect notes what there still is of a VMM that is said to have ended.
+func (n *nexus) inspect(id uuid.UUID, state vmm.WireState) {
+	left := leftovers(id.String())
+	dirs, _ := filepath.Glob(filepath.Join(zonesDir(n.l.dir), "*"+id.String()+"*"))
+	if left = append(left, dirs...); len(left) == 0 {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.premature = append(n.premature, fmt.Sprintf("VMM %s was reported %s and there is still: %q", id, state, left))
+}
+
+// fault puts faults in the place of those in force.
+func (n *nexus) fault(specs ...string) {
+	n.t.Helper()
+	if err := n.SetFault(specs...); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+func (n *nexus) heal() { n.fault() }
+
+func (n *nexus) close() {
+	n.Close()
+	if n.front != nil {
+		n.front.Close()
+	}
+}
+
+// judge fails the test for everything that Nexus should not have heard.
+func (n *nexus) judge() {
+	n.t.Helper()
+	for _, v := range n.Violations() {
+		n.t.Errorf("Nexus was told a contradiction: %s: %s", v.Rule, v.Text)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, p := range n.premature {
+		n.t.Error(p)
+	}
+}
+
+// describe writes a row in one line.
+func describe(row nexussim.Row) string {
+	var states []string
+	for _, s := range row.History {
+		states = append(states, fmt.Sprintf("%s(%d)x%d", s.State, s.Gen, s.Times))
+	}
+	return fmt.Sprintf("VMM %s, acknowledged %d: %s", row.ID, row.Acked, strings.Join(states, " "))
+}

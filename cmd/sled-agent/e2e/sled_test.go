@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sledagent/sledagent/agent/admin"
+)
+
+// A sled is an agent with all that belongs to it: its directory, its Nexus, its
+// VMMs and what happened to them.
+type sled struct {
+	*agent
+	t      *testing.T
+	setup  setup
+	dir    string
+	config string
+	nexus  *nexus
+	admin  *admin.Client
+	past   *timeline
+
+	mu  sync.Mutex
+	vms []*vm
+}
+
+// newSled starts an agent and its Nexus. When the test ends, what is left of the
+// VMMs is unregistered and the agent ended; then nothing may remain.
+func newSled(t *testing.T, s setup) *sled {
+	t.Helper()
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "sled-e2e-") // Not t.TempDir: a socket's path has to be short.
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &sled{t: t, setup: s, dir: dir, past: newTimeline()}
+	t.Cleanup(l.clean)
+	if err := os.Mkdir(l.temp(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	addr := ""
+	if !s.standalone {
+		l.nexus = newNexus(t, l, s.nexusPort)
+		addr = l.nexus.url
+	}
+	l.config = writeConfig(t, dir, s.config(dir, addr))
+	l.start()
+	return l
+}
+
+// start starts the agent and waits until it serves.
+func (l *sled) start() {
+	l.t.Helper()
+	a, addr := startAgent(l.t, l.temp(), "run", "--config", l.config)
+	l.agent = a
+	select {
+	case a.addr = <-addr:
+	case <-a.exited:
+		l.t.Fatalf("the agent ended at once, with status %d", a.status)
+	case <-time.After(patience):
+		l.t.Fatal("the agent does not serve")
+	}
+	l.admin = admin.NewClient(filepath.Join(l.stateDir(), "admin.sock"))
+	l.past.follow(l.t, l.admin)
+}
+
+func (l *sled) stateDir() string { return filepath.Join(l.dir, "state") }
+func (l *sled) temp() string     { return filepath.Join(l.dir, "tmp") }
+
+// clean ends what the test has left, checks that nothing remains and removes the
+// directory.
+func (l *sled) clean() {
+	if l.agent != nil {
+		l.conclude()
+	}
+	if l.nexus != nil {
+		l.nexus.close()
+	}
+	if l.t.Failed() {
+		l.report()
+	}
+	killLeftovers(l.dir)
+	if err := os.RemoveAll(l.dir); err != nil {
+		l.t.Errorf("remove the test's directory: %v", err)
+	}
+}
+
+// conclude ends VMMs and agent in an orderly way.
+func (l *sled) conclude() {
+	select {
+	case <-l.exited:
+		if !l.t.Failed() {
+			l.t.Errorf("the agent ended by itself with status %d", l.status)
+		}
+		return
+	default:
+	}
+	if l.nexus != nil {
+		l.nexus.heal()
+	}
+	for _, v := range l.made() {
+		if !v.over {
+			v.unregister()
+		}
+	}
+	l.nothingLeft()
+	l.past.stop()
+	l.terminate()
+	l.soundLog()
+	if left := leftovers(l.dir); len(left) > 0 {
+		l.t.Errorf("after the agent's end there is still: %v", left)
+	}
+	if l.nexus != nil {
+		l.nexus.judge()
+	}
+}
+
+// nothingLeft checks promise L with all VMMs over.
+func (l *sled) nothingLeft() {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		left := append(leftovers(zonesDir(l.dir)), children(l.pid())...)
+		left = append(left, entries(zonesDir(l.dir))...)
+		left = append(left, entries(l.temp())...)
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			l.t.Errorf("10 s after the last VMM's end there is still: %q", left)
+			return
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+// report prints what helps to find out why the test failed.
+func (l *sled) report() {
+	if l.nexus != nil {
+		for _, row := range l.nexus.Rows() {
+			l.t.Logf("Nexus: %s", describe(row))
+		}
+	}
+	if l.agent != nil {
+		l.t.Logf("the agent's log:\n%s", l.said())
+	}
+}
+
+func (l *sled) made() []*vm {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]*vm(nil), l.vms...)
+}
