@@ -13,8 +13,6 @@ import (
 	"github.com/sledagent/sledagent/zone/process/internal/proc"
 )
 
-func mkfifo(path string) error { return syscall.Mkfifo(path, 0o600) }
-
 // escapes are servers that do not want to go. Each touches "ready" in its root
 // when it is where it wants to be; live is how many processes there are then,
 // the init among them.

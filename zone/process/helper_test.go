@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -199,4 +200,17 @@ func startOf(t testing.TB, pid int) uint64 {
 		t.Fatal(err)
 	}
 	return info.Start
+}
+
+// mkfifo makes a pipe that somebody has open for writing, so that whoever reads
+// it waits.
+func mkfifo(t *testing.T, path string) error {
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err == nil {
+		t.Cleanup(func() { f.Close() })
+	}
+	return err
 }

@@ -5,6 +5,7 @@ package process
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,7 +42,8 @@ func TestLifeOfAZone(t *testing.T) {
 		t.Fatal(err)
 	}
 	info := look(t, m, name)
-	if info.State != zone.Running || info.PID <= 1 || !strings.HasPrefix(info.Incarnation, "") {
+	if info.State != zone.Running || info.PID <= 1 ||
+		info.Incarnation != fmt.Sprintf("%d-%d", info.PID, startOf(t, info.PID)) {
 		t.Errorf("after Boot: %+v", info)
 	}
 	if err := m.Boot(ctx, name); !errors.Is(err, zone.ErrNotInstalled) {
@@ -102,17 +104,19 @@ func TestRemovalIsIdempotent(t *testing.T) {
 
 func TestFilesOfARunningZoneStay(t *testing.T) {
 	t.Parallel()
-	m := newManager(t, "sleep")
-	ctx, name := ctxFor(t), prefix+"busy"
-	want := running(t, m, name)
-	if err := m.Uninstall(ctx, name); err == nil {
-		t.Error("Uninstall of a running zone succeeded")
-	}
-	if err := m.Delete(ctx, name); err == nil {
-		t.Error("Delete of a running zone succeeded")
-	}
-	if diff := cmp.Diff(want, look(t, m, name)); diff != "" {
-		t.Errorf("zone changed:\n%s", diff)
+	for how, iso := range isolations(t) {
+		m := without(t, iso, "sleep")
+		ctx, name := ctxFor(t), prefix+"busy"
+		want := running(t, m, name)
+		if err := m.Uninstall(ctx, name); err == nil {
+			t.Errorf("%s: Uninstall of a running zone succeeded", how)
+		}
+		if err := m.Delete(ctx, name); err == nil {
+			t.Errorf("%s: Delete of a running zone succeeded", how)
+		}
+		if diff := cmp.Diff(want, look(t, m, name)); diff != "" {
+			t.Errorf("%s: zone changed:\n%s", how, diff)
+		}
 	}
 }
 
@@ -194,7 +198,7 @@ func TestGarbageIsRemovable(t *testing.T) {
 			"directory": func(p string) error { return os.MkdirAll(filepath.Join(p, "x", "y"), 0o700) },
 			"link":      func(p string) error { return os.Symlink("/etc/passwd", p) },
 			"link out":  func(p string) error { return os.Symlink("../..", p) },
-			"pipe":      mkfifo,
+			"pipe":      func(p string) error { return mkfifo(t, p) },
 		} {
 			m := newManager(t)
 			name := prefix + "garbage"
@@ -229,7 +233,7 @@ func TestSomethingElseHasTheName(t *testing.T) {
 	for kind, put := range map[string]func(string) error{
 		"file": func(p string) error { return os.WriteFile(p, nil, 0o600) },
 		"link": func(p string) error { return os.Symlink(outside, p) },
-		"pipe": mkfifo,
+		"pipe": func(p string) error { return mkfifo(t, p) },
 	} {
 		name := prefix + kind
 		if err := put(m.zoneDir(name)); err != nil {

@@ -46,7 +46,7 @@ func agent(t *testing.T, dir string) (cmd *exec.Cmd, inherited *os.File) {
 	t.Cleanup(func() { inherited.Close() })
 	cmd = exec.Command("/proc/self/exe", agentMode, dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.ExtraFiles = []*os.File{theirs, theirs} // the first is where the init has its socket
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
