@@ -1,6 +1,7 @@
 package vmm
 
 import (
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -83,3 +84,14 @@ func (m *Migration) clone() *Migration {
 	c := *m
 	return &c
 }
+
+// Valid tells whether a record that was read from somewhere can be one of a VMM.
+func (r Record) Valid() bool {
+	ok := slices.Contains(WireStates(), r.VMM.State) && r.VMM.Gen > 0
+	for _, m := range []*Migration{r.MigrationIn, r.MigrationOut} {
+		ok = ok && (m == nil || slices.Contains(migrationStates, m.State))
+	}
+	return ok
+}
+
+var migrationStates = []MigrationState{MigrationPending, MigrationInProgress, MigrationFailed, MigrationCompleted}

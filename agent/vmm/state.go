@@ -155,3 +155,13 @@ func New(r Runtime, migration *uuid.UUID, l Limits, now time.Time) State {
 	}
 	return s
 }
+
+// ParsePhase reads a phase's name.
+func ParsePhase(name string) (Phase, bool) {
+	for p, n := range phaseNames {
+		if n == name {
+			return Phase(p), true
+		}
+	}
+	return Registered, false
+}

@@ -1,0 +1,18 @@
+package bootclock
+
+import (
+	"time"
+	_ "unsafe" // for linkname
+
+	"golang.org/x/sys/unix"
+)
+
+// nanotime is the runtime's monotonic clock. On macOS it is mach_absolute_time,
+// which counts from boot.
+//
+//go:linkname nanotime runtime.nanotime
+func nanotime() int64
+
+func sinceBoot() time.Duration { return time.Duration(nanotime()) }
+
+func bootID() (string, error) { return unix.Sysctl("kern.bootsessionuuid") }
