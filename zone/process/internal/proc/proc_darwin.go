@@ -38,8 +38,8 @@ func Stat(pid int) (Info, error) {
 	return info(k), nil
 }
 
-// All looks at every process that this one may see.
-func All() ([]Info, error) {
+// list looks at every process that this one may see.
+func list() ([]Info, error) {
 	procs, err := unix.SysctlKinfoProcSlice("kern.proc.all")
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)

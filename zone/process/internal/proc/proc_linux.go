@@ -41,9 +41,9 @@ func Stat(pid int) (Info, error) {
 	return ParseStat(data)
 }
 
-// All looks at every process that this one may see. Those that end meanwhile
+// list looks at every process that this one may see. Those that end meanwhile
 // may be missing.
-func All() ([]Info, error) {
+func list() ([]Info, error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)

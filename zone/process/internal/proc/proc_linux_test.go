@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -188,4 +189,26 @@ func TestHasEnvAndArgs(t *testing.T) {
 	if !HasArgs(pid, "sleep", "3601") || HasArgs(pid, "sleep") || HasArgs(pid, "sleep", "36010") {
 		t.Error("HasArgs is wrong")
 	}
+}
+
+// A scan that is shared must not have begun before the call: it would miss what
+// was started in between, and a killer would think that it is done.
+func TestAllSeesWhatIsThere(t *testing.T) {
+	t.Parallel()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 10 {
+				h, pid := sleeper(t)
+				all, err := All()
+				if err != nil {
+					t.Error(err)
+				}
+				if !slices.ContainsFunc(all, func(i Info) bool { return i.ID == h.ID() }) {
+					t.Errorf("process %d is missing", pid)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

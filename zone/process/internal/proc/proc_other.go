@@ -14,8 +14,8 @@ func BootID() (string, error) { return "", ErrUnsupported }
 // Stat fails.
 func Stat(int) (Info, error) { return Info{}, ErrUnsupported }
 
-// All fails.
-func All() ([]Info, error) { return nil, ErrUnsupported }
+// list fails.
+func list() ([]Info, error) { return nil, ErrUnsupported }
 
 // HasEnv is false.
 func HasEnv(int, string) bool { return false }
