@@ -58,9 +58,13 @@ type Manager struct {
 
 var _ zone.Manager = (*Manager)(nil)
 
-// New returns a manager of the zones below cfg.Dir and adopts those that run.
-// Its owner closes it.
+// New returns a manager of the zones below cfg.Dir, those included that another
+// agent has made and those that run. Its owner closes it.
 func New(cfg Config) (*Manager, error) {
+	cfg, err := complete(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("use process-backed zones: %w", err)
+	}
 	m, err := prepare(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("use process-backed zones: %w", err)
@@ -68,23 +72,26 @@ func New(cfg Config) (*Manager, error) {
 	return m, nil
 }
 
-func prepare(cfg Config) (*Manager, error) {
+// complete checks a configuration and fills in its defaults.
+func complete(cfg Config) (Config, error) {
 	if runtime.GOOS != "linux" && runtime.GOOS != "darwin" {
-		return nil, errors.New("the process backend needs Linux or macOS")
+		return cfg, errors.New("the process backend needs Linux or macOS")
 	}
 	if len(cfg.Argv) == 0 || cfg.Argv[0] == "" {
-		return nil, errors.New("no command of the server is given")
+		return cfg, errors.New("no command of the server is given")
 	}
 	if cfg.LogMax <= 0 {
 		cfg.LogMax = DefaultLogMax
 	}
-	if cfg.Self == "" {
-		self, err := ownProgram()
-		if err != nil {
-			return nil, err
-		}
-		cfg.Self = self
+	if cfg.Self != "" {
+		return cfg, nil
 	}
+	self, err := ownProgram()
+	cfg.Self = self
+	return cfg, err
+}
+
+func prepare(cfg Config) (*Manager, error) {
 	dir, err := filepath.Abs(cfg.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("find zones' directory: %w", err)
