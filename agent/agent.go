@@ -48,9 +48,12 @@ type Config struct {
 	// Prefix begins the name of every zone.
 	Prefix string
 	// Sled is who this sled is.
-	Sled     api.Identifiers
-	Watch    propolis.WatchOptions
-	Evidence time.Duration
+	Sled  api.Identifiers
+	Watch propolis.WatchOptions
+	// KeepOrphans leaves zones alone that carry the prefix and belong to no VMM;
+	// otherwise they are removed. They are reported in any case.
+	KeepOrphans bool
+	Evidence    time.Duration
 	// About is what the admin API says of this agent, but for VMMs and Started.
 	About admin.About
 	Log   zerolog.Logger
@@ -67,6 +70,10 @@ type Agent struct {
 
 	abandoned atomic.Int64
 	draining  atomic.Bool
+	// loading is set until every VMM of the ledger is in the table.
+	loading atomic.Bool
+	orphans atomic.Int64
+	audits  sync.WaitGroup
 
 	mu     sync.Mutex
 	vmms   map[uuid.UUID]*runner.Runner
@@ -78,7 +85,8 @@ var (
 	_ admin.Agent = (*Agent)(nil)
 )
 
-// New makes an Agent without VMMs.
+// New makes an Agent without VMMs. It answers that it is loading until Adopt
+// was called.
 func New(cfg Config) *Agent {
 	if cfg.Journal == nil {
 		cfg.Journal = runner.Volatile{}
@@ -96,6 +104,7 @@ func New(cfg Config) *Agent {
 		Claim: a.claim, Unclaim: a.unclaim, Event: a.event, Forgotten: a.forget,
 		Abandoned: &a.abandoned, Log: cfg.Log,
 	}
+	a.loading.Store(true)
 	return a
 }
 
@@ -113,6 +122,7 @@ func (a *Agent) Close(ctx context.Context) error {
 			return fmt.Errorf("wait for runners to end: %w", context.Cause(ctx))
 		}
 	}
+	a.audits.Wait() // each of its looks is bounded
 	return a.guard.Close(ctx)
 }
 
@@ -122,6 +132,9 @@ func (a *Agent) find(id uuid.UUID) (*runner.Runner, error) {
 	defer a.mu.Unlock()
 	if r := a.vmms[id]; r != nil {
 		return r, nil
+	}
+	if a.loading.Load() {
+		return nil, &vmm.Refusal{Reason: vmm.Loading}
 	}
 	return nil, &vmm.Refusal{Reason: vmm.Unknown, Detail: id.String()}
 }
@@ -144,6 +157,8 @@ func (a *Agent) admit(id uuid.UUID, reg *wire.Registration) (*runner.Runner, err
 		return r, nil
 	}
 	switch {
+	case a.loading.Load():
+		return nil, &vmm.Refusal{Reason: vmm.Loading}
 	case a.draining.Load():
 		return nil, &vmm.Refusal{Reason: vmm.Draining}
 	case len(a.vmms) >= maxVMMs:

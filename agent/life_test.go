@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
@@ -424,7 +425,7 @@ type slowDisk struct {
 	err   error
 }
 
-func (s *slowDisk) Save(uuid.UUID, vmm.State) <-chan error {
+func (s *slowDisk) Save(uuid.UUID, ledger.Entry) <-chan error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.delay < 0 {

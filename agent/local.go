@@ -58,5 +58,8 @@ func (a *Agent) Subscribe(buffer int) (<-chan admin.NamedEvent, func()) {
 // Watchdog tells how the deadlines are doing.
 func (a *Agent) Watchdog() watchdog.Stats { return a.guard.Stats() }
 
+// Orphans is how many zones there are that belong to no VMM.
+func (a *Agent) Orphans() int64 { return a.orphans.Load() }
+
 // Abandoned is how many helper calls are stuck past their budget.
 func (a *Agent) Abandoned() int64 { return a.abandoned.Load() }

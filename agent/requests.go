@@ -42,8 +42,12 @@ func (a *Agent) Register(ctx context.Context, id uuid.UUID, reg *wire.Registrati
 // the zone is gone, or with the state as it is then when that takes long.
 func (a *Agent) Unregister(ctx context.Context, id uuid.UUID) (*vmm.Record, error) {
 	r, err := a.find(id)
-	if err != nil {
+	var unknown *vmm.Refusal
+	if errors.As(err, &unknown) && unknown.Reason == vmm.Unknown {
 		return nil, nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, unregisterBudget)
 	defer cancel()

@@ -78,6 +78,7 @@ func newRig(t *testing.T, journal runner.Journal) *rig {
 			return propolis.NewClient(addr, propolis.Options{Transport: r.net.transport()})
 		},
 	})
+	r.Adopt(nil)
 	return r
 }
 

@@ -117,7 +117,10 @@ type Zones struct {
 	Backend Backend
 	// Prefix is what the names of the agent's zones begin with; the Propolis id
 	// follows. Prefix and id together are a valid zone name.
-	Prefix  string
+	Prefix string
+	// Orphans is what to do with zones that carry the prefix and belong to no
+	// VMM; empty stands for what suits the backend, see Keep.
+	Orphans Orphans
 	Process Process
 	Illumos Illumos
 }
@@ -142,6 +145,21 @@ func (b Backend) On(goos string) Backend {
 		return BackendIllumos
 	}
 	return BackendProcess
+}
+
+// Orphans says what to do with zones that belong to no VMM.
+type Orphans string
+
+const (
+	OrphansRemove Orphans = "remove"
+	OrphansKeep   Orphans = "keep"
+)
+
+// Keep tells whether orphans stay. Unless the file says, they stay on illumos,
+// where somebody else may have made them, and go from the process backend's own
+// directory.
+func (o Orphans) Keep(b Backend) bool {
+	return o == OrphansKeep || o == "" && b == BackendIllumos
 }
 
 // Process is the configuration of BackendProcess.

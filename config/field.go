@@ -42,6 +42,7 @@ var fields = []field{
 	text("zones.backend", func(c *Config) *Backend { return &c.Zones.Backend },
 		oneOf(BackendAuto, BackendIllumos, BackendProcess)),
 	text("zones.prefix", func(c *Config) *string { return &c.Zones.Prefix }, zonePrefix),
+	text("zones.orphans", func(c *Config) *Orphans { return &c.Zones.Orphans }, optional(oneOf(OrphansRemove, OrphansKeep))),
 
 	list("zones.process.propolis", func(c *Config) *[]string { return &c.Zones.Process.Propolis }, argv),
 

@@ -20,7 +20,7 @@ var badFiles = []struct{ name, file, want string }{
 	{"unknown key", "[watchdog]\nstop_gracee = \"1m\"", `watchdog.stop_gracee: unknown key; [watchdog] has stop_grace, max_stop_grace, start_timeout, reboot_timeout, evidence_budget`},
 	{"unknown key, other case", "[watchdog]\nStop_Grace = \"1m\"", `watchdog.Stop_Grace: unknown key; [watchdog] has stop_grace, max_stop_grace, start_timeout, reboot_timeout, evidence_budget`},
 	{"unknown table", "[watch]\nstop_grace = \"1m\"", `watch: unknown key; the file has state_dir, sled_id, [api], [admin], [log], [nexus], [propolis], [watchdog], [zones]`},
-	{"unknown subtable", "[zones.linux]", `zones.linux: unknown key; [zones] has backend, prefix, [process], [illumos]`},
+	{"unknown subtable", "[zones.linux]", `zones.linux: unknown key; [zones] has backend, prefix, orphans, [process], [illumos]`},
 	{"unknown quoted key", "\"log.level\" = \"info\"", `"log.level": unknown key; the file has state_dir, sled_id, [api], [admin], [log], [nexus], [propolis], [watchdog], [zones]`},
 	{"unknown key of two lines", "\"a\\nb\" = 1", `"a\nb": unknown key; the file has state_dir, sled_id, [api], [admin], [log], [nexus], [propolis], [watchdog], [zones]`},
 	{"value for table", "api = \"[::1]:1\"", `api: want a table, [api], got a string`},

@@ -108,6 +108,7 @@ func anyConfig(t *rapid.T) *Config {
 	c.Watchdog.MaxStopGrace = span("max_stop_grace", minDuration, maxDuration)
 	c.Watchdog.StopGrace = span("stop_grace", minDuration, c.Watchdog.MaxStopGrace)
 	c.Zones.Backend = rapid.SampledFrom([]Backend{BackendAuto, BackendIllumos, BackendProcess}).Draw(t, "backend")
+	c.Zones.Orphans = rapid.SampledFrom([]Orphans{"", OrphansRemove, OrphansKeep}).Draw(t, "orphans")
 	c.Zones.Prefix = matching("prefix", `[a-z0-9][-_.A-Za-z0-9]{0,26}`)
 	c.Zones.Process.Propolis = append([]string{matching("program", `/?[a-z]+`)},
 		rapid.SliceOf(rapid.StringMatching(`[^\x00]*`)).Draw(t, "arguments")...)

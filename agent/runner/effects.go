@@ -2,9 +2,11 @@ package runner
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/sledagent/sledagent/agent/publish"
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/internal/failpoint"
 )
 
 // report is what an effect has to say. One whose slot has been taken by another
@@ -61,12 +63,18 @@ func (r *Runner) hear(m report) {
 
 // perform starts one effect. Deadlines were armed before (see commit).
 func (r *Runner) perform(e vmm.Effect, caller *request) {
+	if failpoint.Enabled {
+		failpoint.Here(fmt.Sprintf("effect/%T", e))
+	}
 	switch e := e.(type) {
 	case vmm.Arm, vmm.Disarm:
 	case vmm.Boot:
 		r.begin(r.boot)
 	case vmm.Ensure:
-		r.begin(r.ensure)
+		links := r.facts.Links
+		r.begin(func(ctx context.Context) report { return r.ensure(ctx, links) })
+	case vmm.Adopt:
+		r.occupy(&r.adoption, r.adopt)
 	case vmm.Ask:
 		r.occupy(&r.ask, func(ctx context.Context, tell func(report)) { r.put(ctx, e.Action, tell) })
 	case vmm.Watch:

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/rs/zerolog"
 
+	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/publish"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/propolis"
@@ -68,11 +69,11 @@ type Propolis interface {
 	Close()
 }
 
-// A Journal makes VMMs' states durable. Save and Drop return at once.
+// A Journal makes VMMs' states durable; ledger.Ledger is one. Save and Drop return at once.
 type Journal interface {
-	// Save begins to make a state durable. The channel yields one error, or nil,
+	// Save begins to make an entry durable. The channel yields one error, or nil,
 	// when that has been decided; a nil channel means that it is durable already.
-	Save(uuid.UUID, vmm.State) <-chan error
+	Save(uuid.UUID, ledger.Entry) <-chan error
 	// Drop forgets a VMM.
 	Drop(uuid.UUID)
 }
@@ -81,7 +82,7 @@ type Journal interface {
 type Volatile struct{}
 
 // Save does nothing.
-func (Volatile) Save(uuid.UUID, vmm.State) <-chan error { return nil }
+func (Volatile) Save(uuid.UUID, ledger.Entry) <-chan error { return nil }
 
 // Drop does nothing.
 func (Volatile) Drop(uuid.UUID) {}

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"time"
 
+	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/internal/failpoint"
 )
 
 var errLate = errors.New("the disk takes too long")
@@ -12,10 +14,12 @@ var errLate = errors.New("the disk takes too long")
 // batch is one step that waits to be durable: nothing of it is visible before.
 type batch struct {
 	state   vmm.State
+	zone    ledger.Zone
 	effects []vmm.Effect
 	caller  *request
 	saved   <-chan error
 	since   time.Time
+	because string
 }
 
 // commit has the present state made durable and its effects carried out then.
@@ -29,8 +33,9 @@ func (r *Runner) commit(effects []vmm.Effect, caller *request) {
 			r.host.Guard.Disarm(r.id.String())
 		}
 	}
-	b := batch{state: r.state, effects: effects, caller: caller, since: time.Now(),
-		saved: r.host.Journal.Save(r.id, r.state)}
+	r.point("save", "before")
+	b := batch{state: r.state, zone: r.facts, effects: effects, caller: caller, since: time.Now(), because: r.because,
+		saved: r.host.Journal.Save(r.id, ledger.Entry{Registration: r.reg, State: r.state, Zone: r.facts})}
 	r.pending = append(r.pending, b)
 	if len(r.pending) == 1 && b.saved == nil {
 		r.release(nil)
@@ -56,11 +61,13 @@ func (r *Runner) release(err error) {
 		if r.pending = r.pending[1:]; len(r.pending) == 0 {
 			r.pending = nil
 		}
-		v := &view{state: b.state}
+		v := &view{state: b.state, zone: b.zone}
 		if err != nil {
 			v.degraded = "not durable: " + err.Error()
 			r.log.Warn().Err(err).Msg("carrying on without durability")
 		}
+		r.because = b.because
+		r.point("save", "after")
 		if r.view.Swap(v) == nil {
 			close(r.ready)
 		}
@@ -71,5 +78,12 @@ func (r *Runner) release(err error) {
 			return
 		}
 		err = nil
+	}
+}
+
+// point is where a crash test may kill the agent.
+func (r *Runner) point(what, when string) {
+	if failpoint.Enabled {
+		failpoint.Here(what + "/" + r.because + "/" + when)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/internal/failpoint"
 	"github.com/sledagent/sledagent/zone"
 )
 
@@ -100,6 +101,7 @@ func (r *Runner) noteRemoval(begun time.Time) {
 
 // noteRung takes down a rung of the removal.
 func (r *Runner) noteRung(rep zone.Report) {
+	failpoint.Here("rung/" + string(rep.Rung))
 	e := vmm.Event{At: rep.Begun, Kind: string(rep.Rung), Took: rep.Took}
 	if rep.Attempt > 1 {
 		e.Text = fmt.Sprintf("attempt %d", rep.Attempt)

@@ -9,6 +9,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/internal/failpoint"
 	"github.com/sledagent/sledagent/propolis"
 )
 
@@ -39,6 +40,7 @@ func (r *Runner) put(ctx context.Context, action vmm.Action, tell func(report)) 
 		r.noteCall("put state "+string(action), err)
 		return err
 	}, backoff.WithContext(pause, ctx))
+	failpoint.Here("propolis/put-" + string(action))
 	switch {
 	case err == nil:
 		tell(report{in: vmm.Answered{Action: action}})

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/rs/zerolog"
 
+	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
 )
@@ -48,14 +49,17 @@ type Runner struct {
 	starting   starting
 
 	// What follows belongs to the loop.
-	state     vmm.State
-	pending   []batch
-	held      map[vmm.Callers][]request
-	start     slot
-	ask       slot
-	watch     slot
-	links     map[string]string
-	unwatch   func()
+	state    vmm.State
+	pending  []batch
+	held     map[vmm.Callers][]request
+	start    slot
+	ask      slot
+	watch    slot
+	adoption slot
+	facts    ledger.Zone
+	unwatch  func()
+	// because names what the step under way comes from, for crash tests.
+	because   string
 	rebootErr error
 	forgotten bool
 }
@@ -63,12 +67,37 @@ type Runner struct {
 // view is what readers see: the newest state that is durable.
 type view struct {
 	state    vmm.State
+	zone     ledger.Zone
 	degraded string
 }
 
 // New makes the Runner of a VMM that has just been registered and starts it.
 // Ready tells when its registration is durable.
 func New(h *Host, id uuid.UUID, reg *wire.Registration) *Runner {
+	r := newRunner(h, id, reg)
+	r.state = vmm.New(reg.Runtime, reg.MigrationID, h.Limits, time.Now())
+	r.event("registered", reg.Hostname)
+	go r.loop(nil)
+	return r
+}
+
+// Adopt makes the Runner of a VMM that the ledger holds and starts it where it was.
+func Adopt(h *Host, e ledger.Loaded) *Runner {
+	r := newRunner(h, e.ID, e.Registration)
+	r.state, r.facts = e.State, e.Zone
+	r.view.Store(&view{state: e.State, zone: e.Zone})
+	close(r.ready)
+	var in vmm.Input = vmm.Resumed{}
+	if e.HostRebooted {
+		in = vmm.HostRebooted{}
+	}
+	r.event("adopted", "in phase "+e.State.Phase.String())
+	go r.loop(in)
+	return r
+}
+
+// newRunner makes a Runner that the watchdog knows, without a state.
+func newRunner(h *Host, id uuid.UUID, reg *wire.Registration) *Runner {
 	r := &Runner{
 		id: id, zone: h.Prefix + id.String(), reg: reg, host: h,
 		log:    h.Log.With().Stringer("vmm", id).Logger(),
@@ -77,12 +106,9 @@ func New(h *Host, id uuid.UUID, reg *wire.Registration) *Runner {
 		reports: make(chan report), ready: make(chan struct{}), ended: make(chan struct{}),
 		snaps: make(chan struct{}, snapshotsAtOnce),
 		held:  map[vmm.Callers][]request{},
-		state: vmm.New(reg.Runtime, reg.MigrationID, h.Limits, time.Now()),
 	}
 	r.work, r.cancelWork = context.WithCancel(h.Life)
 	h.Guard.Add(id.String(), r)
-	r.event("registered", reg.Hostname)
-	go r.loop()
 	return r
 }
 
@@ -108,12 +134,18 @@ func (r *Runner) Ready() <-chan struct{} { return r.ready }
 // Ended is closed when the Runner is at its end: the VMM is forgotten, or the agent exits.
 func (r *Runner) Ended() <-chan struct{} { return r.ended }
 
-// loop is the VMM's goroutine.
-func (r *Runner) loop() {
+// loop is the VMM's goroutine. It begins with an input, or with saving the state
+// of a VMM that is new.
+func (r *Runner) loop(first vmm.Input) {
 	defer close(r.ended)
 	defer r.client.Close()
 	defer r.cancelWork()
-	r.commit(nil, nil)
+	if first != nil {
+		r.apply(first, nil)
+	} else {
+		r.because = "Register"
+		r.commit(nil, nil)
+	}
 	for !r.over() {
 		select {
 		case q := <-r.urgent:
@@ -162,6 +194,7 @@ func (r *Runner) leave() {
 func (r *Runner) apply(in vmm.Input, caller *request) {
 	next, effects := vmm.Step(r.state, in, time.Now())
 	changed := next.Phase != r.state.Phase
+	r.because = in.Kind().String()
 	r.state = next
 	if changed {
 		r.log.Info().Stringer("phase", next.Phase).Str("state", string(next.Record.VMM.State)).

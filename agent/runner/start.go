@@ -9,7 +9,9 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
+	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/internal/failpoint"
 	"github.com/sledagent/sledagent/propolis"
 	"github.com/sledagent/sledagent/zone"
 )
@@ -107,19 +109,24 @@ func (r *Runner) boot(ctx context.Context) report {
 		return startFailed("make the zone", err)
 	}
 	r.eventTook("zone-created", "", begun)
+	failpoint.Here("zone/created")
 	begun = time.Now()
 	if err := r.host.Zones.Boot(ctx, r.zone); err != nil {
 		return startFailed("boot the zone", err)
 	}
 	r.eventTook("zone-booted", "", begun)
-	if info, err := r.host.Zones.Look(ctx, r.zone); err == nil {
-		r.notePID(info.PID)
+	failpoint.Here("zone/booted")
+	info, err := r.host.Zones.Look(ctx, r.zone)
+	if err != nil {
+		return startFailed("look at the zone that was booted", err)
 	}
+	r.notePID(info.PID)
 	unwatch := r.host.Zones.Watch(r.zone, func(e zone.End) {
 		r.send(report{in: vmm.ZoneEnded{Why: "zone ended: " + e.How}})
 	})
 	return report{in: vmm.ZoneBooted{}, then: func(r *Runner) {
-		r.links, r.unwatch = made.Links, unwatch
+		r.facts = ledger.Zone{Incarnation: info.Incarnation, Links: made.Links}
+		r.unwatch = unwatch
 	}}
 }
 
@@ -146,12 +153,12 @@ func (r *Runner) create(ctx context.Context) (zone.Made, error) {
 
 // ensure waits until Propolis serves and gives it the VM. Its budget is the
 // start's deadline, which the watchdog keeps.
-func (r *Runner) ensure(ctx context.Context) report {
+func (r *Runner) ensure(ctx context.Context, links map[string]string) report {
 	begun := time.Now()
 	if err := r.awaitPropolis(ctx); err != nil {
 		return startFailed("wait for Propolis to serve", err)
 	}
-	spec, err := propolis.SetVNICs(r.reg.Spec, r.links)
+	spec, err := propolis.SetVNICs(r.reg.Spec, links)
 	if err != nil {
 		return startFailed("set the VNICs in the spec", err)
 	}
@@ -168,6 +175,7 @@ func (r *Runner) ensure(ctx context.Context) report {
 		return startFailed("give Propolis the VM", err)
 	}
 	r.eventTook("ensured", "", begun)
+	failpoint.Here("propolis/ensured")
 	return report{in: vmm.Ensured{}}
 }
 

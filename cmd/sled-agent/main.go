@@ -65,7 +65,7 @@ reports its state upward and removes it. A stop that was accepted ends.`,
 		Version:       version,
 		SilenceErrors: true, SilenceUsage: true,
 	}
-	root.AddCommand(runCommand(), checkCommand())
+	root.AddCommand(runCommand(), checkCommand(), ledgerCommand())
 	return root
 }
 

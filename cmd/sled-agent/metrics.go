@@ -23,6 +23,7 @@ func collectors(a *agent.Agent, p *publish.Publisher) []prometheus.Collector {
 		gauge("deadline_lateness_max_seconds", "How late the latest deadline was noticed.",
 			func() float64 { return a.Watchdog().Latest.Seconds() }),
 		gauge("calls_abandoned", "Calls on zones that are stuck past their budget.", func() float64 { return float64(a.Abandoned()) }),
+		gauge("orphan_zones", "Zones with the agent's prefix that belong to no VMM.", func() float64 { return float64(a.Orphans()) }),
 		counter("publish_acked_total", "Records that Nexus has acknowledged.", func() float64 { return float64(p.Stats().Acked) }),
 		counter("publish_retried_total", "Tries to publish that have failed.", func() float64 { return float64(p.Stats().Retried) }),
 		counter("publish_gave_up_total", "Records that were never acknowledged.", func() float64 { return float64(p.Stats().GaveUp) }),

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
+	"time"
 )
 
 // notify tells systemd how the agent is (sd_notify(3)). Without a NOTIFY_SOCKET
@@ -22,4 +24,17 @@ func notify(state string) error {
 		return fmt.Errorf("notify systemd of %s: %w", state, err)
 	}
 	return nil
+}
+
+// watchdogPeriod is how often systemd wants to hear that the agent is well: half
+// of the time after which it would restart it (sd_watchdog_enabled(3)).
+func watchdogPeriod() (time.Duration, bool) {
+	if pid := os.Getenv("WATCHDOG_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
+		return 0, false
+	}
+	usec, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
+	if err != nil || usec <= 0 {
+		return 0, false
+	}
+	return time.Duration(usec) * time.Microsecond / 2, true
 }

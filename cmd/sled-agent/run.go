@@ -19,6 +19,7 @@ import (
 	"github.com/sledagent/sledagent/agent"
 	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/agent/api"
+	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/publish"
 	"github.com/sledagent/sledagent/agent/runner"
 	"github.com/sledagent/sledagent/agent/vmm"
@@ -58,6 +59,9 @@ type daemon struct {
 	agent     *agent.Agent
 	publisher *publish.Publisher
 	zones     backend
+	ledger    *ledger.Ledger
+	unlock    func() error
+	limits    vmm.Limits
 }
 
 // backend is a zone.Manager with an end.
@@ -67,50 +71,80 @@ type backend interface {
 }
 
 // start opens everything and serves nothing yet.
-func start(cfg *config.Config, log zerolog.Logger) (d *daemon, err error) {
-	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the state directory: %w", err)
+func start(cfg *config.Config, log zerolog.Logger) (*daemon, error) {
+	d := &daemon{log: log}
+	if err := d.open(cfg); err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// open opens one thing after the other; whatever is open when one fails is close's.
+func (d *daemon) open(cfg *config.Config) error {
+	if err := d.openState(cfg); err != nil {
+		return err
 	}
 	sled, err := identify(cfg.StateDir, cfg.SledID)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	d = &daemon{log: log}
-	defer func() {
-		if err != nil {
-			d.close()
-		}
-	}()
+	if err := d.listen(cfg); err != nil {
+		return err
+	}
+	return d.assemble(cfg, sled)
+}
+
+// openState takes the state directory and opens the ledger in it.
+func (d *daemon) openState(cfg *config.Config) (err error) {
+	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+		return fmt.Errorf("make the state directory: %w", err)
+	}
+	if d.unlock, err = ledger.Lock(cfg.StateDir); err != nil {
+		return err
+	}
+	d.ledger, err = ledger.Open(filepath.Join(cfg.StateDir, ledger.FileName), ledger.Options{Log: d.log})
+	return err
+}
+
+func (d *daemon) listen(cfg *config.Config) (err error) {
 	if d.apiAddr, err = net.Listen("tcp", cfg.API.Listen.String()); err != nil {
-		return nil, fmt.Errorf("api.listen: %w", err)
+		return fmt.Errorf("api.listen: %w", err)
 	}
 	if d.socket, err = admin.Listen(cfg.Admin.Socket); err != nil {
-		return nil, fmt.Errorf("admin.socket: %w", err)
+		return fmt.Errorf("admin.socket: %w", err)
 	}
-	if cfg.Admin.Metrics != "" {
-		if d.metrics, err = net.Listen("tcp", cfg.Admin.Metrics); err != nil {
-			return nil, fmt.Errorf("admin.metrics: %w", err)
-		}
+	if cfg.Admin.Metrics == "" {
+		return nil
 	}
+	if d.metrics, err = net.Listen("tcp", cfg.Admin.Metrics); err != nil {
+		return fmt.Errorf("admin.metrics: %w", err)
+	}
+	return nil
+}
+
+// assemble puts the agent together.
+func (d *daemon) assemble(cfg *config.Config, sled api.Identifiers) (err error) {
 	name := cfg.Zones.Backend.On(runtime.GOOS)
 	isolation := ""
-	if d.zones, isolation, err = openZones(cfg, name, log); err != nil {
-		return nil, err
+	if d.zones, isolation, err = openZones(cfg, name, d.log); err != nil {
+		return err
 	}
 	d.publisher = publish.New(publish.Config{Addresses: cfg.Nexus.Addresses, RequestTimeout: cfg.Nexus.RequestTimeout,
-		RetryInitial: cfg.Nexus.RetryInitial, RetryMax: cfg.Nexus.RetryMax, GiveUpAfter: cfg.Nexus.GiveUpAfter, Log: log})
+		RetryInitial: cfg.Nexus.RetryInitial, RetryMax: cfg.Nexus.RetryMax, GiveUpAfter: cfg.Nexus.GiveUpAfter, Log: d.log})
+	d.limits = vmm.Limits{StopGrace: cfg.Watchdog.StopGrace, MaxStopGrace: cfg.Watchdog.MaxStopGrace,
+		StartTimeout: cfg.Watchdog.StartTimeout, RebootTimeout: cfg.Watchdog.RebootTimeout}
 	d.agent = agent.New(agent.Config{
-		Zones: d.zones, Publisher: d.publisher, Propolis: dial(cfg.Propolis), Prefix: cfg.Zones.Prefix,
-		Limits: vmm.Limits{StopGrace: cfg.Watchdog.StopGrace, MaxStopGrace: cfg.Watchdog.MaxStopGrace,
-			StartTimeout: cfg.Watchdog.StartTimeout, RebootTimeout: cfg.Watchdog.RebootTimeout},
-		Sled: sled, Watch: propolis.WatchOptions{GoneAfter: cfg.Propolis.GoneAfter},
-		Evidence: cfg.Watchdog.EvidenceBudget, Log: log,
+		Zones: d.zones, Publisher: d.publisher, Journal: d.ledger, Propolis: dial(cfg.Propolis),
+		Limits: d.limits, Prefix: cfg.Zones.Prefix, KeepOrphans: cfg.Zones.Orphans.Keep(name), Sled: sled,
+		Watch:    propolis.WatchOptions{GoneAfter: cfg.Propolis.GoneAfter},
+		Evidence: cfg.Watchdog.EvidenceBudget, Log: d.log,
 		About: admin.About{Version: version, SledID: sled.SledID.String(), API: "http://" + d.apiAddr.Addr().String(),
 			Backend: string(name), Isolation: isolation, PID: os.Getpid(), Nexus: cfg.Nexus.Addresses},
 	})
-	d.api = api.New(d.agent, api.Options{Log: log})
-	d.admin = admin.New(d.agent, admin.Options{Log: log, Collectors: collectors(d.agent, d.publisher)})
-	return d, nil
+	d.api = api.New(d.agent, api.Options{Log: d.log})
+	d.admin = admin.New(d.agent, admin.Options{Log: d.log, Collectors: collectors(d.agent, d.publisher)})
+	return nil
 }
 
 // dial returns clients for Propolis servers.
@@ -145,13 +179,42 @@ func (d *daemon) serve(ctx context.Context) error {
 	d.log.Info().Str("addr", d.apiAddr.Addr().String()).Str("admin", d.socket.Addr().String()).Str("version", version).
 		Str("sled", about.SledID).Str("backend", about.Backend).Str("isolation", about.Isolation).
 		Strs("nexus", about.Nexus).Msg("serving")
+	err := d.adopt()
+	if err == nil {
+		d.tellSystemd()
+		<-failed.Done()
+	}
+	d.log.Info().Int("vmms", d.agent.About().VMMs).Msg("exiting; VMs keep running")
+	d.close()
+	return errors.Join(err, group.Wait())
+}
+
+// adopt takes over what the ledger holds. The API answers that the agent is
+// loading until then.
+func (d *daemon) adopt() error {
+	begun := time.Now()
+	all, err := d.ledger.Load(d.limits)
+	if err != nil {
+		return err
+	}
+	d.agent.Adopt(all)
+	d.log.Info().Int("vmms", len(all)).Dur("took_ms", time.Since(begun)).Msg("ledger loaded")
+	return nil
+}
+
+// tellSystemd says that the agent is ready, and goes on saying that it is well
+// if systemd wants to hear it.
+func (d *daemon) tellSystemd() {
 	if err := notify("READY=1"); err != nil {
 		d.log.Warn().Err(err).Msg("systemd was not told that the agent is ready")
 	}
-	<-failed.Done()
-	d.log.Info().Int("vmms", about.VMMs).Msg("exiting; VMs keep running")
-	d.close()
-	return group.Wait()
+	if every, ok := watchdogPeriod(); ok {
+		d.agent.Heartbeat(every, func() {
+			if err := notify("WATCHDOG=1"); err != nil {
+				d.log.Warn().Err(err).Msg("systemd was not told that the agent is well")
+			}
+		})
+	}
 }
 
 func named(what string, err error) error {
@@ -180,6 +243,12 @@ func (d *daemon) close() {
 	}
 	if d.zones != nil {
 		errs = append(errs, d.zones.Close())
+	}
+	if d.ledger != nil {
+		errs = append(errs, d.ledger.Close(ctx))
+	}
+	if d.unlock != nil {
+		errs = append(errs, d.unlock())
 	}
 	if err := errors.Join(errs...); err != nil {
 		d.log.Warn().Err(err).Msg("not everything has ended in time")
