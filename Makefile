@@ -4,6 +4,9 @@ GO       ?= go
 FUZZTIME ?= 60s
 BENCH    ?= .
 
+# For how long to repeat what each benchmark measures, or how often ("100x").
+BENCHTIME ?= 1s
+
 # Of a release, its tag; of another commit, the distance from one. Only this
 # directory's own repository is asked, not one that happens to lie around it.
 VERSION ?= $(shell { test -e .git && git describe --tags --always --dirty 2>/dev/null; } || echo unknown)
@@ -86,12 +89,14 @@ fuzz: ## Run each fuzz target for FUZZTIME.
 		$(GO) test -run '^$$' -fuzz "^$$function\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
 	done
 
+# What is measured on the whole agent comes last: it ends with a table.
 .PHONY: bench
-bench: ## Run the benchmarks that match BENCH.
-	@set -e; found=$$($(call functions,Benchmark)); \
-	for package in $$(echo "$$found" | cut -d ' ' -f 1 | sort -u); do \
-		echo "==> $$package"; \
-		$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem "$$package" | \
+bench: ## Run the benchmarks that match BENCH, each beside its floor.
+	@set -e; whole=./cmd/sled-agent/bench; \
+	for package in $$(find . -name '*_test.go' -exec grep -l '^func Benchmark' {} + | xargs -n 1 dirname | \
+		sort -u | grep -v "^$$whole\$$") $$whole; do \
+		echo "==> $$package"; memory=-benchmem; test $$package != $$whole || memory=; \
+		$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) $$memory $$package | \
 		awk '/^(goos|goarch|pkg|cpu|PASS|ok)/ { next } /^(--- )?FAIL/ { bad = 1 } { print } END { exit bad }'; \
 	done
 

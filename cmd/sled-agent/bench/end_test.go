@@ -1,0 +1,80 @@
+package bench
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/sledagent/sledagent/agent/publish/nexussim"
+	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/propolis"
+)
+
+// BenchmarkEnd reports how long after Propolis said Destroyed the same word
+// reached Nexus. The zone is removed in between. The floor of a zone that is a
+// process is to kill one, wait for it and remove its directory, and one bare
+// PUT; the floor of one in memory is the PUT alone.
+func BenchmarkEnd(b *testing.B) {
+	for _, backend := range backends {
+		b.Run("zones="+backend.name, func(b *testing.B) {
+			nexus := nexussim.New(nexussim.Options{})
+			b.Cleanup(nexus.Close)
+			addr, err := nexus.Listen("127.0.0.1:0")
+			if err != nil {
+				b.Fatal(err)
+			}
+			r := newRig(b, options{zones: backend.open(b), nexus: []string{"http://" + addr}})
+			put := barePut(b)
+			put()
+			var ours, floor sample
+			for b.Loop() {
+				ours = append(ours, r.end(nexus))
+				least := put()
+				if backend.name == "process" {
+					least += endFloor(b)
+				}
+				floor = append(floor, least)
+			}
+			x := ms(ours.median()) / ms(floor.median())
+			metrics(b, map[string]float64{"median-ms": ms(ours.median()), "max-ms": ms(ours.max()),
+				"floor-ms": ms(floor.median()), "x-floor": x})
+			results.add(row{what: "Destroyed at Propolis to Destroyed at Nexus, zones in " + place[backend.name], unit: "ms",
+				ours: ms(ours.median()), floor: ms(floor.median())})
+		})
+	}
+}
+
+// end runs a VMM and stops it, and returns how long its end took to be known.
+func (r *rig) end(nexus *nexussim.Server) time.Duration {
+	r.b.Helper()
+	v := r.startInMemory(1)[0]
+	if _, err := r.Stop(r.b.Context(), v.id, nil); err != nil {
+		r.b.Fatal(err)
+	}
+	r.awaitNexus(nexus, v, vmm.WireStopping)
+	seen := time.Now()
+	v.guest.say(2, propolis.StateDestroyed)
+	row := r.awaitNexus(nexus, v, vmm.WireDestroyed)
+	for _, s := range row.History {
+		if s.State == vmm.WireDestroyed {
+			return s.At.Sub(seen)
+		}
+	}
+	r.b.Fatalf("Nexus never heard Destroyed: %+v", row)
+	return 0
+}
+
+// awaitNexus returns what Nexus knows once it has acknowledged a state.
+func (r *rig) awaitNexus(nexus *nexussim.Server, v vm, want vmm.WireState) (last nexussim.Row) {
+	r.b.Helper()
+	ctx, cancel := context.WithTimeout(r.b.Context(), patience)
+	defer cancel()
+	err := nexus.Wait(ctx, v.id, func(row nexussim.Row) bool {
+		last = row
+		return row.State() == want && row.Acked == row.Gen()
+	})
+	if err != nil {
+		r.b.Fatalf("Nexus never heard %s, only %s: %v", want, last.State(), err)
+	}
+	return last
+}

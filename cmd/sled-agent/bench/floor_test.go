@@ -1,0 +1,113 @@
+package bench
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// spawn starts a server in a process group of its own.
+func spawn(b testing.TB, dir string) *exec.Cmd {
+	b.Helper()
+	cmd := exec.Command(server[0], server[1:]...)
+	cmd.Dir, cmd.SysProcAttr = dir, &syscall.SysProcAttr{Setpgid: true}
+	if errors.Is(cmd.Err, fs.ErrNotExist) {
+		b.Skip(cmd.Err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	return cmd
+}
+
+// kill kills a server's process group.
+func kill(b testing.TB, cmd *exec.Cmd) {
+	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != nil {
+		b.Error(err)
+	}
+}
+
+// reap waits for the end of a server that was killed.
+func reap(b testing.TB, cmd *exec.Cmd) {
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) {
+		b.Error("server was not killed:", err)
+	}
+}
+
+// killFloor is how late n process groups are killed by a program that does
+// nothing but wait for an instant and send the signals, one after the other.
+func killFloor(b testing.TB, n int) sample {
+	b.Helper()
+	cmds := make([]*exec.Cmd, n)
+	for i := range cmds {
+		cmds[i] = spawn(b, "")
+	}
+	late := make(sample, n)
+	instant := time.Now().Add(50 * time.Millisecond)
+	<-time.After(time.Until(instant))
+	for i, cmd := range cmds {
+		kill(b, cmd)
+		late[i] = time.Since(instant)
+	}
+	for _, cmd := range cmds {
+		reap(b, cmd)
+	}
+	return late
+}
+
+// endFloor kills one process, waits for its end and removes its directory.
+func endFloor(b testing.TB) time.Duration {
+	b.Helper()
+	dir := filepath.Join(b.TempDir(), "zone")
+	for _, sub := range []string{"log", "root"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config"), []byte("{}"), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	cmd := spawn(b, dir)
+	begun := time.Now()
+	kill(b, cmd)
+	reap(b, cmd)
+	if err := os.RemoveAll(dir); err != nil {
+		b.Fatal(err)
+	}
+	return time.Since(begun)
+}
+
+// barePut makes a PUT with nothing around it, over a connection that is kept.
+func barePut(b testing.TB) (put func() time.Duration) {
+	b.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	client := &http.Client{Transport: &http.Transport{}}
+	b.Cleanup(s.Close)
+	b.Cleanup(client.CloseIdleConnections)
+	return func() time.Duration {
+		begun := time.Now()
+		req, err := http.NewRequestWithContext(b.Context(), http.MethodPut, s.URL, strings.NewReader(strings.Repeat("x", 200)))
+		if err != nil {
+			b.Fatal(err)
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			b.Fatal(err)
+		}
+		resp.Body.Close()
+		return time.Since(begun)
+	}
+}

@@ -1,0 +1,103 @@
+package bench
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/sledagent/sledagent/agent/publish/nexussim"
+	"github.com/sledagent/sledagent/propolis/sim"
+)
+
+// othersMode makes this program be Nexus and every Propolis of a sled, in a
+// process of their own so that their memory is not counted as the agent's.
+const othersMode = "be-the-others"
+
+// others are where they serve.
+type others struct {
+	Nexus    string           `json:"nexus"`
+	Propolis []netip.AddrPort `json:"propolis"`
+}
+
+// startOthers starts a Nexus and n Propolis servers, until the benchmark ends.
+func startOthers(b testing.TB, n int) (o others) {
+	b.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	cmd := exec.Command(self, othersMode, strconv.Itoa(n))
+	cmd.Stderr = os.Stderr
+	stdin, inErr := cmd.StdinPipe()
+	stdout, outErr := cmd.StdoutPipe()
+	if inErr != nil || outErr != nil {
+		b.Fatal(inErr, outErr)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = stdin.Close() // ends them
+		if err := cmd.Wait(); err != nil {
+			b.Error(err)
+		}
+	})
+	if err := json.NewDecoder(bufio.NewReader(stdout)).Decode(&o); err != nil {
+		b.Fatal("simulators did not say where they serve:", err)
+	}
+	return o
+}
+
+// serveOthers serves so many Propolis servers and a Nexus, says where on
+// standard output, and returns when standard input ends.
+func serveOthers(count string) error {
+	n, err := strconv.Atoi(count)
+	if err != nil {
+		return fmt.Errorf("read count of servers: %w", err)
+	}
+	nexus := nexussim.New(nexussim.Options{})
+	defer nexus.Close()
+	var o others
+	if o.Nexus, err = nexus.Listen("127.0.0.1:0"); err != nil {
+		return err
+	}
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		o.Propolis = append(o.Propolis, l.Addr().(*net.TCPAddr).AddrPort())
+		s := sim.New(sim.Options{})
+		defer s.Close()
+		h := &http.Server{Handler: waiting(s.Handler()), ReadHeaderTimeout: time.Minute}
+		defer h.Close()
+		go func() { _ = h.Serve(l) }()
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(o); err != nil {
+		return fmt.Errorf("say where the servers are: %w", err)
+	}
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// waitPath is where a server beside its API never answers.
+const waitPath = "/wait"
+
+func waiting(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == waitPath {
+			<-r.Context().Done()
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
