@@ -65,14 +65,14 @@ func runModel(t *rapid.T) {
 		"offer": m.offer,
 		"drop":  m.drop,
 		"wait": func(t *rapid.T) {
-			time.Sleep(time.Duration(rapid.IntRange(0, 40_000).Draw(t, "ms")) * time.Millisecond)
+			time.Sleep(time.Duration(rapid.IntRange(0, 40_000).Draw(t, "ms")) * time.Millisecond) // sleep: in a bubble, where it passes time
 		},
 		"": m.check,
 	})
 	f.mu.Lock()
 	healed = true
 	f.mu.Unlock()
-	time.Sleep(2 * time.Hour)
+	time.Sleep(2 * time.Hour) // sleep: in a bubble, where it passes time
 	m.check(t)
 	m.checkEnd()
 }

@@ -177,7 +177,7 @@ func TestSignalsEndIt(t *testing.T) {
 		hung := make(chan int, 1)
 		go func() { hung <- p.send(patience, "GET", "/instance", "") }()
 		for p.calls("get") == 0 {
-			time.Sleep(time.Millisecond)
+			time.Sleep(time.Millisecond) // sleep: between two looks of a poll with a deadline
 		}
 		p.signal(sig)
 		if how := p.ended(); how != "exit status 0" {

@@ -38,7 +38,7 @@ func testStay(t *testing.T) {
 		c.want(c.ensure(), "Created")
 		play(c)
 		c.await(state)
-		time.Sleep(moment / 5)
+		time.Sleep(moment / 5) // sleep: that nothing happens for a while is what is tested
 		if v := c.monitor(0); v.State != state {
 			t.Errorf("stay in %s: %s", state, describe(v))
 		}
@@ -49,7 +49,7 @@ func testStay(t *testing.T) {
 	done := make(chan reply, 1)
 	go func() { done <- c.ensure() }()
 	for c.sim.Status().VM == nil {
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // sleep: between two looks of a poll with a deadline
 	}
 	c.want(c.put("Run"), "Failed Dependency NoInstance")
 	c.faults()
@@ -108,7 +108,7 @@ func testPoweroffHang(t *testing.T) {
 	c := overSocket(t, fast("poweroff-hang=1ms"))
 	c.begin()
 	c.await(sim.Stopping)
-	time.Sleep(moment / 5)
+	time.Sleep(moment / 5) // sleep: that nothing happens for a while is what is tested
 	if v := c.monitor(0); v.State != sim.Stopping {
 		t.Errorf("did not stay in Stopping: %s", describe(v))
 	}

@@ -69,7 +69,7 @@ func describe(v sim.View) string {
 // that lasts.
 func TestSequences(t *testing.T) {
 	t.Parallel()
-	soon := func() { time.Sleep(time.Minute) }
+	soon := func() { time.Sleep(time.Minute) } // sleep: in a bubble, where it passes time
 	for name, tc := range map[string]struct {
 		modes []string
 		play  func(t *testing.T, c *client)
@@ -164,7 +164,7 @@ func TestMigrationTarget(t *testing.T) {
 		seen := watch(c)
 		c.want(c.put("Run"), "No Content")
 		c.want(c.put("Reboot"), "Forbidden instance state change not allowed: Instance is currently starting")
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // sleep: in a bubble, where it passes time
 		c.want(c.put("Run"), "No Content")
 		do(t, c, "migrate-out="+uuid.NewString())
 		want := []string{"2 Migrating in=Sync", "3 Migrating in=RamPush", "4 Migrating in=Pause", "5 Migrating in=RamPushDirty",

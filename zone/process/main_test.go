@@ -67,10 +67,10 @@ func serve(words []string) {
 			_, _ = fmt.Sscan(arg, &code)
 			os.Exit(code)
 		case "sleep":
-			time.Sleep(time.Hour)
+			time.Sleep(time.Hour) // sleep: a server that does nothing for ever
 		case "wait-for":
 			for _, err := os.Stat(arg); err != nil; _, err = os.Stat(arg) {
-				time.Sleep(time.Millisecond)
+				time.Sleep(time.Millisecond) // sleep: between two looks of the helper program
 			}
 		}
 	}

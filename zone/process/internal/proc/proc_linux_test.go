@@ -78,7 +78,7 @@ func TestZombieIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for info, err := Stat(pid); err == nil && !info.Ended(); info, err = Stat(pid) {
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // sleep: between two looks of a poll with a deadline
 	}
 	if _, err := Open(h.ID()); !errors.Is(err, ErrGone) {
 		t.Errorf("opened a zombie: %v", err)
@@ -136,7 +136,7 @@ func TestPollerOfTheDead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for info, err := Stat(pid); err == nil && !info.Ended(); info, err = Stat(pid) {
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // sleep: between two looks of a poll with a deadline
 	}
 	ended := make(chan End, 1)
 	if err := p.Add(h, func(e End) { ended <- e }); err != nil {
