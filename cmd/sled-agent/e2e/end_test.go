@@ -35,6 +35,9 @@ func (v *vm) removedInTime(s stop) {
 	}
 }
 
+// vmmState is a state of the wire by its name.
+func vmmState(name string) vmm.WireState { return vmm.WireState(name) }
+
 func (v *vm) endsDestroyed() { v.t.Helper(); v.ends(vmm.WireDestroyed) }
 func (v *vm) endsFailed()    { v.t.Helper(); v.ends(vmm.WireFailed) }
 
@@ -47,6 +50,13 @@ func (v *vm) ends(state vmm.WireState) {
 		v.t.Errorf("the VMM ended %s, want %s", row.State(), state)
 	}
 	v.toldTruly(row)
+	v.forgotten()
+}
+
+// forgotten waits until the agent no longer knows the VMM, and checks that it is
+// right (N, L).
+func (v *vm) forgotten() {
+	v.t.Helper()
 	until(v.t, patience, func() string {
 		if got := v.state(); got.status != http.StatusNotFound || got.code() != "NO_SUCH_INSTANCE" {
 			return fmt.Sprintf("Nexus has acknowledged the end and the state is answered with %v", got)
@@ -86,4 +96,16 @@ func (v *vm) gone() {
 		}
 		return ""
 	})
+}
+
+// failedWithin is how soon the agent must notice that a VM has died.
+const failedWithin = 5 * time.Second
+
+// removedAtOnce checks that the zone's removal began soon after a moment, and not
+// at some deadline.
+func (v *vm) removedAtOnce(since time.Time) {
+	v.t.Helper()
+	if took := v.event("removal").At.Sub(since); took > failedWithin {
+		v.t.Errorf("the removal began after %v", took)
+	}
 }

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -84,7 +86,27 @@ func (l *timeline) await(t *testing.T, id uuid.UUID, within time.Duration, what 
 		select {
 		case <-more:
 		case <-deadline.C:
-			t.Fatalf("no event %s of VMM %s within %v; there were %v", what, id, within, events)
+			t.Fatalf("no event %s of VMM %s within %v; there were%s", what, id, within, listed(events))
 		}
 	}
+}
+
+// listed writes events one a line.
+func listed(events []admin.NamedEvent) string {
+	var b strings.Builder
+	for _, e := range events {
+		fmt.Fprintf(&b, "\n  %s %s %s %s", e.At.Format("05.000"), e.Kind, e.Text, e.Error)
+	}
+	return b.String()
+}
+
+// count tells how many events of a kind a VMM has had so far.
+func (v *vm) count(kind string) (n int) {
+	events, _ := v.l.past.of(v.id)
+	for _, e := range events {
+		if e.Kind == kind {
+			n++
+		}
+	}
+	return n
 }

@@ -1,0 +1,186 @@
+package e2e
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A death that nobody asked for is Failed, and soon (T; incidents B1, B4).
+func TestDeathsNobodyAskedFor(t *testing.T) {
+	t.Parallel()
+	for name, death := range map[string]func(*vm){
+		"the server crashes":      func(v *vm) { v.do("crash") },
+		"the server exits":        func(v *vm) { v.do("exit") },
+		"the server is killed":    func(v *vm) { v.signal("propolis-sim", syscall.SIGKILL) },
+		"the zone is killed":      func(v *vm) { v.signal("sled-zone-init", syscall.SIGKILL) },
+		"the server loses its VM": func(v *vm) { v.do("lose-vm") },
+		"the VM fails":            func(v *vm) { v.do("fail") },
+		"it crashes rebooting": func(v *vm) {
+			v.lies("crash-in-rebooting")
+			v.do("guest-reboot")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newSled(t, setup{})
+			v := l.launch()
+			died := time.Now()
+			death(v)
+			v.failedSince(died)
+		})
+	}
+}
+
+// failedSince checks that the VMM is reported Failed soon after a moment.
+func (v *vm) failedSince(died time.Time) {
+	v.t.Helper()
+	v.endsFailed()
+	row, _ := v.l.nexus.Row(v.id)
+	if took := row.History[len(row.History)-1].At.Sub(died); took > failedWithin {
+		v.t.Errorf("the end was reported after %v", took)
+	}
+}
+
+// A start that fails is Failed, and nothing is left of it (L; incidents B3, F1).
+func TestStartsThatFail(t *testing.T) {
+	t.Parallel()
+	for name, s := range map[string]setup{
+		"the VM is refused with 400":       {modes: []string{"refuse-ensure=400"}},
+		"the VM is refused with 500":       {modes: []string{"refuse-ensure=500:Internal"}},
+		"the VM cannot be made":            {modes: []string{"fail-create"}},
+		"the VM cannot be started":         {modes: []string{"fail-start"}},
+		"the server crashes, asked for it": {modes: []string{"crash-before-ensure"}},
+		"the server crashes with it":       {modes: []string{"crash-in-creating"}},
+		"the server crashes at Run":        {modes: []string{"crash-before-run"}},
+		"the server crashes in Starting":   {modes: []string{"crash-in-starting"}},
+		"the server is of another version": {times: []string{"--api-version", "5.0.0"}},
+		"there is no such program":         {server: []string{"no-such-program-anywhere"}},
+		"the program is none":              {server: []string{"/etc/hostname"}},
+		"the server ends at once":          {server: []string{"true"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newSled(t, s)
+			v := l.register()
+			began := time.Now()
+			v.run()
+			v.failedSince(began)
+		})
+	}
+}
+
+// What a server said last before it failed is kept, where people look (E; F6, H8).
+func TestLastWordsOfAServer(t *testing.T) {
+	l := newSled(t, setup{server: []string{"sh", "-c", "echo no memory for {addr} today >&2; exit 3"}})
+	v := l.register()
+	v.run()
+	v.endsFailed()
+	events, _ := l.past.of(v.id)
+	for _, e := range events {
+		if strings.Contains(e.Text+e.Error, "no memory for "+v.addr.String()+" today") {
+			return
+		}
+	}
+	t.Errorf("the server's last words are in none of the events:%s", listed(events))
+}
+
+// A start has a budget, whatever it waits for (H1).
+func TestStartTimeout(t *testing.T) {
+	t.Parallel()
+	for name, s := range map[string]setup{
+		"the request hangs":          {modes: []string{"hang-ensure"}},
+		"the server does not listen": {server: []string{"sleep", "3600"}},
+		"everything hangs":           {modes: []string{"hang-all"}},
+		"it stays in Starting":       {modes: []string{"stay-starting"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.watchdog = section{"start_timeout": grace.String()}
+			l := newSled(t, s)
+			v := l.register()
+			budget := stop{sent: time.Now(), grace: grace}
+			v.run()
+			budget.answered = time.Now()
+			v.removedOnTime(budget)
+			v.endsFailed()
+		})
+	}
+}
+
+// The budget ends with the start: a VM that runs is not touched by it.
+func TestStartTimeoutSparesWhatRuns(t *testing.T) {
+	l := newSled(t, setup{watchdog: section{"start_timeout": "3s"}})
+	v := l.launch()
+	began := v.event("start").At
+	pace(time.Until(began.Add(3500*time.Millisecond)), 50*time.Millisecond, func() bool { return true })
+	v.state().wants(t, 200)
+	if v.count("removal") != 0 || len(processes(v.id.String())) == 0 {
+		t.Error("a VM that ran was removed")
+	}
+	v.stop(time.Minute)
+	v.endsDestroyed()
+}
+
+// A stop while a start's budget runs has its own deadline and ends Destroyed (T).
+func TestStopBeatsStartTimeout(t *testing.T) {
+	l := newSled(t, setup{modes: []string{"stay-starting", "ignore-stop"}, watchdog: section{"start_timeout": "3s"}})
+	v := l.register()
+	v.run()
+	v.event("run")
+	s := v.stop(grace)
+	v.removedOnTime(s)
+	v.endsDestroyed()
+}
+
+// A stop's grace that outlasts the start's budget is the stop's own: the VMM ends
+// Destroyed however late.
+func TestStopOutlastsStartTimeout(t *testing.T) {
+	l := newSled(t, setup{modes: []string{"stay-starting", "ignore-stop"}, watchdog: section{"start_timeout": "1500ms"}})
+	v := l.register()
+	v.run()
+	v.event("run")
+	s := v.stop(3 * time.Second)
+	v.removedInTime(s)
+	v.endsDestroyed()
+}
+
+// servesBeside is a server whose end does not end the zone.
+var servesBeside = []string{"sh", "-c", `"$0" run {addr} & exec sleep 3600`}
+
+// A server that refuses connections while its zone runs is gone, after a while (B6).
+func TestServerGoneFromARunningZone(t *testing.T) {
+	l := newSled(t, setup{server: append(servesBeside, program("propolis-sim")), propolis: section{"gone_after": "1s"}})
+	v := l.launch()
+	died := time.Now()
+	v.signal("propolis-sim", syscall.SIGKILL)
+	v.failedSince(died)
+	if took := v.event("removal").At.Sub(died); took < 900*time.Millisecond {
+		t.Errorf("given up on after %v, want a second at least", took)
+	}
+}
+
+// The same with a stop pending ends Destroyed, at the deadline at the latest.
+func TestServerGoneDuringStop(t *testing.T) {
+	l := newSled(t, setup{server: append(servesBeside, program("propolis-sim"))})
+	v := l.launch()
+	v.lies("ignore-stop")
+	s := v.stop(grace)
+	v.event("asked")
+	v.signal("propolis-sim", syscall.SIGKILL)
+	v.removedInTime(s)
+	v.endsDestroyed()
+}
+
+// A server that accepts and never answers is left alone until somebody stops it:
+// its guest may be fine (DESIGN 4; incident A11).
+func TestSilentServerIsLeftAlone(t *testing.T) {
+	l := newSled(t, setup{propolis: section{"gone_after": "1s", "request_timeout": "500ms"}})
+	v := l.launch()
+	v.lies("hang-all")
+	pace(3*time.Second, 50*time.Millisecond, func() bool { return v.count("removal") == 0 })
+	if got := record(t, v.state().wants(t, 200).body).VMM.State; got != "running" {
+		t.Errorf("the state is %s", got)
+	}
+	s := v.stop(grace)
+	v.removedOnTime(s)
+	v.endsDestroyed()
+}

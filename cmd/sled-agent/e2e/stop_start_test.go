@@ -1,0 +1,91 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sledagent/sledagent/agent/publish/nexussim"
+)
+
+// never is a grace period that no test lives to see the end of.
+const never = 30 * time.Minute
+
+// A VMM that was never started has nothing to wait for (incident G3).
+func TestStopOfANeverStartedVMM(t *testing.T) {
+	l := newSled(t, setup{})
+	v := l.register()
+	s := v.stop(never)
+	row := v.row(patience, "ended", func(r nexussim.Row) bool { return r.State().Terminal() })
+	if took := row.History[len(row.History)-1].At.Sub(s.answered); took > time.Second {
+		t.Errorf("the end was reported %v after the stop, want 1 s at most", took)
+	}
+	v.endsDestroyed()
+}
+
+// A Propolis that has accepted Run and stays in Starting has a guest to stop (A5).
+func TestStopWhileStartingNeverEnds(t *testing.T) {
+	l := newSled(t, setup{modes: []string{"stay-starting", "ignore-stop"}})
+	v := l.register()
+	v.run()
+	v.event("run")
+	s := v.stop(grace)
+	v.removedOnTime(s)
+	v.endsDestroyed()
+}
+
+// Before that there is no guest, so the stop of a start that hangs need not wait
+// for the deadline; it must not wait longer either (H1, H3, H9).
+func TestStopOfAStuckStart(t *testing.T) {
+	t.Parallel()
+	for name, start := range map[string]struct {
+		setup setup
+		until string
+	}{
+		"the request to make the VM hangs":      {setup{modes: []string{"hang-ensure"}}, "zone-booted"},
+		"the VM is being made for ever":         {setup{modes: []string{"stay-creating"}}, "zone-booted"},
+		"the request to make the VM is refused": {setup{modes: []string{"refuse-ensure=503"}}, "zone-booted"},
+		"nothing is answered":                   {setup{modes: []string{"hang-all"}}, "zone-booted"},
+		"nothing is heard":                      {setup{modes: []string{"deaf-all"}}, "zone-booted"},
+		"the server does not listen":            {setup{server: []string{"sleep", "3600"}}, "zone-booted"},
+		"the request to run hangs":              {setup{modes: []string{"hang-run", "ignore-stop"}}, "ensured"},
+		"the request to run is refused":         {setup{modes: []string{"refuse-run=503", "ignore-stop"}}, "ensured"},
+		"the zone is not yet made":              {setup{}, "registered"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newSled(t, start.setup)
+			v := l.register()
+			v.run()
+			if start.until != "registered" {
+				v.event(start.until)
+			}
+			s := v.stop(grace)
+			v.removedInTime(s)
+			v.endsDestroyed()
+		})
+	}
+}
+
+// A stop before the zone could be made ends what the start makes meanwhile.
+func TestStopRightAfterRun(t *testing.T) {
+	l := newSled(t, setup{})
+	for range 10 {
+		v := l.register()
+		v.run()
+		s := v.stop(grace)
+		v.removedInTime(s)
+		v.endsDestroyed()
+	}
+}
+
+// A run after the stop is too late: whatever the VMM was, it is ending.
+func TestRunAfterStop(t *testing.T) {
+	l := newSled(t, setup{})
+	v := l.launch()
+	v.lies("ignore-stop")
+	s := v.stop(grace)
+	if got := v.putState("running", "").wants(t, 410); got.code() != "NO_SUCH_INSTANCE" {
+		t.Errorf("got %v, want the code NO_SUCH_INSTANCE", got)
+	}
+	v.removedOnTime(s)
+	v.endsDestroyed()
+}
