@@ -57,10 +57,11 @@ func (r *Runner) beforeLook(ctx context.Context) {
 	r.saveEvidence(ctx)
 }
 
-// saveEvidence keeps the last words of a server that ended and was not asked to.
+// saveEvidence keeps the last words of a server that did not end in order. It
+// comes after the kill, which spares the log, so that it delays none.
 func (r *Runner) saveEvidence(ctx context.Context) {
 	v := r.view.Load()
-	if v == nil || v.state.Stop != nil || v.state.Phase == vmm.Registered {
+	if v == nil || v.state.Phase == vmm.Registered || v.state.Propolis.State == vmm.PropolisDestroyed {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.host.Evidence)
