@@ -9,16 +9,26 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"github.com/rs/zerolog/diode"
 	"golang.org/x/term"
 
 	"github.com/sledagent/sledagent/config"
 )
 
-// newLog makes the agent's log on w.
-func newLog(cfg config.Log, w *os.File) (zerolog.Logger, error) {
+const (
+	// logBuffer is how many lines wait for whoever reads the log.
+	logBuffer = 10_000
+	// flushBudget is how long the exit waits for them to be read.
+	flushBudget = 200 * time.Millisecond
+)
+
+// newLog makes the agent's log on w. Nothing that logs ever waits: when nobody
+// reads w, lines are dropped and counted, since a full pipe must not be the
+// reason that a deadline passes. flush writes out what waits.
+func newLog(cfg config.Log, w *os.File) (log zerolog.Logger, flush func(), err error) {
 	level, err := zerolog.ParseLevel(string(cfg.Level))
 	if err != nil {
-		return zerolog.Nop(), fmt.Errorf("log level: %w", err)
+		return zerolog.Nop(), nil, fmt.Errorf("log level: %w", err)
 	}
 	zerolog.TimeFieldFormat = time.RFC3339Nano
 	zerolog.DurationFieldUnit = time.Millisecond
@@ -29,15 +39,31 @@ func newLog(cfg config.Log, w *os.File) (zerolog.Logger, error) {
 			format = config.FormatConsole
 		}
 	}
-	var out io.Writer = w
+	buffer := diode.NewWriter(w, logBuffer, 0, func(missed int) {
+		fmt.Fprintf(w, "{\"level\":\"warn\",\"message\":\"%d log lines were dropped\"}\n", missed)
+	})
+	var out io.Writer = buffer
 	switch format {
 	case config.FormatConsole:
-		out = zerolog.ConsoleWriter{Out: w, TimeFormat: "15:04:05.000", NoColor: os.Getenv("NO_COLOR") != ""}
+		out = zerolog.ConsoleWriter{Out: buffer, TimeFormat: "15:04:05.000", NoColor: os.Getenv("NO_COLOR") != ""}
 	case config.FormatBunyan:
 		zerolog.MessageFieldName = "msg"
-		out = newBunyan(w)
+		out = newBunyan(buffer)
 	}
-	return zerolog.New(out).Level(level).With().Timestamp().Logger(), nil
+	return zerolog.New(out).Level(level).With().Timestamp().Logger(), func() { closeWithin(buffer, flushBudget) }, nil
+}
+
+// closeWithin closes c and waits for that no longer than d.
+func closeWithin(c io.Closer, d time.Duration) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		_ = c.Close() // there is nowhere left to say so
+	}()
+	select {
+	case <-closed:
+	case <-time.After(d):
+	}
 }
 
 // bunyan turns zerolog's lines into bunyan's, the format of illumos's and

@@ -37,10 +37,11 @@ const exitBudget = 4 * time.Second
 func run(cfg *config.Config) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	log, err := newLog(cfg.Log, os.Stderr)
+	log, flush, err := newLog(cfg.Log, os.Stderr)
 	if err != nil {
 		return err
 	}
+	defer flush()
 	d, err := start(cfg, log)
 	if err != nil {
 		return err
