@@ -1,0 +1,134 @@
+package crash
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// leastPoints is how many different points the lives must have, lest the tests
+// pass because there are no more failpoints.
+const leastPoints = 40
+
+// sampled is how many of a life's points a short run tries.
+const sampled = 2
+
+// A point is one pass of a failpoint.
+type point struct {
+	name string
+	nth  int
+}
+
+func (p point) String() string { return fmt.Sprintf("%s:%d", p.name, p.nth) }
+
+// At whatever step the agent dies, its VMs live on, and their lives end as if it
+// had not (R, D, T, N, L).
+func TestDeathAtEveryStep(t *testing.T) {
+	var died deaths
+	t.Run("in", func(t *testing.T) {
+		for _, life := range lives {
+			t.Run(life.name, func(t *testing.T) {
+				t.Parallel()
+				points := life.points(t)
+				if testing.Short() {
+					points = everyNth(points, (len(points)+sampled-1)/sampled)
+				}
+				for _, p := range points {
+					t.Run(p.String(), func(t *testing.T) {
+						t.Parallel()
+						died.add(p, life.diesAt(t, p))
+					})
+				}
+			})
+		}
+	})
+	died.judge(t)
+}
+
+// deaths is where agents have died.
+type deaths struct {
+	mu     sync.Mutex
+	at     map[string]bool
+	missed []string
+	cases  int
+}
+
+func (d *deaths) add(p point, died bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.cases++
+	if !died {
+		d.missed = append(d.missed, p.String())
+		return
+	}
+	if d.at == nil {
+		d.at = map[string]bool{}
+	}
+	d.at[p.name] = true
+}
+
+func (d *deaths) judge(t *testing.T) {
+	t.Logf("the agent died at %d different points in %d lives; %d were not come by: %v", len(d.at), d.cases, len(d.missed), d.missed)
+	if !testing.Short() && len(d.at) < leastPoints {
+		t.Errorf("the agent died at %d different points, want %d or more: %v", len(d.at), leastPoints, slices.Sorted(maps.Keys(d.at)))
+	}
+	if len(d.missed) > d.cases/10 {
+		t.Errorf("of %d lives, %d never came by their point: %v", d.cases, len(d.missed), d.missed)
+	}
+}
+
+func everyNth(points []point, n int) (some []point) {
+	for i := 0; i < len(points); i += n {
+		some = append(some, points[i])
+	}
+	return some
+}
+
+// points lives the life undisturbed and returns the points that it came by: each
+// once, and those of several passes twice.
+func (f life) points(t *testing.T) (points []point) {
+	list := filepath.Join(t.TempDir(), "points")
+	f.live(t, "SLED_AGENT_FAILPOINT_LIST="+list)
+	text, err := os.ReadFile(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	passes := map[string]int{}
+	for name := range strings.Lines(string(text)) {
+		name = strings.TrimSpace(name)
+		if passes[name]++; passes[name] <= 2 {
+			points = append(points, point{name, passes[name]})
+		}
+	}
+	slices.SortFunc(points, func(a, b point) int { return cmp.Or(strings.Compare(a.name, b.name), a.nth-b.nth) })
+	return points
+}
+
+// diesAt lives the life with an agent that dies at a point. It tells whether it did.
+func (f life) diesAt(t *testing.T, p point) bool {
+	l := f.live(t, "SLED_AGENT_FAILPOINT="+p.String())
+	return len(l.agents) > f.agent+1
+}
+
+// live lives the life with something in the environment of the agent in question.
+func (f life) live(t *testing.T, env string) *sled {
+	envs := make([][]string, f.agent+1)
+	envs[f.agent] = []string{env}
+	l := newSled(t, setup{modes: f.modes, lives: envs})
+	unkept := l.keep()
+	defer unkept()
+	v := l.newVM()
+	if f.doomed {
+		v.endsNow()
+	}
+	f.play(v)
+	unkept()
+	l.conclude()
+	return l
+}

@@ -1,0 +1,93 @@
+package crash
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/sledagent/sledagent/agent/vmm"
+)
+
+// grace is the grace period of stops that are ignored: long enough for an agent
+// to be started again in it.
+const grace = 1500 * time.Millisecond
+
+// A life is a script for one VMM.
+type life struct {
+	name  string
+	modes []string
+	// doomed: the VM ends although nobody tells it to.
+	doomed bool
+	// agent says in which of the life's agents the points are: 0 the first, 1 the
+	// one that comes after the crash in the script.
+	agent int
+	play  func(*vm)
+}
+
+var lives = []life{
+	{name: "stopped", play: func(v *vm) {
+		v.launch()
+		v.stop(never)
+		v.ends(vmm.WireDestroyed)
+	}},
+	{name: "stopped-by-force", modes: []string{"ignore-stop"}, play: func(v *vm) {
+		v.launch()
+		v.removedOnTime(v.stop(grace))
+		v.ends(vmm.WireDestroyed)
+	}},
+	{name: "unregistered", play: func(v *vm) {
+		v.launch()
+		v.unregister()
+		v.endsInSilence()
+	}},
+	{name: "rebooted", play: func(v *vm) {
+		v.launch()
+		v.reboot()
+		v.stop(never)
+		v.ends(vmm.WireDestroyed)
+	}},
+	{name: "never-up", modes: []string{"fail-create"}, doomed: true, play: func(v *vm) {
+		v.register()
+		v.run()
+		v.ends(vmm.WireFailed)
+	}},
+	{name: "powered-off", modes: []string{"poweroff-after=200ms"}, doomed: true, play: func(v *vm) {
+		v.register()
+		v.run()
+		v.ends(vmm.WireDestroyed)
+	}},
+	{name: "never-started", play: func(v *vm) {
+		v.register()
+		v.stop(never)
+		v.ends(vmm.WireDestroyed)
+	}},
+	{name: "adopted", agent: 1, play: func(v *vm) {
+		v.launch()
+		v.l.crash()
+		v.record()
+		v.stop(never)
+		v.ends(vmm.WireDestroyed)
+	}},
+	{name: "adopted-while-stopping", modes: []string{"ignore-stop"}, agent: 1, play: func(v *vm) {
+		v.launch()
+		s := v.stop(grace)
+		v.l.crash()
+		v.removedOnTime(s)
+		v.ends(vmm.WireDestroyed)
+	}},
+}
+
+// reboot reboots the VM and waits until it runs again. A reboot whose answer was
+// lost may be under way, and then another one is refused.
+func (v *vm) reboot() {
+	v.t.Helper()
+	before := v.record().VMM.Gen
+	if got, lost := v.putState("reboot", ""); got.status != http.StatusOK && !(lost && got.status == http.StatusForbidden) {
+		v.t.Fatalf("reboot was answered with %v", got)
+	}
+	until(v.t, patience, func() string {
+		if r := v.record().VMM; r.State != vmm.WireRunning || r.Gen <= before {
+			return "VMM " + v.id.String() + " has not rebooted, it is " + string(r.State)
+		}
+		return ""
+	})
+}

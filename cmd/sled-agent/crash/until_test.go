@@ -1,0 +1,39 @@
+package crash
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+// patience is how long a test waits for what should happen soon. It is generous:
+// what has a bound of its own is measured.
+const patience = 30 * time.Second
+
+// until polls until holds returns "". What it returns otherwise says what is
+// still missing, for the failure.
+func until(t testing.TB, within time.Duration, holds func() (missing string)) {
+	t.Helper()
+	deadline := time.NewTimer(within)
+	defer deadline.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		missing := holds()
+		if missing == "" {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("after %v still: %s", within, missing)
+		}
+	}
+}
+
+// bounded returns a context for one wait.
+func bounded(t testing.TB, within time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	t.Cleanup(cancel)
+	return ctx
+}
