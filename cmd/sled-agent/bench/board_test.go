@@ -68,10 +68,10 @@ func (t *board) print(w io.Writer) {
 	tab.Flush()
 }
 
-// figure writes a number with three digits that count.
+// figure writes a number with the digits that count.
 func figure(v float64) string {
 	switch a := math.Abs(v); {
-	case a >= 10_000:
+	case a >= 1000:
 		n := int(math.Round(v))
 		return fmt.Sprintf("%d,%03d", n/1000, n%1000)
 	case a >= 100:

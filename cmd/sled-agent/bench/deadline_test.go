@@ -3,9 +3,10 @@ package bench
 import (
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sledagent/sledagent/agent/vmm"
 )
@@ -83,16 +84,17 @@ func (l *lateness) round(r *rig, n int) {
 
 // stopAll stops every VMM such that it is due at one instant.
 func (r *rig) stopAll(vms []vm, due time.Time) {
-	var all sync.WaitGroup
+	var all errgroup.Group
 	for _, v := range vms {
-		all.Go(func() {
+		all.Go(func() error {
 			grace := max(time.Until(due), 0)
-			if _, err := r.Stop(r.b.Context(), v.id, &grace); err != nil {
-				r.b.Error(err)
-			}
+			_, err := r.Stop(r.b.Context(), v.id, &grace)
+			return err
 		})
 	}
-	all.Wait()
+	if err := all.Wait(); err != nil {
+		r.b.Fatal(err)
+	}
 }
 
 func (l *lateness) report(b *testing.B, what string) {

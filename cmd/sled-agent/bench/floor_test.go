@@ -87,6 +87,24 @@ func endFloor(b testing.TB) time.Duration {
 	return time.Since(begun)
 }
 
+// syncFile is how long it takes to make a few bytes of a file durable.
+func syncFile(b testing.TB) time.Duration {
+	b.Helper()
+	f, err := os.Create(filepath.Join(b.TempDir(), "file"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	begun := time.Now()
+	if _, err := f.WriteString("durable"); err != nil {
+		b.Fatal(err)
+	}
+	if err := f.Sync(); err != nil {
+		b.Fatal(err)
+	}
+	return time.Since(begun)
+}
+
 // barePut makes a PUT with nothing around it, over a connection that is kept.
 func barePut(b testing.TB) (put func() time.Duration) {
 	b.Helper()

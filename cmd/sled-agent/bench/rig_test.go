@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"testing"
@@ -12,8 +13,10 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sledagent/sledagent/agent"
+	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/publish"
 	"github.com/sledagent/sledagent/agent/runner"
 	"github.com/sledagent/sledagent/agent/vmm"
@@ -44,6 +47,7 @@ type rig struct {
 	b     testing.TB
 	kills *kills
 	pub   *publish.Publisher
+	disk  *ledger.Ledger
 
 	mu     sync.Mutex
 	guests map[netip.AddrPort]*guest
@@ -59,16 +63,21 @@ type options struct {
 
 func newRig(b testing.TB, o options) *rig {
 	b.Helper()
-	r := &rig{b: b, kills: &kills{Manager: o.zones, at: map[string]time.Time{}}, guests: map[netip.AddrPort]*guest{},
+	disk, err := ledger.Open(filepath.Join(b.TempDir(), ledger.FileName), ledger.Options{Log: log()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := &rig{b: b, disk: disk, kills: &kills{Manager: o.zones, at: map[string]time.Time{}}, guests: map[netip.AddrPort]*guest{},
 		pub: publish.New(publish.Config{Addresses: o.nexus, Log: log()})}
 	if o.propolis == nil {
 		o.propolis = r.newGuest
 	}
 	r.Agent = agent.New(agent.Config{
-		Zones: r.kills, Publisher: r.pub, Propolis: o.propolis, Prefix: prefix, Evidence: 5 * time.Second, Log: log(),
+		Zones: r.kills, Publisher: r.pub, Journal: disk, Propolis: o.propolis, Prefix: prefix, Evidence: 5 * time.Second, Log: log(),
 		Limits: vmm.Limits{StopGrace: 10 * time.Minute, MaxStopGrace: time.Hour, StartTimeout: 15 * time.Minute,
 			RebootTimeout: 10 * time.Minute},
 	})
+	r.Adopt(nil)
 	b.Cleanup(r.close)
 	return r
 }
@@ -76,7 +85,7 @@ func newRig(b testing.TB, o options) *rig {
 func (r *rig) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := errors.Join(r.Agent.Close(ctx), r.pub.Close(ctx)); err != nil {
+	if err := errors.Join(r.Agent.Close(ctx), r.pub.Close(ctx), r.disk.Close(ctx)); err != nil {
 		r.b.Error(err)
 	}
 }
@@ -111,36 +120,35 @@ type vm struct {
 
 func (v vm) zone() string { return prefix + v.id.String() }
 
-// register makes a VMM known whose Propolis is at addr; zero: a guest in memory.
-func (r *rig) register(addr netip.AddrPort) vm {
-	r.b.Helper()
-	if !addr.IsValid() {
-		r.port++ // nobody listens there
-		addr = netip.AddrPortFrom(netip.IPv6Loopback(), r.port)
-	}
+// begin registers a VMM whose Propolis is at addr and has it run.
+func (r *rig) begin(addr netip.AddrPort) (v vm, err error) {
 	reg, err := wire.Decode(wire.NewBody(wire.BodyOptions{PropolisAddr: addr, NICs: 1}))
 	if err != nil {
-		r.b.Fatal(err)
+		return v, err
 	}
-	v := vm{id: uuid.New()}
+	v.id = uuid.New()
 	if _, err := r.Register(r.b.Context(), v.id, reg); err != nil {
-		r.b.Fatal(err)
+		return v, err
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	v.guest = r.guests[addr]
-	return v
+	r.mu.Unlock()
+	return v, r.Run(r.b.Context(), v.id)
 }
 
-// start registers VMMs, one for each address, and returns when all of them run.
+// start begins VMMs, one for each address, and returns when all of them run.
 func (r *rig) start(addrs ...netip.AddrPort) []vm {
 	r.b.Helper()
 	vms := make([]vm, len(addrs))
+	var all errgroup.Group
 	for i, addr := range addrs {
-		vms[i] = r.register(addr)
-		if err := r.Run(r.b.Context(), vms[i].id); err != nil {
-			r.b.Fatal(err)
-		}
+		all.Go(func() (err error) {
+			vms[i], err = r.begin(addr)
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
+		r.b.Fatal(err)
 	}
 	r.awaitAll(vms, "running", func(v vm) bool {
 		record, err := r.State(v.id)
@@ -152,16 +160,26 @@ func (r *rig) start(addrs ...netip.AddrPort) []vm {
 // startInMemory is start for n VMMs with a guest in memory each.
 func (r *rig) startInMemory(n int) []vm {
 	r.b.Helper()
-	return r.start(make([]netip.AddrPort, n)...)
+	addrs := make([]netip.AddrPort, n)
+	for i := range addrs {
+		r.port++ // nobody listens there
+		addrs[i] = netip.AddrPortFrom(netip.IPv6Loopback(), r.port)
+	}
+	return r.start(addrs...)
 }
 
 // forget ends what the agent still knows of VMMs.
 func (r *rig) forget(vms []vm) {
 	r.b.Helper()
+	var all errgroup.Group
 	for _, v := range vms {
-		if _, err := r.Unregister(r.b.Context(), v.id); err != nil {
-			r.b.Fatal(err)
-		}
+		all.Go(func() error {
+			_, err := r.Unregister(r.b.Context(), v.id)
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
+		r.b.Fatal(err)
 	}
 }
 
