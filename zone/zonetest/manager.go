@@ -1,0 +1,198 @@
+package zonetest
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sledagent/sledagent/zone"
+)
+
+// List looks at every zone.
+func (h *Host) List(ctx context.Context) ([]zone.Info, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []zone.Info
+	for _, e := range h.zones {
+		all = append(all, e.info)
+	}
+	return all, nil
+}
+
+// Look looks at one zone.
+func (h *Host) Look(ctx context.Context, name string) (zone.Info, error) {
+	if _, err := h.begin(ctx, Look, name); err != nil {
+		return zone.Info{}, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if e := h.zones[name]; e != nil {
+		return e.info, nil
+	}
+	return zone.Info{Name: name, State: zone.Absent}, nil
+}
+
+// Create makes an installed zone. A fault leaves it incomplete, a hang too.
+func (h *Host) Create(ctx context.Context, spec zone.Spec) (zone.Made, error) {
+	h.mu.Lock()
+	if h.zones[spec.Name] != nil {
+		h.mu.Unlock()
+		return zone.Made{}, fmt.Errorf("create zone %s: %w", spec.Name, zone.ErrExists)
+	}
+	h.zones[spec.Name] = &entry{spec: spec, watches: map[*watch]struct{}{},
+		info: zone.Info{Name: spec.Name, State: zone.Incomplete}}
+	h.mu.Unlock()
+	if _, err := h.begin(ctx, Create, spec.Name); err != nil {
+		return zone.Made{}, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e := h.zones[spec.Name]
+	if e == nil {
+		return zone.Made{}, fmt.Errorf("create zone %s: it was removed meanwhile", spec.Name)
+	}
+	e.info.State = zone.Installed
+	made := zone.Made{Links: map[string]string{}}
+	for i, nic := range spec.NICs {
+		made.Links[nic.ID] = fmt.Sprintf("vnic%d", i)
+	}
+	return made, nil
+}
+
+// Boot runs an installed zone.
+func (h *Host) Boot(ctx context.Context, name string) error {
+	if _, err := h.begin(ctx, Boot, name); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	e := h.zones[name]
+	if e == nil || e.info.State != zone.Installed {
+		h.mu.Unlock()
+		return fmt.Errorf("boot zone %s: %w", name, zone.ErrNotInstalled)
+	}
+	h.boots++
+	e.info.State, e.info.PID = zone.Running, 100000+h.boots
+	e.info.Incarnation = fmt.Sprint(h.boots)
+	spec := e.spec
+	h.mu.Unlock()
+	if h.hooks.Booted == nil {
+		return nil
+	}
+	stop := h.hooks.Booted(name, spec.Addr)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if e.info.State != zone.Running {
+		go stop()
+		return nil
+	}
+	e.stop = stop
+	return nil
+}
+
+// Kill ends the zone's server; the zone itself stays running, like an illumos
+// zone whose processes were killed, until it is halted.
+func (h *Host) Kill(ctx context.Context, name string) error {
+	if _, err := h.begin(ctx, Kill, name); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if e := h.zones[name]; e != nil && e.stop != nil {
+		go e.stop()
+		e.stop = nil
+	}
+	return nil
+}
+
+// Halt takes an active zone to installed.
+func (h *Host) Halt(ctx context.Context, name string) error {
+	f, err := h.begin(ctx, Halt, name)
+	if err != nil {
+		return err
+	}
+	to := zone.Installed
+	if f.Stuck != zone.Absent {
+		to = f.Stuck
+	}
+	return h.move(name, to, zone.Ready, zone.Running, zone.ShuttingDown, zone.Down, zone.Installed)
+}
+
+// DestroyVM does nothing but what a fault makes it do.
+func (h *Host) DestroyVM(ctx context.Context, name string) error {
+	_, err := h.begin(ctx, DestroyVM, name)
+	return err
+}
+
+// Uninstall takes a zone to configured.
+func (h *Host) Uninstall(ctx context.Context, name string) error {
+	if _, err := h.begin(ctx, Uninstall, name); err != nil {
+		return err
+	}
+	return h.move(name, zone.Configured, zone.Installed, zone.Incomplete, zone.Configured)
+}
+
+// Delete removes a configured zone.
+func (h *Host) Delete(ctx context.Context, name string) error {
+	if _, err := h.begin(ctx, Delete, name); err != nil {
+		return err
+	}
+	return h.move(name, zone.Absent, zone.Configured, zone.Incomplete)
+}
+
+// Release does nothing but what a fault makes it do.
+func (h *Host) Release(ctx context.Context, name string) error {
+	_, err := h.begin(ctx, Release, name)
+	return err
+}
+
+// move changes a zone's state if it is in one of the states from.
+func (h *Host) move(name string, to zone.State, from ...zone.State) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e := h.zones[name]
+	if e == nil {
+		return nil
+	}
+	for _, s := range from {
+		if e.info.State != s {
+			continue
+		}
+		if s == zone.Running && to != zone.Running {
+			h.end(name, e, "signal: killed")
+		}
+		e.info.State = to
+		if to == zone.Absent {
+			delete(h.zones, name)
+		}
+		return nil
+	}
+	return fmt.Errorf("zone %s is %s", name, e.info.State)
+}
+
+// Tail returns a fixed line.
+func (h *Host) Tail(ctx context.Context, name string, _ int) ([]byte, error) {
+	if _, err := h.begin(ctx, Tail, name); err != nil {
+		return nil, err
+	}
+	return []byte("last words of " + name + "\n"), nil
+}
+
+// Watch calls ended when the zone stops running.
+func (h *Host) Watch(name string, ended func(zone.End)) (stop func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e := h.zones[name]
+	if e == nil || e.info.State != zone.Running {
+		go ended(zone.End{How: "zone is not running"})
+		return func() {}
+	}
+	w := &watch{ended}
+	e.watches[w] = struct{}{}
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(e.watches, w)
+	}
+}
