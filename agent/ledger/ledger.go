@@ -66,6 +66,8 @@ type Ledger struct {
 	dirty   map[uuid.UUID]*change
 	known   map[uuid.UUID]bool // VMMs whose registration is on disk
 	trouble error              // why the last transaction failed; nil if it did not
+	closed  bool               // nothing is written any more
+	last    error              // why the last thing was not written
 }
 
 // Open opens the ledger at path or makes a new one.
@@ -200,11 +202,13 @@ func decodeEntry(key []byte, b *bolt.Bucket, now time.Time, at time.Duration, bo
 }
 
 // Close writes what is left, if the disk lets it within ctx, and closes the file.
+// Its error is why something is not on disk. What is saved from then on is not
+// written, and who saves it is told.
 func (l *Ledger) Close(ctx context.Context) error {
 	l.cancel()
 	select {
 	case <-l.done:
-		return l.db.Close()
+		return errors.Join(l.last, l.db.Close())
 	case <-ctx.Done():
 		return fmt.Errorf("close ledger: a write is stuck: %w", context.Cause(ctx))
 	}

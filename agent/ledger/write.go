@@ -12,10 +12,27 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
+// errClosed is what who saves after the end is told.
+var errClosed = errors.New("ledger is closed")
+
 // change is what has to be written of one VMM: its newest entry, or its end.
 type change struct {
-	entry   *Entry // nil: the VMM is dropped
+	entry *Entry // nil: the VMM is dropped
+	// anew is set once the VMM was dropped: what the ledger still holds of that
+	// id is not of the VMM that an entry tells of.
+	anew    bool
 	waiting []chan<- error
+	docs    docs
+}
+
+// docs are an entry's values on disk; registration is nil if it is there already.
+type docs struct{ registration, state []byte }
+
+func (c *change) tell(err error) {
+	for _, w := range c.waiting {
+		w <- err
+	}
+	c.waiting = nil
 }
 
 // Save begins to make a VMM's entry durable, in the place of an earlier one that
@@ -33,12 +50,19 @@ func (l *Ledger) Drop(id uuid.UUID) { l.change(id, nil, nil) }
 
 func (l *Ledger) change(id uuid.UUID, e *Entry, done chan<- error) {
 	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		if done != nil {
+			done <- errClosed
+		}
+		return
+	}
 	c := l.dirty[id]
 	if c == nil {
 		c = &change{}
 		l.dirty[id] = c
 	}
-	c.entry = e
+	c.entry, c.anew = e, c.anew || e == nil
 	if done != nil {
 		c.waiting = append(c.waiting, done)
 	}
@@ -60,7 +84,7 @@ func (l *Ledger) write() {
 		case <-l.poke:
 		case <-retry:
 		case <-l.closing.Done():
-			_ = l.flush() // whoever waits is told, and the agent exits
+			l.finish()
 			return
 		}
 		retry = nil
@@ -72,6 +96,17 @@ func (l *Ledger) write() {
 	}
 }
 
+// finish writes what is left, once: whoever waits is told, and the agent exits.
+func (l *Ledger) finish() {
+	err := l.flush()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed, l.last = true, err
+	for _, c := range l.dirty {
+		c.tell(errClosed)
+	}
+}
+
 // flush writes everything that is dirty in one transaction. What could not be
 // written is dirty again, unless something newer is by then.
 func (l *Ledger) flush() error {
@@ -80,18 +115,40 @@ func (l *Ledger) flush() error {
 	l.dirty = map[uuid.UUID]*change{}
 	known := maps.Clone(l.known)
 	l.mu.Unlock()
+	l.encode(batch, known)
 	if len(batch) == 0 {
 		return nil
 	}
-	err := l.commit(batch, known)
+	err := l.commit(batch)
 	l.settle(batch, err)
 	for _, c := range batch {
-		for _, w := range c.waiting {
-			w <- err
-		}
-		c.waiting = nil
+		c.tell(err)
 	}
 	return err
+}
+
+// encode makes the values that a transaction will put. An entry that cannot be
+// written down is none of the others' trouble: it leaves the batch, and it would
+// fare no better another time. That its id was dropped before still holds.
+func (l *Ledger) encode(batch map[uuid.UUID]*change, known map[uuid.UUID]bool) {
+	now, at, boot := time.Now(), l.clock.Now(), l.clock.Boot()
+	for id, c := range batch {
+		if c.entry == nil {
+			continue
+		}
+		var err error
+		if c.docs.state, err = encodeState(*c.entry, now, at, boot); err == nil && (c.anew || !known[id]) {
+			c.docs.registration, err = encodeRegistration(c.entry.Registration)
+		}
+		if err != nil {
+			err = fmt.Errorf("encode entry of VMM %s: %w", id, err)
+			l.log.Error().Err(err).Msg("a VMM's state cannot be kept")
+			c.tell(err)
+			if c.entry = nil; !c.anew {
+				delete(batch, id)
+			}
+		}
+	}
 }
 
 // settle takes down what a transaction has come to.
@@ -109,18 +166,19 @@ func (l *Ledger) settle(batch map[uuid.UUID]*change, err error) {
 		case err == nil:
 			l.known[id] = true
 		case l.dirty[id] == nil:
-			l.dirty[id] = &change{entry: c.entry}
+			l.dirty[id] = &change{entry: c.entry, anew: c.anew}
+		default:
+			l.dirty[id].anew = l.dirty[id].anew || c.anew
 		}
 	}
 }
 
-func (l *Ledger) commit(batch map[uuid.UUID]*change, known map[uuid.UUID]bool) error {
-	now, at, boot := time.Now(), l.clock.Now(), l.clock.Boot()
+func (l *Ledger) commit(batch map[uuid.UUID]*change) error {
 	err := guarded(l.db.Path(), func() error {
 		return l.db.Update(func(tx *bolt.Tx) error {
 			vmms := tx.Bucket(vmmsBucket)
 			for id, c := range batch {
-				if err := put(vmms, id, c.entry, known[id], now, at, boot); err != nil {
+				if err := c.put(vmms, id); err != nil {
 					return fmt.Errorf("VMM %s: %w", id, err)
 				}
 			}
@@ -136,30 +194,24 @@ func (l *Ledger) commit(batch map[uuid.UUID]*change, known map[uuid.UUID]bool) e
 	return nil
 }
 
-func put(vmms *bolt.Bucket, id uuid.UUID, e *Entry, known bool, now time.Time, at time.Duration, boot string) error {
+func (c *change) put(vmms *bolt.Bucket, id uuid.UUID) error {
 	key := []byte(id.String())
-	if e == nil {
+	if c.anew {
 		if err := vmms.DeleteBucket(key); err != nil && !errors.Is(err, berrors.ErrBucketNotFound) {
 			return err
 		}
+	}
+	if c.entry == nil {
 		return nil
 	}
 	b, err := vmms.CreateBucketIfNotExists(key)
 	if err != nil {
 		return err
 	}
-	if !known {
-		data, err := encodeRegistration(e.Registration)
-		if err != nil {
-			return err
-		}
-		if err := b.Put(registryKey, data); err != nil {
+	if c.docs.registration != nil {
+		if err := b.Put(registryKey, c.docs.registration); err != nil {
 			return err
 		}
 	}
-	data, err := encodeState(*e, now, at, boot)
-	if err != nil {
-		return err
-	}
-	return b.Put(stateKey, data)
+	return b.Put(stateKey, c.docs.state)
 }
