@@ -2,6 +2,8 @@ package crash
 
 import (
 	"net/http"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/sledagent/sledagent/agent/vmm"
@@ -17,6 +19,8 @@ type life struct {
 	modes []string
 	// doomed: the VM ends although nobody tells it to.
 	doomed bool
+	// launched: its points begin once its VM has been launched.
+	launched bool
 	// agent says in which of the life's agents the points are: 0 the first, 1 the
 	// one that comes after the crash in the script.
 	agent int
@@ -29,17 +33,17 @@ var lives = []life{
 		v.stop(never)
 		v.ends(vmm.WireDestroyed)
 	}},
-	{name: "stopped-by-force", modes: []string{"ignore-stop"}, play: func(v *vm) {
+	{name: "stopped-by-force", launched: true, modes: []string{"ignore-stop"}, play: func(v *vm) {
 		v.launch()
 		v.removedOnTime(v.stop(grace))
 		v.ends(vmm.WireDestroyed)
 	}},
-	{name: "unregistered", play: func(v *vm) {
+	{name: "unregistered", launched: true, play: func(v *vm) {
 		v.launch()
 		v.unregister()
 		v.endsInSilence()
 	}},
-	{name: "rebooted", play: func(v *vm) {
+	{name: "rebooted", launched: true, play: func(v *vm) {
 		v.launch()
 		v.reboot()
 		v.stop(never)
@@ -90,4 +94,30 @@ func (v *vm) reboot() {
 		}
 		return ""
 	})
+}
+
+// launchedMark is what launch adds to the list of failpoints that were passed.
+const launchedMark = "(launched)"
+
+// mark adds a line of its own to the list of failpoints, if one is being made.
+func (l *sled) mark(line string) {
+	path := ""
+	for _, env := range l.setup.lives {
+		for _, v := range env {
+			if p, ok := strings.CutPrefix(v, "SLED_AGENT_FAILPOINT_LIST="); ok {
+				path = p
+			}
+		}
+	}
+	if path == "" {
+		return
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(line + "\n"); err != nil {
+		l.t.Fatal(err)
+	}
 }

@@ -311,8 +311,8 @@ func (l *sled) clean() {
 		for _, a := range l.agents {
 			l.t.Logf("agent %d, %v:\n%s", a.pid(), a.how, a.said())
 		}
+		killLeftovers(l.dir)
 	}
-	killLeftovers(l.dir)
 	if err := os.RemoveAll(l.dir); err != nil {
 		l.t.Errorf("remove the test's directory: %v", err)
 	}

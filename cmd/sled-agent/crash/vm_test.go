@@ -164,6 +164,7 @@ func (v *vm) launch() {
 	v.run()
 	v.reaches(vmm.WireRunning)
 	v.pin()
+	v.l.mark(launchedMark)
 }
 
 // unregister hands the VMM to Nexus.

@@ -11,7 +11,7 @@ import (
 )
 
 // lookEvery is how often a witness looks.
-const lookEvery = 8 * time.Millisecond
+const lookEvery = 15 * time.Millisecond
 
 // witnessed sends a witness, who looks at the VMM until the test ends: at its
 // state and at its server's process.
