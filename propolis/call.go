@@ -139,5 +139,3 @@ func readErrorBody(body []byte) (code, message string) {
 	message, _ = e.Message.(string)
 	return oneLine(code, maxText), oneLine(message, maxText)
 }
-
-func isNull(body []byte) bool { return string(bytes.TrimSpace(body)) == "null" }

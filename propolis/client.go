@@ -1,6 +1,7 @@
 package propolis
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -115,14 +116,8 @@ func (c *Client) Ensure(ctx context.Context, r EnsureRequest) error {
 		return &Error{Op: op, Kind: Refused, Err: fmt.Errorf("encode request: %w", err)}
 	}
 	k := call{op: op, method: http.MethodPut, path: "/instance", body: request, want: http.StatusCreated}
-	body, err := c.do(ctx, k)
-	if err != nil {
-		return err
-	}
-	if err := readEnsured(body); err != nil {
-		return k.malformed(err)
-	}
-	return nil
+	_, err = c.do(ctx, k)
+	return err // 201 says it all; a VM that exists is not lost over what the body says of it
 }
 
 // Put asks the VM to do something. Success means that Propolis has queued it,
@@ -155,13 +150,10 @@ func (c *Client) Snapshot(ctx context.Context, disk string, snapshot uuid.UUID) 
 		return &Error{Op: k.op, Kind: Refused, Err: fmt.Errorf("disk %q cannot be part of a path", disk)}
 	}
 	body, err := c.do(ctx, k)
-	if err != nil {
-		return err
-	}
-	if !isNull(body) {
+	if err == nil && string(bytes.TrimSpace(body)) != "null" {
 		return k.malformed(fmt.Errorf("want null, got %s", oneLine(string(body), 64)))
 	}
-	return nil
+	return err
 }
 
 // Close frees the connections that are idle. Calls that are under way go on

@@ -143,9 +143,4 @@ func TestConformsAnswersAndActions(t *testing.T) {
 			t.Errorf("action %s is %s on the wire", action, got)
 		}
 	}
-	for _, name := range []string{"pp_ensure_response.json", "pp_ensure_response_migration.json"} {
-		if err := readEnsured(fixture(t, name)); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
 }

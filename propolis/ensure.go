@@ -99,20 +99,3 @@ func writeReplacements(b *bytes.Buffer, spec json.RawMessage) error {
 	}
 	return nil
 }
-
-// readEnsured checks that body is an InstanceEnsureResponse; it says nothing
-// that the caller does not know.
-func readEnsured(body []byte) error {
-	var ensured *struct {
-		Migrate *struct {
-			ID *uuid.UUID `json:"migration_id"`
-		} `json:"migrate"`
-	}
-	if err := json.Unmarshal(body, &ensured); err != nil {
-		return err
-	}
-	if ensured == nil || ensured.Migrate != nil && ensured.Migrate.ID == nil {
-		return errIncomplete
-	}
-	return nil
-}

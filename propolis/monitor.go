@@ -36,12 +36,13 @@ type wireMigration struct {
 	Phase MigrationPhase `json:"state"`
 }
 
-// readObservation reads an InstanceStateMonitorResponse.
+// readObservation reads an InstanceStateMonitorResponse. A server that
+// says nothing of migrations has none.
 func readObservation(body []byte) (Observation, error) {
 	var wire struct {
 		Gen       *uint64 `json:"gen"`
 		State     State   `json:"state"`
-		Migration *struct {
+		Migration struct {
 			In  *wireMigration `json:"migration_in"`
 			Out *wireMigration `json:"migration_out"`
 		} `json:"migration"`
@@ -49,7 +50,7 @@ func readObservation(body []byte) (Observation, error) {
 	if err := json.Unmarshal(body, &wire); err != nil {
 		return Observation{}, err
 	}
-	if wire.Gen == nil || wire.Migration == nil {
+	if wire.Gen == nil {
 		return Observation{}, errIncomplete
 	}
 	if !wire.State.known() {

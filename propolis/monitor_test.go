@@ -46,8 +46,6 @@ func TestReadObservationRefuses(t *testing.T) {
 		`{"gen":1,"state":1,"migration":{}}`,
 		`{"gen":1,"state":"running","migration":{}}`,
 		`{"gen":1,"state":"Exploded","migration":{}}`,
-		`{"gen":1,"state":"Running"}`,
-		`{"gen":1,"state":"Running","migration":null}`,
 		`{"gen":1,"state":"Running","migration":[]}`,
 		`{"gen":1,"state":"Running","migration":{"migration_in":"Sync"}}`,
 		`{"gen":1,"state":"Running","migration":{"migration_in":{"state":"Sync"}}}`,
