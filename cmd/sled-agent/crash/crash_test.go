@@ -128,7 +128,7 @@ func (f life) live(t *testing.T, env string) *sled {
 	l := newSled(t, setup{modes: f.modes, lives: envs})
 	unkept := l.keep()
 	defer unkept()
-	v := l.newVM()
+	v := l.newVM(t)
 	if f.doomed {
 		v.endsNow()
 	}

@@ -2,11 +2,13 @@ package crash
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,6 +37,8 @@ type setup struct {
 	lives [][]string
 	// program is the agent's executable.
 	program string
+	// nexus are keys of that section.
+	nexus section
 }
 
 // A sled is a host with its agents, one after the other, its Nexus and its VMMs.
@@ -53,9 +57,12 @@ type sled struct {
 
 	mu     sync.Mutex
 	agents []*agent
-	down   time.Duration // for how long no agent has served, so far
+	downs  []outage
 	vms    []*vm
 }
+
+// An outage is a time in which no agent has served.
+type outage struct{ from, to time.Time }
 
 // given out so far, of the addresses that something listens at.
 var addresses atomic.Uint32
@@ -119,11 +126,13 @@ func (l *sled) writeConfig(nexus string) {
 	if l.setup.orphans != "" {
 		zones["orphans"] = l.setup.orphans
 	}
+	toNexus := section{"addresses": []string{nexus}, "retry_initial": "20ms", "retry_max": "200ms"}
+	maps.Copy(toNexus, l.setup.nexus)
 	text, err := toml.Marshal(section{
 		"state_dir": l.stateDir(),
 		"api":       section{"listen": l.addr},
 		"log":       section{"level": "debug", "format": "json"},
-		"nexus":     section{"addresses": []string{nexus}, "retry_initial": "20ms", "retry_max": "200ms"},
+		"nexus":     toNexus,
 		"zones":     zones,
 	})
 	if err != nil {
@@ -139,7 +148,8 @@ func (l *sled) writeConfig(nexus string) {
 func (l *sled) start() { l.startBy(l.setup.program, "run", "--config", l.config) }
 
 func (l *sled) startBy(argv ...string) {
-	env := []string{"TMPDIR=" + l.temp()}
+	// The race detector's word is in the log at once; it need not wait for it at exit.
+	env := []string{"TMPDIR=" + l.temp(), "GORACE=atexit_sleep_ms=0"}
 	l.mu.Lock()
 	if n := len(l.agents); n < len(l.setup.lives) {
 		env = append(env, l.setup.lives[n]...)
@@ -207,7 +217,7 @@ func (l *sled) revive(dead *agent) {
 	l.start()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.down += time.Since(dead.when)
+	l.downs = append(l.downs, outage{dead.when, time.Now()})
 }
 
 // crash kills the agent and starts the next one.
@@ -240,11 +250,41 @@ func (l *sled) terminate() {
 	}
 }
 
-// downtime is for how long no agent has served, so far.
-func (l *sled) downtime() time.Duration {
+// terminateAndStart ends the agent in an orderly way and starts the next one.
+func (l *sled) terminateAndStart() {
+	l.t.Helper()
+	a := l.now()
+	l.terminate()
+	l.revive(a)
+}
+
+// drop forgets a VMM that is over, after it was looked for.
+func (l *sled) drop(v *vm) {
+	l.t.Helper()
+	if left := cgroups(v.id.String()); len(left) > 0 {
+		v.t.Errorf("VMM %s is over, and there is %q", v.id, left)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.down
+	l.vms = slices.DeleteFunc(l.vms, func(o *vm) bool { return o == v })
+}
+
+// downtime is for how long no agent has served between two moments, but for one
+// that is still being started.
+func (l *sled) downtime(from, to time.Time) (sum time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, o := range l.downs {
+		begin, end := o.from, o.to
+		if begin.Before(from) {
+			begin = from
+		}
+		if end.After(to) {
+			end = to
+		}
+		sum += max(0, end.Sub(begin))
+	}
+	return sum
 }
 
 func (l *sled) made() []*vm {

@@ -42,8 +42,8 @@ type vm struct {
 }
 
 // newVM makes a VMM that the agent knows nothing of yet.
-func (l *sled) newVM() *vm {
-	v := &vm{t: l.t, l: l, id: uuid.New(), addr: freeAddr(l.t)}
+func (l *sled) newVM(t testing.TB) *vm {
+	v := &vm{t: t, l: l, id: uuid.New(), addr: freeAddr(t)}
 	v.body = wire.NewBody(wire.BodyOptions{PropolisAddr: v.addr})
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -166,6 +166,29 @@ func (v *vm) launch() {
 	v.pin()
 	v.l.mark(launchedMark)
 }
+
+// start is launch for a Nexus that may be unwell.
+func (v *vm) start() {
+	v.t.Helper()
+	v.register()
+	v.run()
+	v.runsStill()
+}
+
+// runsStill waits until the agent says that the VM runs.
+func (v *vm) runsStill() {
+	v.t.Helper()
+	until(v.t, patience, func() string {
+		if state := v.record().VMM.State; state != vmm.WireRunning {
+			return fmt.Sprintf("VMM %s is %s", v.id, state)
+		}
+		return ""
+	})
+	v.pin()
+}
+
+// dwell lets some of the VM's life pass.
+func (v *vm) dwell(d time.Duration) { <-time.After(d) }
 
 // unregister hands the VMM to Nexus.
 func (v *vm) unregister() {

@@ -13,8 +13,8 @@ import (
 // lookEvery is how often a witness looks.
 const lookEvery = 15 * time.Millisecond
 
-// witnessed sends a witness, who looks at the VMM until the test ends: at its
-// state and at its server's process.
+// witnessed sends a witness, who looks at the VMM's state and at its server's
+// process until the test ends.
 func (v *vm) witnessed() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -157,7 +157,7 @@ func (v *vm) removedOnTime(s stop) {
 	if before := s.sent.Add(s.grace).Sub(at); before > early {
 		v.t.Errorf("the removal began %v before the deadline", before)
 	}
-	behind, down := at.Sub(s.answered.Add(s.grace)), v.l.downtime()
+	behind, down := at.Sub(s.answered.Add(s.grace)), v.l.downtime(s.sent, at)
 	v.t.Logf("the removal began %d ms after the deadline; the agent was down for %d ms", behind.Milliseconds(), down.Milliseconds())
 	if behind > late+down {
 		v.t.Errorf("the removal began %v after the deadline, and the agent was down for %v", behind, down)
