@@ -48,7 +48,7 @@ func step(size, target uint64) uint64 {
 	case size < target && target-size > chunk:
 		return align(size + chunk)
 	case size > target && size-target > chunk:
-		return align(size-chunk) + granule
+		return align(size - chunk + granule - 1)
 	}
 	return target
 }
