@@ -104,6 +104,13 @@ bench: ## Run the benchmarks that match BENCH, each beside its floor.
 demo: build ## Build, then watch the agent survive a Propolis that does not stop.
 	@bin/sledctl demo
 
+.PHONY: man
+man: build ## Put all man pages into bin/man; read them with man -M bin/man sledctl.
+	@echo '==> bin/man'
+	@mkdir -p bin/man/man1 bin/man/man8
+	@cp docs/man/*.1 bin/man/man1/ && cp docs/man/*.8 bin/man/man8/
+	@SLED_AGENT_SOCKET= bin/sledctl docs man bin/man/man1
+
 .PHONY: clean
 clean: ## Remove what make made.
 	@echo '==> clean'
