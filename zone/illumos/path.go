@@ -1,0 +1,81 @@
+package illumos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/sledagent/sledagent/zone/illumos/internal/command"
+	"github.com/sledagent/sledagent/zone/illumos/internal/parse"
+)
+
+// removePath removes the zonepath that an uninstall has left: a dataset of its
+// own, which zoneadm makes where the parent is one, or a directory.
+//
+// A directory that is not empty stays, and is an error: what is in it was made
+// by nobody that is known here, and may be something mounted.
+func (m *Manager) removePath(ctx context.Context, name string) error {
+	path := m.zonePath(name)
+	if gone(path) {
+		return nil
+	}
+	if err := m.destroyDataset(ctx, name, path); err != nil {
+		return err
+	}
+	err := os.Remove(path)
+	if err == nil || gone(path) {
+		return nil
+	}
+	return fmt.Errorf("remove zonepath%s: %w", contents(path), err)
+}
+
+func gone(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// contents names a few of a directory's entries, to say what is in the way.
+func contents(path string) string {
+	dir, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(5)
+	if len(names) == 0 {
+		return ""
+	}
+	return " with " + strings.Join(names, ", ")
+}
+
+// destroyDataset destroys the dataset that is mounted on the zonepath and on
+// nothing else: zfs list names, for any path, the dataset that it lies in, which
+// may be that of all zones.
+func (m *Manager) destroyDataset(ctx context.Context, name, path string) error {
+	if !m.commands.Has("zfs") {
+		return nil
+	}
+	argv := []string{"zfs", "list", "-H", "-o", "name,mountpoint", path}
+	out, err := m.commands.Output(ctx, command.Call{Argv: argv, For: name, Budget: quickBudget})
+	if err != nil {
+		if ctx.Err() != nil || command.Exit(err) <= 0 {
+			return err
+		}
+		// Not on ZFS, most likely. If it is, the directory cannot be removed, and
+		// the error of that is seen.
+		m.cfg.Log.Debug().Err(err).Str("zone", name).Msg("zonepath is in no dataset that zfs can tell")
+		return nil
+	}
+	dataset, mountpoint, ok := parse.Dataset(out)
+	if !ok || mountpoint != path {
+		return nil
+	}
+	err = m.commands.Run(ctx, command.Call{Argv: []string{"zfs", "destroy", "-r", dataset}, For: name, Budget: removeBudget})
+	if err != nil && !gone(path) {
+		return fmt.Errorf("destroy dataset %s: %w", dataset, err)
+	}
+	return nil
+}
