@@ -8,17 +8,18 @@ import (
 	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/runner"
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/watchdog"
 	"github.com/sledagent/sledagent/zone"
 )
 
-// auditPeriod is how often every zone is looked at, so that one that was changed
-// or removed behind the agent's back is noticed within 5 seconds.
+// auditPeriod is how often every zone is looked at, so that one that was made,
+// changed or removed behind the agent's back is noticed within 5 seconds.
 const auditPeriod = 3 * time.Second
 
 // Adopt takes over the VMMs of the ledger, each in a goroutine of its own, so
 // that one whose zone or Propolis hangs delays no other. It waits for none of
-// them. Zones that belong to no VMM are dealt with, and from now on all zones
-// are looked at from time to time. It is called once.
+// them. From now on all zones are looked at from time to time, and those that
+// belong to no VMM are dealt with. It is called once.
 func (a *Agent) Adopt(all []ledger.Loaded) {
 	a.mu.Lock()
 	for _, e := range all {
@@ -32,14 +33,13 @@ func (a *Agent) Adopt(all []ledger.Loaded) {
 	a.audits.Go(a.audit)
 }
 
-// audit looks at every zone, at once for orphans and then again and again.
+// audit looks at every zone again and again.
 func (a *Agent) audit() {
 	tick := time.NewTicker(auditPeriod)
 	defer tick.Stop()
-	for first := true; ; {
-		if a.look(first) {
-			first = false
-		}
+	orphans := map[string]bool{}
+	for {
+		orphans = a.look(orphans)
 		select {
 		case <-tick.C:
 		case <-a.host.Life.Done():
@@ -48,9 +48,9 @@ func (a *Agent) audit() {
 	}
 }
 
-// look compares what the table says with what the host says. It tells whether
-// the host has said anything.
-func (a *Agent) look(orphans bool) bool {
+// look compares what the table says with what the host says. It is told which
+// orphans there were and returns which there are.
+func (a *Agent) look(were map[string]bool) (orphans map[string]bool) {
 	runners := a.all()
 	before := make([]string, len(runners))
 	for i, r := range runners {
@@ -63,7 +63,7 @@ func (a *Agent) look(orphans bool) bool {
 		if a.host.Life.Err() == nil {
 			a.cfg.Log.Warn().Err(err).Msg("zones cannot be listed")
 		}
-		return false
+		return were
 	}
 	seen := make(map[string]zone.Info, len(zones))
 	for _, z := range zones {
@@ -73,27 +73,30 @@ func (a *Agent) look(orphans bool) bool {
 		r.Audit(seen[r.Zone()], before[i])
 		delete(seen, r.Zone())
 	}
-	if orphans {
-		a.dealWithOrphans(seen)
-	}
-	return true
+	return a.dealWithOrphans(seen, were)
 }
 
-// dealWithOrphans reports the zones of the agent's prefix that belong to no VMM,
-// and has them removed unless they are to be kept.
-func (a *Agent) dealWithOrphans(zones map[string]zone.Info) {
+// dealWithOrphans has the zones of the agent's prefix that belong to no VMM
+// removed, unless they are to be kept, and reports those that are new. To begin
+// a removal that is under way already does nothing.
+func (a *Agent) dealWithOrphans(zones map[string]zone.Info, were map[string]bool) map[string]bool {
+	orphans := map[string]bool{}
 	for name, z := range zones {
 		if !strings.HasPrefix(name, a.cfg.Prefix) || a.mine(name) {
 			continue
 		}
-		a.orphans.Add(1)
-		a.cfg.Log.Warn().Str("zone", name).Stringer("zone_state", z.State).Bool("kept", a.cfg.KeepOrphans).
-			Msg("zone belongs to no VMM")
+		orphans[name] = true
+		if !were[name] {
+			a.cfg.Log.Warn().Str("zone", name).Stringer("zone_state", z.State).Bool("kept", a.cfg.KeepOrphans).
+				Msg("zone belongs to no VMM")
+		}
 		if !a.cfg.KeepOrphans {
 			a.guard.Add(name, orphan{a, name})
 			a.guard.Remove(name)
 		}
 	}
+	a.orphans.Store(int64(len(orphans)))
+	return orphans
 }
 
 // mine tells whether a zone is that of a VMM which was registered since the list
@@ -113,7 +116,8 @@ type orphan struct {
 	name string
 }
 
-func (o orphan) Remove(ctx context.Context) {
+func (o orphan) Remove(ctx context.Context, salvo *watchdog.Salvo) {
+	salvo.Shot()
 	err := zone.EnsureGone(ctx, o.a.cfg.Zones, o.name, zone.Removal{Gate: o.a.host.Heavy, Abandoned: &o.a.abandoned,
 		Observe: func(r zone.Report) {
 			if r.Err != nil {
@@ -123,7 +127,6 @@ func (o orphan) Remove(ctx context.Context) {
 	if err != nil {
 		return // the agent exits; the next one finds it again
 	}
-	o.a.orphans.Add(-1)
 	o.a.cfg.Log.Info().Str("zone", o.name).Msg("orphan is gone")
 }
 

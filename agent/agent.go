@@ -185,13 +185,11 @@ func (a *Agent) claim(addr netip.AddrPort, id uuid.UUID) error {
 	return nil
 }
 
-func (a *Agent) unclaim(id uuid.UUID) {
+func (a *Agent) unclaim(addr netip.AddrPort, id uuid.UUID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for addr, holder := range a.claims {
-		if holder == id {
-			delete(a.claims, addr)
-		}
+	if a.claims[addr] == id {
+		delete(a.claims, addr)
 	}
 }
 

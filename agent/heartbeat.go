@@ -27,8 +27,12 @@ type heartbeat struct {
 	epoch atomic.Uint64
 }
 
-func (h *heartbeat) Remove(context.Context) { h.beat() }
-func (h *heartbeat) Expired(uint64)         {}
+func (h *heartbeat) Remove(_ context.Context, salvo *watchdog.Salvo) {
+	salvo.Shot()
+	h.beat()
+}
+
+func (h *heartbeat) Expired(uint64) {}
 
 // Gone arms the next beat.
 func (h *heartbeat) Gone() { h.guard.Arm(heartbeatName, h.epoch.Add(1), time.Now().Add(h.every)) }

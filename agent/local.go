@@ -58,7 +58,7 @@ func (a *Agent) Subscribe(buffer int) (<-chan admin.NamedEvent, func()) {
 // Watchdog tells how the deadlines are doing.
 func (a *Agent) Watchdog() watchdog.Stats { return a.guard.Stats() }
 
-// Orphans is how many zones there are that belong to no VMM.
+// Orphans is how many zones belonged to no VMM when all were looked at last.
 func (a *Agent) Orphans() int64 { return a.orphans.Load() }
 
 // Abandoned is how many helper calls are stuck past their budget.

@@ -16,8 +16,9 @@ import (
 // goroutines of the Guard's.
 type Target interface {
 	// Remove removes it and returns when it is gone, or when ctx has ended. It
-	// is never called while an earlier call is under way.
-	Remove(ctx context.Context)
+	// is never called while an earlier call is under way. It kills first, tells
+	// the Salvo so, and waits for the Salvo before it does anything that costs.
+	Remove(ctx context.Context, salvo *Salvo)
 	// Expired tells that the deadline of this epoch has passed. The removal has
 	// begun, or had begun before.
 	Expired(epoch uint64)
@@ -137,7 +138,9 @@ func (g *Guard) Remove(name string) {
 	defer g.mu.Unlock()
 	if e := g.targets[name]; e != nil {
 		g.unarm(e)
-		g.begin(e)
+		if !e.removing {
+			g.begin(e, nil)
+		}
 	}
 }
 
@@ -195,41 +198,62 @@ func (g *Guard) wait() {
 func (g *Guard) fire() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	due, begun, next := g.due()
+	salvo := newSalvo(begun)
+	for _, e := range due {
+		if !e.removing {
+			g.begin(e, salvo)
+		}
+		g.done.Add(1)
+		go g.tell(e.target, e.epoch, salvo)
+	}
+	return next
+}
+
+// due takes out every deadline that has passed, and tells how many removals
+// begin with them and how long there is until the next. g.mu is held.
+func (g *Guard) due() (due []*entry, begun int, next time.Duration) {
 	for len(g.armed) > 0 {
 		e := g.armed[0]
 		left := time.Until(e.at)
 		if left > 0 {
-			return left
+			return due, begun, left
 		}
 		heap.Pop(&g.armed)
 		g.fired.Add(1)
 		g.latest.Store(max(g.latest.Load(), int64(-left)))
-		g.begin(e)
-		g.done.Add(1)
-		go func(epoch uint64) {
-			defer g.done.Done()
-			e.target.Expired(epoch)
-		}(e.epoch)
+		due = append(due, e)
+		if !e.removing {
+			begun++
+		}
 	}
-	return time.Hour
+	return due, begun, time.Hour
+}
+
+// tell tells a target of its deadline once the killing is over: what the target
+// does about it must not be in the others' way.
+func (g *Guard) tell(t Target, epoch uint64, salvo *Salvo) {
+	defer g.done.Done()
+	salvo.Wait(g.ctx)
+	t.Expired(epoch)
 }
 
 // begin starts a removal's goroutine. g.mu is held.
-func (g *Guard) begin(e *entry) {
-	if e.removing || g.ctx.Err() != nil {
+func (g *Guard) begin(e *entry, salvo *Salvo) {
+	if g.ctx.Err() != nil {
 		return
 	}
 	e.removing = true
 	g.removing.Add(1)
 	g.done.Add(1)
-	go g.remove(e)
+	go g.remove(e, salvo)
 }
 
 // remove runs one removal to its end. One that panics is begun again: a defect
 // in it must not be the reason that a VM stays.
-func (g *Guard) remove(e *entry) {
+func (g *Guard) remove(e *entry, salvo *Salvo) {
 	defer g.done.Done()
-	for !g.attempt(e) && g.ctx.Err() == nil {
+	for ; !g.attempt(e, salvo) && g.ctx.Err() == nil; salvo = nil {
 		select {
 		case <-g.ctx.Done():
 		case <-time.After(time.Second):
@@ -244,14 +268,14 @@ func (g *Guard) remove(e *entry) {
 	}
 }
 
-func (g *Guard) attempt(e *entry) (returned bool) {
+func (g *Guard) attempt(e *entry, salvo *Salvo) (returned bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			g.log.Error().Str("target", e.name).Interface("panic", p).Bytes("stack", debug.Stack()).
 				Msg("removal panicked; it is begun again")
 		}
 	}()
-	e.target.Remove(g.ctx)
+	e.target.Remove(g.ctx, salvo)
 	return true
 }
 

@@ -36,7 +36,8 @@ func (p *probe) look() notes {
 	return n
 }
 
-func (p *probe) Remove(ctx context.Context) {
+func (p *probe) Remove(ctx context.Context, salvo *Salvo) {
+	salvo.Shot()
 	p.mu.Lock()
 	p.seen.begun = append(p.seen.begun, time.Now())
 	p.mu.Unlock()

@@ -80,7 +80,7 @@ func (r *Runner) perform(e vmm.Effect, caller *request) {
 	case vmm.Watch:
 		r.occupy(&r.watch, r.observe)
 	case vmm.Remove:
-		r.host.Guard.Remove(r.id.String())
+		r.remove()
 	case vmm.Publish:
 		r.publish()
 	case vmm.Disown:
@@ -93,6 +93,14 @@ func (r *Runner) perform(e vmm.Effect, caller *request) {
 		r.hold(e.As, caller)
 	case vmm.Refuse:
 		r.reply(e.To, caller, answer{err: r.refusal(e)})
+	}
+}
+
+// remove has the removal begun, unless one that was begun by the watchdog has
+// come to its end meanwhile: then its report is on its way, or was heard.
+func (r *Runner) remove() {
+	if r.state.Phase < vmm.Ended && r.removals.Load() == r.heard {
+		r.host.Guard.Remove(r.id.String())
 	}
 }
 

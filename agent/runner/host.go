@@ -40,9 +40,9 @@ type Host struct {
 	// Evidence is the budget for saving what a kill would leave unexplained.
 	Evidence time.Duration
 	// Claim reserves a Propolis address for a VMM, so that no VMM ever speaks to
-	// another's server. Unclaim gives up whatever the VMM has claimed.
+	// another's server. Unclaim gives it up again.
 	Claim   func(netip.AddrPort, uuid.UUID) error
-	Unclaim func(uuid.UUID)
+	Unclaim func(netip.AddrPort, uuid.UUID)
 	// Event is told of everything that happens to a VMM. It returns at once.
 	Event func(uuid.UUID, vmm.Event)
 	// Forgotten is told when nothing is left of a VMM. It returns at once.

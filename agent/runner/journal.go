@@ -22,9 +22,10 @@ type batch struct {
 	because string
 }
 
-// commit has the present state made durable and its effects carried out then.
-// Deadlines alone are armed at once: they must hold whatever the disk does.
-func (r *Runner) commit(effects []vmm.Effect, caller *request) {
+// commit has the present state made durable, unless it is unchanged, and its
+// effects carried out then. Deadlines alone are armed at once: they must hold
+// whatever the disk does.
+func (r *Runner) commit(effects []vmm.Effect, caller *request, unchanged bool) {
 	for _, e := range effects {
 		switch e := e.(type) {
 		case vmm.Arm:
@@ -34,8 +35,10 @@ func (r *Runner) commit(effects []vmm.Effect, caller *request) {
 		}
 	}
 	r.point("save", "before")
-	b := batch{state: r.state, zone: r.facts, effects: effects, caller: caller, since: time.Now(), because: r.because,
-		saved: r.host.Journal.Save(r.id, ledger.Entry{Registration: r.reg, State: r.state, Zone: r.facts})}
+	b := batch{state: r.state, zone: r.facts, effects: effects, caller: caller, since: time.Now(), because: r.because}
+	if !unchanged {
+		b.saved = r.host.Journal.Save(r.id, ledger.Entry{Registration: r.reg, State: r.state, Zone: r.facts})
+	}
 	r.pending = append(r.pending, b)
 	if len(r.pending) == 1 && b.saved == nil {
 		r.release(nil)

@@ -92,11 +92,14 @@ func (r *Runner) noteSpeaks() {
 	}
 }
 
-func (r *Runner) noteRemoval(begun time.Time) {
-	r.notes.mu.Lock()
-	r.notes.removal = &vmm.RemovalStatus{Begun: begun}
-	r.notes.mu.Unlock()
-	r.add(vmm.Event{At: begun, Kind: "removal", Text: "zone " + r.zone})
+// begin takes down when the removal began. A second one, for what is left of a
+// zone that somebody else has removed, is part of the first.
+func (n *notes) begin(begun time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.removal == nil {
+		n.removal = &vmm.RemovalStatus{Begun: begun}
+	}
 }
 
 // noteRung takes down a rung of the removal.

@@ -21,20 +21,25 @@ const tailSize = 2048
 var _ watchdog.Target = (*Runner)(nil)
 
 // Remove removes the VMM's zone. It is the watchdog's to call and needs nothing
-// of the loop: whatever is under way on the zone is cancelled, the zone is
-// killed and then removed, for as long as it takes.
-func (r *Runner) Remove(ctx context.Context) {
+// of the loop: the zone is killed, whatever is under way on it is cancelled, and
+// it is removed, for as long as it takes.
+func (r *Runner) Remove(ctx context.Context, salvo *watchdog.Salvo) {
 	begun := time.Now()
-	r.cancelWork()
-	r.noteRemoval(begun)
+	r.notes.begin(begun)
 	removal := r.removal()
-	removal.Before = r.beforeLook
+	removal.Before = func(ctx context.Context) {
+		salvo.Shot()
+		salvo.Wait(ctx)
+		r.add(vmm.Event{At: begun, Kind: "removal", Text: "zone " + r.zone})
+		r.beforeLook(ctx)
+	}
 	if err := zone.EnsureGone(ctx, r.host.Zones, r.zone, removal); err != nil {
 		return // the agent exits; the zone is the next one's
 	}
 	r.starting.setRemoved()
-	r.host.Unclaim(r.id)
+	r.host.Unclaim(r.reg.PropolisAddr, r.id)
 	r.noteGone(begun)
+	r.removals.Add(1)
 }
 
 // Expired tells the loop that a deadline has passed.
@@ -52,7 +57,10 @@ func (r *Runner) removal() zone.Removal {
 }
 
 // beforeLook runs when the zone was killed and nothing of it has been removed.
+// Whatever else is under way on it ends here: to end it before the kill would
+// keep other VMMs' kills waiting for all that wakes up.
 func (r *Runner) beforeLook(ctx context.Context) {
+	r.cancelWork()
 	r.starting.settle(ctx, settleBudget)
 	r.saveEvidence(ctx)
 }

@@ -47,8 +47,12 @@ type Runner struct {
 	work       context.Context
 	cancelWork context.CancelFunc
 	starting   starting
+	// removals counts the removals that have found nothing left. Each is followed
+	// by a report; heard counts those that the loop has taken up.
+	removals atomic.Int64
 
 	// What follows belongs to the loop.
+	heard    int64
 	state    vmm.State
 	pending  []batch
 	held     map[vmm.Callers][]request
@@ -144,7 +148,7 @@ func (r *Runner) loop(first vmm.Input) {
 		r.apply(first, nil)
 	} else {
 		r.because = "Register"
-		r.commit(nil, nil)
+		r.commit(nil, nil, false)
 	}
 	for !r.over() {
 		select {
@@ -195,12 +199,16 @@ func (r *Runner) apply(in vmm.Input, caller *request) {
 	next, effects := vmm.Step(r.state, in, time.Now())
 	changed := next.Phase != r.state.Phase
 	r.because = in.Kind().String()
+	unchanged := next == r.state
 	r.state = next
+	if in.Kind() == vmm.KindZoneGone {
+		r.heard++
+	}
 	if changed {
 		r.log.Info().Stringer("phase", next.Phase).Str("state", string(next.Record.VMM.State)).
 			Uint64("gen", next.Record.VMM.Gen).Stringer("because", in.Kind()).Str("reason", next.Reason).
 			Msg("phase changed")
 	}
 	r.noteStep(in, next)
-	r.commit(effects, caller)
+	r.commit(effects, caller, unchanged)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/sledagent/sledagent/zone"
@@ -27,6 +28,12 @@ func (m *Manager) Kill(ctx context.Context, name string) error {
 		return fmt.Errorf("kill zone: %w", err)
 	}
 	defer v.leave()
+	if t := m.tree(name); t != nil && t.boot.PIDNS {
+		// The kernel kills a PID namespace with its first process
+		// (pid_namespaces(7)), so one call is all, and nothing is opened first: many
+		// deadlines may pass at once.
+		return ignoreGone(t.handle.Signal(syscall.SIGKILL))
+	}
 	root := m.openAny(name)
 	if root != nil {
 		defer root.Close()
