@@ -7,16 +7,12 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 )
 
 // An agent is one process of the program under test.
 type agent struct {
-	t    *testing.T
 	cmd  *exec.Cmd
 	addr string // where its API listens
 	// exited is closed once the process has ended and its output was read.
@@ -27,11 +23,11 @@ type agent struct {
 	log bytes.Buffer
 }
 
-// exec starts the program and does not wait for anything. temp is where it may
-// make temporary files.
+// startAgent starts the program and waits for nothing. The channel gets the
+// address that it serves at. temp is where it may make temporary files.
 func startAgent(t *testing.T, temp string, args ...string) (*agent, <-chan string) {
 	t.Helper()
-	a := &agent{t: t, cmd: exec.Command(program("sled-agent"), args...), exited: make(chan struct{})}
+	a := &agent{cmd: exec.Command(program("sled-agent"), args...), exited: make(chan struct{})}
 	a.cmd.Env = append(os.Environ(), "TMPDIR="+temp)
 	stderr, w, err := os.Pipe()
 	if err != nil {
@@ -89,48 +85,8 @@ func (a *agent) said() string {
 	return a.log.String()
 }
 
-// runs fails the test if the agent has ended (X).
-func (a *agent) runs() {
-	a.t.Helper()
-	select {
-	case <-a.exited:
-		a.t.Fatalf("the agent ended by itself with status %d", a.status)
-	default:
-	}
-}
-
-// terminate ends the agent by SIGTERM and checks that it keeps its word about it.
-func (a *agent) terminate() {
-	a.t.Helper()
-	a.runs()
-	asked := time.Now()
-	_ = a.cmd.Process.Signal(syscall.SIGTERM) // It may have ended by itself just now; its status will tell.
-	select {
-	case <-a.exited:
-		if took := time.Since(asked); took > 5*time.Second {
-			a.t.Errorf("the agent took %v to end", took)
-		}
-		if a.status != 0 {
-			a.t.Errorf("the agent ended with status %d, want 0", a.status)
-		}
-	case <-time.After(10 * time.Second):
-		a.t.Error("the agent still runs 10 s after SIGTERM")
-		a.kill()
-	}
-}
-
 // kill ends the agent by SIGKILL, if it runs.
 func (a *agent) kill() {
 	_ = a.cmd.Process.Kill() // It may have ended.
 	<-a.exited
-}
-
-// soundLog checks that nothing in the log speaks of a broken program.
-func (a *agent) soundLog() {
-	a.t.Helper()
-	for _, word := range []string{"DATA RACE", "panic:", "fatal error:", "goroutine 1 [", `"level":"panic"`, "http: panic"} {
-		if strings.Contains(a.said(), word) {
-			a.t.Errorf("the agent's log has %q", word)
-		}
-	}
 }

@@ -89,12 +89,12 @@ func exchange(req *http.Request) (answer, error) {
 }
 
 // call is ask for a request that must be answered.
-func (a *agent) call(method, path string, body []byte) answer {
-	a.t.Helper()
-	got, err := a.ask(bounded(a.t, patience), method, path, body)
+func (l *sled) call(method, path string, body []byte) answer {
+	l.t.Helper()
+	got, err := l.ask(bounded(l.t, patience), method, path, body)
 	if err != nil {
-		a.runs()
-		a.t.Fatal(err)
+		l.runs()
+		l.t.Fatal(err)
 	}
 	return got
 }

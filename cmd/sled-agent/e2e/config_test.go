@@ -20,6 +20,8 @@ type setup struct {
 	times []string
 	// server replaces the servers' command line altogether.
 	server []string
+	// eachOwn lets each VMM's server begin in a way of its own (see vm.born).
+	eachOwn bool
 	// watchdog, propolis and nexus are keys of those sections.
 	watchdog, propolis, nexus section
 	// standalone: there is no Nexus.
@@ -30,9 +32,13 @@ type setup struct {
 }
 
 // argv is the command line of the servers.
-func (s setup) argv() []string {
-	if s.server != nil {
+func (s setup) argv(dir string) []string {
+	switch {
+	case s.server != nil:
 		return s.server
+	case s.eachOwn:
+		return []string{"sh", "-c", `[ ! -f "$1" ] || . "$1"; exec "$0" run $flags {addr}`, program("propolis-sim"),
+			filepath.Join(dir, "{zone}")}
 	}
 	argv := []string{"propolis-sim", "run"}
 	for _, mode := range s.modes {
@@ -55,7 +61,7 @@ func (s setup) config(dir, nexus string) section {
 		"api":       section{"listen": "127.0.0.1:0"},
 		"log":       section{"level": "debug", "format": "json"},
 		"nexus":     toNexus,
-		"zones":     section{"backend": "process", "process": section{"propolis": s.argv()}},
+		"zones":     section{"backend": "process", "process": section{"propolis": s.argv(dir)}},
 	}
 	if s.watchdog != nil {
 		c["watchdog"] = s.watchdog

@@ -89,9 +89,11 @@ func (v *vm) toldTruly(row nexussim.Row) {
 func (v *vm) gone() {
 	v.t.Helper()
 	until(v.t, 10*time.Second, func() string {
-		left := leftovers(v.id.String())
-		dirs, _ := filepath.Glob(filepath.Join(v.l.stateDir(), "*", "*"+v.id.String()+"*"))
-		if left = append(left, dirs...); len(left) > 0 {
+		left, _ := filepath.Glob(filepath.Join(v.l.stateDir(), "*", "*"+v.id.String()+"*"))
+		if len(left) == 0 {
+			left = leftovers(v.id.String())
+		}
+		if len(left) > 0 {
 			return fmt.Sprintf("there is %q", left)
 		}
 		return ""

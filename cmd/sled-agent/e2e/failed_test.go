@@ -9,7 +9,7 @@ import (
 
 // A death that nobody asked for is Failed, and soon (T; incidents B1, B4).
 func TestDeathsNobodyAskedFor(t *testing.T) {
-	t.Parallel()
+	l := newSled(t, setup{})
 	for name, death := range map[string]func(*vm){
 		"the server crashes":      func(v *vm) { v.do("crash") },
 		"the server exits":        func(v *vm) { v.do("exit") },
@@ -23,7 +23,7 @@ func TestDeathsNobodyAskedFor(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newSled(t, setup{})
+			l := l.in(t)
 			v := l.launch()
 			died := time.Now()
 			death(v)
@@ -44,23 +44,37 @@ func (v *vm) failedSince(died time.Time) {
 
 // A start that fails is Failed, and nothing is left of it (L; incidents B3, F1).
 func TestStartsThatFail(t *testing.T) {
-	t.Parallel()
-	for name, s := range map[string]setup{
-		"the VM is refused with 400":       {modes: []string{"refuse-ensure=400"}},
-		"the VM is refused with 500":       {modes: []string{"refuse-ensure=500:Internal"}},
-		"the VM cannot be made":            {modes: []string{"fail-create"}},
-		"the VM cannot be started":         {modes: []string{"fail-start"}},
-		"the server crashes, asked for it": {modes: []string{"crash-before-ensure"}},
-		"the server crashes with it":       {modes: []string{"crash-in-creating"}},
-		"the server crashes at Run":        {modes: []string{"crash-before-run"}},
-		"the server crashes in Starting":   {modes: []string{"crash-in-starting"}},
-		"the server is of another version": {times: []string{"--api-version", "5.0.0"}},
-		"there is no such program":         {server: []string{"no-such-program-anywhere"}},
-		"the program is none":              {server: []string{"/etc/hostname"}},
-		"the server ends at once":          {server: []string{"true"}},
+	l := newSled(t, setup{eachOwn: true})
+	for name, birth := range map[string]string{
+		"the VM is refused with 400":       lying("refuse-ensure=400"),
+		"the VM is refused with 500":       lying("refuse-ensure=500:Internal"),
+		"the VM cannot be made":            lying("fail-create"),
+		"the VM cannot be started":         lying("fail-start"),
+		"the server crashes, asked for it": lying("crash-before-ensure"),
+		"the server crashes with it":       lying("crash-in-creating"),
+		"the server crashes at Run":        lying("crash-before-run"),
+		"the server crashes in Starting":   lying("crash-in-starting"),
+		"the server is of another version": "flags='--api-version 5.0.0'",
+		"the server ends at once":          "exit 0",
+		"the server is killed at once":     "kill -9 $$",
+		"the server cannot be executed":    "exec no-such-program-anywhere",
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newSled(t, s)
+			v := l.in(t).register()
+			v.born(birth)
+			began := time.Now()
+			v.run()
+			v.failedSince(began)
+		})
+	}
+}
+
+// So is the start of a program that is not there, or that is none.
+func TestStartsWithoutAProgram(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"no-such-program-anywhere", "/etc/hostname", "/"} {
+		t.Run(path, func(t *testing.T) {
+			l := newSled(t, setup{server: []string{path}})
 			v := l.register()
 			began := time.Now()
 			v.run()
@@ -86,17 +100,16 @@ func TestLastWordsOfAServer(t *testing.T) {
 
 // A start has a budget, whatever it waits for (H1).
 func TestStartTimeout(t *testing.T) {
-	t.Parallel()
-	for name, s := range map[string]setup{
-		"the request hangs":          {modes: []string{"hang-ensure"}},
-		"the server does not listen": {server: []string{"sleep", "3600"}},
-		"everything hangs":           {modes: []string{"hang-all"}},
-		"it stays in Starting":       {modes: []string{"stay-starting"}},
+	l := newSled(t, setup{eachOwn: true, watchdog: section{"start_timeout": grace.String()}})
+	for name, birth := range map[string]string{
+		"the request hangs":          lying("hang-ensure"),
+		"the server does not listen": "exec sleep 3600",
+		"everything hangs":           lying("hang-all"),
+		"it stays in Starting":       lying("stay-starting"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			s.watchdog = section{"start_timeout": grace.String()}
-			l := newSled(t, s)
-			v := l.register()
+			v := l.in(t).register()
+			v.born(birth)
 			budget := stop{sent: time.Now(), grace: grace}
 			v.run()
 			budget.answered = time.Now()

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -12,10 +13,10 @@ import (
 // A guest that powers itself off arms the deadline as a stop would, from the
 // moment that Propolis speaks of it (D; incident A3).
 func TestGuestPowersOffAndHangs(t *testing.T) {
-	t.Parallel()
+	l := newSled(t, setup{watchdog: section{"stop_grace": grace.String()}})
 	for name, lie := range map[string]string{"in Stopping": "stay-stopping", "in Stopped": "stay-stopped"} {
 		t.Run(name, func(t *testing.T) {
-			l := newSled(t, setup{watchdog: section{"stop_grace": grace.String()}})
+			l := l.in(t)
 			v := l.launch()
 			v.lies(lie)
 			s := stop{sent: time.Now(), grace: grace}
@@ -71,12 +72,12 @@ func (v *vm) observed(state string) admin.NamedEvent {
 // waits (S).
 func (v *vm) stopsBy(who string) {
 	v.t.Helper()
-	status, err := v.l.admin.Show(bounded(v.t, patience), v.id)
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	if status.Stop == nil || status.Stop.By != who || status.Deadline == nil || status.DeadlineFor != "stop" {
-		v.t.Errorf("the status does not tell of a stop by the %s: %+v, deadline %v for %q", who, status.Stop,
-			status.Deadline, status.DeadlineFor)
-	}
+	until(v.t, 2*time.Second, func() string {
+		status, err := v.l.admin.Show(bounded(v.t, patience), v.id)
+		if err != nil || status.Stop == nil || status.Stop.By != who || status.Deadline == nil || status.DeadlineFor != "stop" {
+			return fmt.Sprintf("the status does not tell of a stop by the %s: %+v, deadline %v for %q, %v", who, status.Stop,
+				status.Deadline, status.DeadlineFor, err)
+		}
+		return ""
+	})
 }

@@ -85,9 +85,8 @@ func TestStuckVMMsDelayNobody(t *testing.T) {
 		v.lies(lie)
 		stuck = append(stuck, v)
 	}
-	var stops []stop
 	for _, v := range stuck {
-		stops = append(stops, v.stop(3*time.Second))
+		v.stop(never)
 	}
 	for range 3 {
 		v := l.launch()
@@ -98,6 +97,7 @@ func TestStuckVMMsDelayNobody(t *testing.T) {
 		v.removedAtOnce(s.sent)
 		v.endsDestroyed()
 	}
+	stops := stopAll(stuck, grace)
 	for i, v := range stuck {
 		v.removedOnTime(stops[i])
 		v.endsDestroyed()

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -16,22 +17,20 @@ type process struct {
 	line string // its command line, for people
 }
 
-// processes returns those whose command line, environment or control group
-// mentions the mark. The kernel hides nothing from this, a detached process
-// neither. Without a /proc there are none to be seen.
+// processes returns those whose environment mentions the mark: that of a zone's
+// processes names its directory, and that of an agent its test's. Without a /proc
+// there are none to be seen.
 func processes(mark string) (found []process) {
-	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	dirs, _ := os.ReadDir("/proc")
 	for _, dir := range dirs {
-		pid, err := strconv.Atoi(filepath.Base(dir))
+		pid, err := strconv.Atoi(dir.Name())
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		for _, file := range []string{"cmdline", "environ", "cgroup"} {
-			if text, _ := os.ReadFile(filepath.Join(dir, file)); bytes.Contains(text, []byte(mark)) {
-				line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
-				found = append(found, process{pid, strings.ReplaceAll(string(line), "\x00", " ")})
-				break
-			}
+		path := filepath.Join("/proc", dir.Name())
+		if text, _ := os.ReadFile(filepath.Join(path, "environ")); bytes.Contains(text, []byte(mark)) {
+			line, _ := os.ReadFile(filepath.Join(path, "cmdline"))
+			found = append(found, process{pid, strings.ReplaceAll(string(line), "\x00", " ")})
 		}
 	}
 	return found
@@ -49,23 +48,34 @@ func leftovers(mark string) (left []string) {
 	return left
 }
 
-// cgroups lists the control groups whose name contains the mark, at most three
-// levels below a hierarchy's root or this process's own group.
-func cgroups(mark string) (found []string) {
-	if strings.Contains(mark, "/") {
-		return nil
-	}
-	own := ""
+// ownGroup is the control group that this process, and so an agent of its, is in;
+// empty where there is none of the kind that can be killed as a whole.
+var ownGroup = sync.OnceValue(func() string {
 	text, _ := os.ReadFile("/proc/self/cgroup")
 	for line := range strings.Lines(string(text)) {
-		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
-			own = path
+		path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
+		for _, root := range []string{"/sys/fs/cgroup/unified", "/sys/fs/cgroup"} {
+			dir := filepath.Join(root, path)
+			if _, err := os.Stat(filepath.Join(dir, "cgroup.procs")); ok && err == nil {
+				return dir
+			}
 		}
 	}
-	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
-		for _, below := range []string{"", "*", "*/*"} {
-			dirs, _ := filepath.Glob(filepath.Join(root, own, below, "*"+mark+"*"))
-			found = append(found, dirs...)
+	return ""
+})
+
+// cgroups lists the control groups below the agents' own whose name contains the
+// mark. A process that hid from processes would still be in one.
+func cgroups(mark string) (found []string) {
+	if ownGroup() == "" || strings.Contains(mark, "/") {
+		return nil
+	}
+	for _, below := range []string{"", "*"} {
+		dirs, _ := filepath.Glob(filepath.Join(ownGroup(), below, "*"+mark+"*"))
+		for _, dir := range dirs {
+			if info, err := os.Stat(dir); err == nil && info.IsDir() {
+				found = append(found, dir)
+			}
 		}
 	}
 	return found
@@ -77,11 +87,7 @@ func children(parent int) (found []string) {
 	for _, file := range stats {
 		text, _ := os.ReadFile(file)
 		// The name, in parentheses, may hold anything; what follows it does not.
-		_, rest, ok := bytes.Cut(text[:], []byte(") "))
-		if i := bytes.LastIndex(text, []byte(") ")); ok && i >= 0 {
-			rest = text[i+2:]
-		}
-		fields := strings.Fields(string(rest))
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 		if len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
 			found = append(found, fmt.Sprintf("child %s", bytes.TrimSpace(text[:min(len(text), 60)])))
 		}

@@ -184,10 +184,12 @@ func (l *sled) launchMany(n int) (vms []*vm) {
 	return vms
 }
 
-// stopAll makes all servers lie and then stops all VMMs at the same time.
+// stopAll makes all servers lie, if there are lies, and then stops all VMMs at the same time.
 func stopAll(vms []*vm, grace time.Duration, lies ...string) []stop {
 	for _, v := range vms {
-		v.lies(lies...)
+		if len(lies) > 0 {
+			v.lies(lies...)
+		}
 	}
 	stops := make([]stop, len(vms))
 	var wg sync.WaitGroup

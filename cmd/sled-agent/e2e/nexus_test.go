@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -24,17 +26,24 @@ import (
 type nexus struct {
 	*nexussim.Server
 	t     *testing.T
-	l     *sled
+	dir   string // of the sled that it looks for zones in
 	url   string
 	front *http.Server
 
 	mu        sync.Mutex
 	premature []string
+	heard     map[uuid.UUID][]heard
 }
 
-func newNexus(t *testing.T, l *sled, ownPort bool) *nexus {
+// heard is a record that has arrived, whatever became of it.
+type heard struct {
+	at  time.Time
+	vmm vmm.Runtime
+}
+
+func newNexus(t *testing.T, dir string, ownPort bool) *nexus {
 	t.Helper()
-	n := &nexus{Server: nexussim.New(nexussim.Options{}), t: t, l: l}
+	n := &nexus{Server: nexussim.New(nexussim.Options{}), t: t, dir: dir, heard: map[uuid.UUID][]heard{}}
 	if ownPort {
 		addr, err := n.Listen("127.0.0.1:0")
 		if err != nil {
@@ -61,17 +70,32 @@ func (n *nexus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	var record vmm.Record
-	id, notID := uuid.Parse(path.Base(r.URL.Path))
-	if json.Unmarshal(body, &record) == nil && notID == nil && record.VMM.State.Terminal() {
-		n.inspect(id, record.VMM.State)
+	if id, err := uuid.Parse(path.Base(r.URL.Path)); err == nil && json.Unmarshal(body, &record) == nil {
+		n.note(id, heard{time.Now(), record.VMM})
+		if record.VMM.State.Terminal() {
+			n.inspect(id, record.VMM.State)
+		}
 	}
 	n.Handler().ServeHTTP(w, r)
+}
+
+func (n *nexus) note(id uuid.UUID, h heard) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.heard[id] = append(n.heard[id], h)
+}
+
+// heardOf returns what has arrived of a VMM, in order.
+func (n *nexus) heardOf(id uuid.UUID) []heard {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.heard[id])
 }
 
 // inspect notes what there still is of a VMM that is said to have ended.
 func (n *nexus) inspect(id uuid.UUID, state vmm.WireState) {
 	left := leftovers(id.String())
-	dirs, _ := filepath.Glob(filepath.Join(zonesDir(n.l.dir), "*"+id.String()+"*"))
+	dirs, _ := filepath.Glob(filepath.Join(zonesDir(n.dir), "*"+id.String()+"*"))
 	if left = append(left, dirs...); len(left) == 0 {
 		return
 	}

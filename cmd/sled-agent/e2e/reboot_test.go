@@ -25,13 +25,13 @@ func TestReboot(t *testing.T) {
 
 // A reboot has a budget, and one that nobody was told to stop ends Failed (A3).
 func TestRebootTimeout(t *testing.T) {
-	t.Parallel()
+	l := newSled(t, setup{watchdog: section{"reboot_timeout": grace.String()}})
 	for name, reboot := range map[string]func(*vm){
 		"by Nexus":     func(v *vm) { v.putState("reboot", "").wants(v.t, 200) },
 		"by the guest": func(v *vm) { v.do("guest-reboot"); v.reaches(vmm.WireRebooting) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newSled(t, setup{watchdog: section{"reboot_timeout": grace.String()}})
+			l := l.in(t)
 			v := l.launch()
 			v.lies("stay-rebooting")
 			budget := stop{sent: time.Now(), grace: grace}
@@ -45,13 +45,13 @@ func TestRebootTimeout(t *testing.T) {
 
 // A stop of a reboot that hangs is a stop like any other.
 func TestStopOfAStuckReboot(t *testing.T) {
-	t.Parallel()
+	l := newSled(t, setup{})
 	for name, lies := range map[string][]string{
 		"stays in Rebooting": {"stay-rebooting", "ignore-stop"},
 		"never answers":      {"hang-reboot", "hang-stop"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newSled(t, setup{})
+			l := l.in(t)
 			v := l.launch()
 			v.lies(lies...)
 			go func() { _, _ = l.ask(bounded(t, patience), "PUT", v.path()+"/state", target2body("reboot")) }()
@@ -70,7 +70,7 @@ func TestStopOfAStuckReboot(t *testing.T) {
 
 // What Propolis says to a reboot is said to Nexus (SEMANTICS a.1, a.5).
 func TestRebootRefused(t *testing.T) {
-	t.Parallel()
+	l := newSled(t, setup{})
 	for name, c := range map[string]struct {
 		lie  string
 		want int
@@ -81,7 +81,7 @@ func TestRebootRefused(t *testing.T) {
 		"broken":      {"refuse-reboot=500:Internal", 500},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newSled(t, setup{})
+			l := l.in(t)
 			v := l.launch()
 			v.lies(c.lie)
 			v.putState("reboot", "").wants(t, c.want)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -54,6 +55,18 @@ func (v *vm) control(method, path string, body any) ([]byte, error) {
 	}
 	return got.body, err
 }
+
+// born says how a server that has not yet been started will be: a line of shell
+// that runs before it and may replace it or set its flags. The setup is eachOwn.
+func (v *vm) born(line string) {
+	v.t.Helper()
+	if err := os.WriteFile(filepath.Join(v.l.dir, v.zone()), []byte(line), 0o600); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+// lying is the line of shell for a server that lies from the start.
+func lying(modes string) string { return "flags='--mode " + modes + "'" }
 
 // lies puts faults in the place of those that are in force at the server.
 func (v *vm) lies(modes ...string) {

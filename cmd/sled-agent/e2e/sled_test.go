@@ -1,26 +1,38 @@
 package e2e
 
 import (
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/sledagent/sledagent/agent/admin"
 )
 
-// A sled is an agent with all that belongs to it: its directory, its Nexus, its
-// VMMs and what happened to them.
+// A sled is a host as one test sees it.
 type sled struct {
+	*host
+	t *testing.T
+}
+
+// A host is an agent with all that belongs to it: its directory, its Nexus, its
+// VMMs and what happened to them.
+type host struct {
 	*agent
-	t      *testing.T
 	setup  setup
 	dir    string
 	config string
 	nexus  *nexus
 	admin  *admin.Client
 	past   *timeline
+
+	// ended is set once the test itself has ended the agent.
+	ended bool
 
 	mu  sync.Mutex
 	vms []*vm
@@ -35,14 +47,14 @@ func newSled(t *testing.T, s setup) *sled {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &sled{t: t, setup: s, dir: dir, past: newTimeline()}
+	l := &sled{&host{setup: s, dir: dir, past: newTimeline()}, t}
 	t.Cleanup(l.clean)
 	if err := os.Mkdir(l.temp(), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	addr := ""
 	if !s.standalone {
-		l.nexus = newNexus(t, l, s.nexusPort)
+		l.nexus = newNexus(t, dir, s.nexusPort)
 		addr = l.nexus.url
 	}
 	l.config = writeConfig(t, dir, s.config(dir, addr))
@@ -50,7 +62,13 @@ func newSled(t *testing.T, s setup) *sled {
 	return l
 }
 
-// start starts the agent and waits until it serves.
+// in returns the sled for a subtest, which may go on beside others.
+func (l *sled) in(t *testing.T) *sled {
+	t.Parallel()
+	return &sled{l.host, t}
+}
+
+// start starts the agent and waits until it serves and has loaded what it knew.
 func (l *sled) start() {
 	l.t.Helper()
 	a, addr := startAgent(l.t, l.temp(), "run", "--config", l.config)
@@ -64,6 +82,12 @@ func (l *sled) start() {
 	}
 	l.admin = admin.NewClient(filepath.Join(l.stateDir(), "admin.sock"))
 	l.past.follow(l.t, l.admin)
+	until(l.t, patience, func() string {
+		if got := l.call("GET", "/vmms/"+uuid.NewString()+"/state", nil); got.status != http.StatusNotFound {
+			return fmt.Sprintf("an unknown VMM's state is answered with %v", got)
+		}
+		return ""
+	})
 }
 
 func (l *sled) stateDir() string { return filepath.Join(l.dir, "state") }
@@ -72,7 +96,7 @@ func (l *sled) temp() string     { return filepath.Join(l.dir, "tmp") }
 // clean ends what the test has left, checks that nothing remains and removes the
 // directory.
 func (l *sled) clean() {
-	if l.agent != nil {
+	if l.agent != nil && !l.ended {
 		l.conclude()
 	}
 	if l.nexus != nil {

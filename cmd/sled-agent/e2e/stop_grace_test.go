@@ -19,10 +19,10 @@ func TestZeroGrace(t *testing.T) {
 
 // A grace period beyond the configured maximum is that maximum (K2, K3).
 func TestGraceIsClamped(t *testing.T) {
-	t.Parallel()
+	l := newSled(t, setup{watchdog: section{"max_stop_grace": "1s", "stop_grace": "1s"}})
 	for _, asked := range []string{"1h", "2s", "2562047h47m16.854775807s"} {
 		t.Run(asked, func(t *testing.T) {
-			l := newSled(t, setup{watchdog: section{"max_stop_grace": "1s", "stop_grace": "1s"}})
+			l := l.in(t)
 			v := l.launch()
 			v.lies("ignore-stop")
 			s := stop{sent: time.Now(), grace: time.Second}

@@ -63,7 +63,7 @@ func TestOrderlyStopEndsAtOnce(t *testing.T) {
 // A server that dies while it is being stopped has stopped: at once, and
 // Destroyed (T; incident B8).
 func TestCrashDuringStop(t *testing.T) {
-	t.Parallel()
+	l := newSled(t, setup{})
 	for name, lies := range map[string][]string{
 		"before the request":      {"crash-before-stop"},
 		"after the request":       {"crash-on-stop"},
@@ -74,7 +74,7 @@ func TestCrashDuringStop(t *testing.T) {
 		"with status 1":           {"ignore-stop", "exit-after=700ms"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newSled(t, setup{})
+			l := l.in(t)
 			v := l.launch()
 			v.lies(lies...)
 			s := v.stop(time.Minute)

@@ -36,28 +36,22 @@ func TestStopWhileStartingNeverEnds(t *testing.T) {
 // Before that there is no guest, so the stop of a start that hangs need not wait
 // for the deadline; it must not wait longer either (H1, H3, H9).
 func TestStopOfAStuckStart(t *testing.T) {
-	t.Parallel()
-	for name, start := range map[string]struct {
-		setup setup
-		until string
-	}{
-		"the request to make the VM hangs":      {setup{modes: []string{"hang-ensure"}}, "zone-booted"},
-		"the VM is being made for ever":         {setup{modes: []string{"stay-creating"}}, "zone-booted"},
-		"the request to make the VM is refused": {setup{modes: []string{"refuse-ensure=503"}}, "zone-booted"},
-		"nothing is answered":                   {setup{modes: []string{"hang-all"}}, "zone-booted"},
-		"nothing is heard":                      {setup{modes: []string{"deaf-all"}}, "zone-booted"},
-		"the server does not listen":            {setup{server: []string{"sleep", "3600"}}, "zone-booted"},
-		"the request to run hangs":              {setup{modes: []string{"hang-run", "ignore-stop"}}, "ensured"},
-		"the request to run is refused":         {setup{modes: []string{"refuse-run=503", "ignore-stop"}}, "ensured"},
-		"the zone is not yet made":              {setup{}, "registered"},
+	l := newSled(t, setup{eachOwn: true})
+	for name, start := range map[string]struct{ birth, until string }{
+		"the request to make the VM hangs": {lying("hang-ensure"), "zone-booted"},
+		"the VM is being made for ever":    {lying("stay-creating"), "zone-booted"},
+		"nothing is answered":              {lying("hang-all"), "zone-booted"},
+		"nothing is heard":                 {lying("deaf-all"), "zone-booted"},
+		"the server does not listen":       {"exec sleep 3600", "zone-booted"},
+		"the request to run hangs":         {lying("hang-run,ignore-stop"), "ensured"},
+		"the request to run is refused":    {lying("refuse-run=503,ignore-stop"), "ensured"},
+		"the zone is not yet made":         {"", "registered"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newSled(t, start.setup)
-			v := l.register()
+			v := l.in(t).register()
+			v.born(start.birth)
 			v.run()
-			if start.until != "registered" {
-				v.event(start.until)
-			}
+			v.event(start.until)
 			s := v.stop(grace)
 			v.removedInTime(s)
 			v.endsDestroyed()

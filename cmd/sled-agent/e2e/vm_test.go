@@ -54,6 +54,9 @@ func (l *sled) launch() *vm {
 	return v
 }
 
+// zone is the name of the VMM's zone.
+func (v *vm) zone() string { return "oxz_propolis-server_" + v.id.String() }
+
 func (v *vm) path() string { return "/vmms/" + v.id.String() }
 
 // putState asks for a state in the wire's words, with a query such as "grace=1s".
