@@ -1,0 +1,215 @@
+package illumostest
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sledagent/sledagent/zone/illumos/illumostest/internal/standin"
+)
+
+// What a host consists of, see internal/standin.
+type (
+	Options  = standin.Options
+	Zone     = standin.Zone
+	Service  = standin.Service
+	Link     = standin.Link
+	Dataset  = standin.Dataset
+	Address  = standin.Address
+	Config   = standin.Config
+	Resource = standin.Resource
+	Prop     = standin.Prop
+	Call     = standin.Call
+)
+
+// DefaultService is the FMRI of the server in each zone.
+const DefaultService = standin.DefaultService
+
+// A Host is an illumos host that a test can look into. Its methods may be used
+// by several goroutines at once.
+type Host struct {
+	t     testing.TB
+	dir   string
+	store *standin.Store
+	once  sync.Once
+}
+
+// patience bounds waits for what happens soon unless something is broken.
+const patience = 30 * time.Second
+
+// Install makes a host in dir, which must be empty, and takes it down when the
+// test ends. The program is built once per test binary.
+func Install(t testing.TB, dir string, o Options) *Host {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &Host{t: t, dir: dir}
+	for path, mode := range map[string]os.FileMode{"bin": 0o755, "state": 0o700, "zones": 0o755, "images": 0o755} {
+		if err := os.Mkdir(filepath.Join(dir, path), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.store = standin.Create(filepath.Join(dir, "state"), o, h.ZoneRoot())
+	t.Cleanup(h.Close)
+	h.write(filepath.Join(h.BinDir(), standin.StateFile), h.store.Dir)
+	for _, image := range h.Images() {
+		h.write(image, "image")
+	}
+	if err := placeProgram(h.Program()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range standin.Names() {
+		// Hard links: a program finds its directory by the name it was run by.
+		if err := os.Link(h.Program(), filepath.Join(h.BinDir(), name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return h
+}
+
+func (h *Host) write(path, text string) {
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// BinDir is the directory of the commands: the backend's command path.
+func (h *Host) BinDir() string { return filepath.Join(h.dir, "bin") }
+
+// Program is the program by its own name, for its fault command.
+func (h *Host) Program() string { return filepath.Join(h.BinDir(), "illumos-standin") }
+
+// ZoneRoot is a mounted dataset, rpool/zones, for zonepaths.
+func (h *Host) ZoneRoot() string { return filepath.Join(h.dir, "zones") }
+
+// Images are two files that install takes.
+func (h *Host) Images() []string {
+	return []string{filepath.Join(h.dir, "images", "propolis-server.tar.gz"), filepath.Join(h.dir, "images", "overlay.tar.gz")}
+}
+
+// VMMDir is what the host has for /dev/vmm: a file per virtual machine.
+func (h *Host) VMMDir() string { return filepath.Join(h.store.Dir, "vmm") }
+
+// Zone returns the zone of that name as it is now.
+func (h *Host) Zone(name string) (Zone, bool) {
+	z, ok := h.store.Zones.Get(name)
+	return *z, ok
+}
+
+// State is the zone's state, "" if there is no such zone.
+func (h *Host) State(zone string) string {
+	z, _ := h.Zone(zone)
+	return z.State
+}
+
+// Zones returns every zone by its name.
+func (h *Host) Zones() map[string]*Zone { return h.store.Zones.All() }
+
+// Links returns every datalink by its name.
+func (h *Host) Links() map[string]*Link { return h.store.Links.All() }
+
+// Datasets returns every dataset by its name.
+func (h *Host) Datasets() map[string]*Dataset { return h.store.Datasets.All() }
+
+// Calls returns the commands that were run so far, in the order of their starts.
+func (h *Host) Calls() []Call { return h.store.Calls() }
+
+// Processes returns the processes of a zone, or for "" all that the host has
+// started, zoneadmds and zones' inits included. A command that is still running
+// is none of them.
+func (h *Host) Processes(zone string) []int { return h.store.Processes(zone) }
+
+// A Result is what a command printed and its exit status, -1 if it was killed.
+type Result struct {
+	Exit        int
+	Out, ErrOut string
+}
+
+// Run runs a command of the host with an empty environment.
+func (h *Host) Run(name string, args ...string) Result {
+	h.t.Helper()
+	cmd := h.Command(name, args...)
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		h.t.Fatalf("%s: %v", name, err)
+	}
+	return Result{cmd.ProcessState.ExitCode(), out.String(), errOut.String()}
+}
+
+// Command is a command of the host, to be started with an empty environment.
+func (h *Host) Command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(h.BinDir(), name), args...)
+	cmd.Env = []string{}
+	return cmd
+}
+
+// Eventually waits until is true.
+func (h *Host) Eventually(what string, is func() bool) {
+	h.t.Helper()
+	for deadline := time.Now().Add(patience); !is(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			h.t.Fatalf("after %v it is still not so: %s", patience, what)
+		}
+	}
+}
+
+// Close takes the host down: every process that it started is killed, and a
+// command that still runs ends at its next step. It may be called repeatedly.
+func (h *Host) Close() { h.once.Do(h.close) }
+
+func (h *Host) close() {
+	h.t.Helper()
+	h.write(filepath.Join(h.store.Dir, "closing"), "")
+	// What is being started was, or will not be.
+	h.store.Locked(func() {})
+	h.Eventually("nothing that the host started is left", func() bool {
+		left := h.Processes("")
+		for _, pid := range left {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		return len(left) == 0 && len(h.unfinished()) == 0
+	})
+}
+
+// unfinished are the commands that still run.
+func (h *Host) unfinished() []Call {
+	return slices.DeleteFunc(h.Calls(), func(c Call) bool { return !c.End.IsZero() || !standin.Runs(c.PID, h.BinDir()) })
+}
+
+// program is the built program, which has no name any more, so that nobody has
+// to remove it.
+var program = sync.OnceValues(func() (*os.File, error) {
+	dir, err := os.MkdirTemp("", "illumos-standin")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "illumos-standin")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", path,
+		"github.com/sledagent/sledagent/zone/illumos/illumostest/cmd/illumos-standin")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, &buildError{err, string(out)}
+	}
+	return os.Open(path)
+})
+
+type buildError struct {
+	error
+	output string
+}
+
+func (e *buildError) Error() string {
+	return "build illumos-standin: " + e.error.Error() + "\n" + e.output
+}
+
+func (e *buildError) Unwrap() error { return e.error }
