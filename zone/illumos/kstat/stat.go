@@ -26,20 +26,33 @@ func (s stats) set(k key, statistic, value string) {
 	s[k][statistic] = value
 }
 
-// Names of the kernel's modules and kstats.
+// Names of the kernel's modules, kstats and statistics.
 const (
-	moduleZones     = "zones"
-	moduleVMM       = "vmm"
-	moduleLink      = "link"
-	nameVM          = "vm"
-	namePrefixVCPU  = "vcpu"
-	nameReservoir   = "vmm_reservoir"
+	moduleZones = "zones"
+	moduleVMM   = "vmm"
+	moduleLink  = "link"
+
+	nameVM         = "vm"
+	namePrefixVCPU = "vcpu"
+	nameReservoir  = "vmm_reservoir"
+
+	statZoneName    = "zonename"
+	statUser        = "nsec_user"
+	statSys         = "nsec_sys"
+	statWaitrq      = "nsec_waitrq"
+	statVMName      = "vm_name"
+	statInit        = "time_init"
+	statRun         = "time_run"
+	statIdle        = "time_idle"
+	statEmulateKern = "time_emu_kern"
+	statEmulateUser = "time_emu_user"
+	statSched       = "time_sched"
+	statFree        = "bytes_free"
+	statAllocated   = "bytes_alloc"
+	statTransient   = "bytes_transient_alloc"
+	statLimit       = "bytes_limit"
 	statReceived    = "rbytes64"
 	statSent        = "obytes64"
-	statZoneName    = "zonename"
-	statVMName      = "vm_name"
-	statWaitrq      = "nsec_waitrq"
-	statVCPUInitial = "time_init"
 )
 
 // sample makes out what the kstats mean. One that lacks what names it, or that
@@ -111,8 +124,8 @@ type reading struct{ values map[string]string }
 // zone is not ok if the kstat is not of the zone that it is named for.
 func (r reading) zone(k key) (Zone, bool) {
 	z := Zone{Name: r.values[statZoneName], ID: k.instance}
-	user, ok1 := r.duration("nsec_user")
-	sys, ok2 := r.duration("nsec_sys")
+	user, ok1 := r.duration(statUser)
+	sys, ok2 := r.duration(statSys)
 	if waited, ok := r.duration(statWaitrq); ok {
 		z.Waited = &waited
 	}
@@ -132,8 +145,8 @@ func (r reading) vcpu(id int) (VCPU, bool) {
 		to   *time.Duration
 		name string
 	}{
-		{&v.Initial, statVCPUInitial}, {&v.Guest, "time_run"}, {&v.Idle, "time_idle"},
-		{&v.InKernel, "time_emu_kern"}, {&v.InUser, "time_emu_user"}, {&v.Waiting, "time_sched"},
+		{&v.Initial, statInit}, {&v.Guest, statRun}, {&v.Idle, statIdle},
+		{&v.InKernel, statEmulateKern}, {&v.InUser, statEmulateUser}, {&v.Waiting, statSched},
 	} {
 		var ok bool
 		if *f.to, ok = r.duration(f.name); !ok {
@@ -149,8 +162,8 @@ func (r reading) reservoir() (Reservoir, bool) {
 		to   *uint64
 		name string
 	}{
-		{&out.Free, "bytes_free"}, {&out.Allocated, "bytes_alloc"},
-		{&out.Transient, "bytes_transient_alloc"}, {&out.Limit, "bytes_limit"},
+		{&out.Free, statFree}, {&out.Allocated, statAllocated},
+		{&out.Transient, statTransient}, {&out.Limit, statLimit},
 	} {
 		var ok bool
 		if *f.to, ok = r.number(f.name); !ok {
