@@ -85,7 +85,7 @@ func (h *Host) write(path, text string) {
 func (h *Host) BinDir() string { return filepath.Join(h.dir, "bin") }
 
 // Program is the program by its own name, for its fault command.
-func (h *Host) Program() string { return filepath.Join(h.BinDir(), "illumos-standin") }
+func (h *Host) Program() string { return filepath.Join(h.BinDir(), standin.Program) }
 
 // ZoneRoot is a mounted dataset, rpool/zones, for zonepaths.
 func (h *Host) ZoneRoot() string { return filepath.Join(h.dir, "zones") }

@@ -100,7 +100,6 @@ func (h *host) startZoneadmd(zone string) error {
 	r, w := must2(os.Pipe())
 	defer r.Close()
 	cmd := exec.Command(h.program, "zoneadmd", zone)
-	cmd.Args[0] = "illumos-standin"
 	cmd.Env = h.marker("")
 	cmd.Dir = "/"
 	cmd.ExtraFiles = []*os.File{w}

@@ -35,12 +35,15 @@ func commands() map[string]command {
 // An environment variable would not do: zone commands are run without any.
 const StateFile = ".state"
 
+// Program is the name of the program beside the links to it.
+const Program = "illumos-standin"
+
 // Main is the program. argv[0] may be any of Names; else the first argument is.
 func Main(argv []string) int {
 	defer endInTrouble()
-	program := must(os.Executable())
-	dir := must(os.ReadFile(filepath.Join(filepath.Dir(program), StateFile)))
-	h := &host{Store: Open(strings.TrimSpace(string(dir))), program: program}
+	bin := filepath.Dir(must(os.Executable()))
+	dir := must(os.ReadFile(filepath.Join(bin, StateFile)))
+	h := &host{Store: Open(strings.TrimSpace(string(dir))), program: filepath.Join(bin, Program)}
 	name, args := filepath.Base(argv[0]), argv[1:]
 	if commands()[name] == nil && len(args) > 0 {
 		name, args = args[0], args[1:]
