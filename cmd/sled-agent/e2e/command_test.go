@@ -146,6 +146,7 @@ func TestSecondAgent(t *testing.T) {
 
 // The agent's end is not the VMs' (R).
 func TestTerminationLeavesVMsRunning(t *testing.T) {
+	sees(t)
 	l := newSled(t, setup{})
 	v := l.launch()
 	before := processes(v.id.String())

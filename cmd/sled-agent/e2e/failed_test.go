@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A death that nobody asked for is Failed, and soon (T; incidents B1, B4).
+// A death that nobody asked for is Failed, and soon (T).
 func TestDeathsNobodyAskedFor(t *testing.T) {
 	l := newSled(t, setup{})
 	for name, death := range map[string]func(*vm){
@@ -42,7 +42,7 @@ func (v *vm) failedSince(died time.Time) {
 	}
 }
 
-// A start that fails is Failed, and nothing is left of it (L; incidents B3, F1).
+// A start that fails is Failed, and nothing is left of it (L).
 func TestStartsThatFail(t *testing.T) {
 	l := newSled(t, setup{eachOwn: true})
 	for name, birth := range map[string]string{
@@ -83,7 +83,7 @@ func TestStartsWithoutAProgram(t *testing.T) {
 	}
 }
 
-// What a server said last before it failed is kept, where people look (E; F6, H8).
+// What a server said last before it failed is kept, where people look (E).
 func TestLastWordsOfAServer(t *testing.T) {
 	l := newSled(t, setup{server: []string{"sh", "-c", "echo no memory for {addr} today >&2; exit 3"}})
 	v := l.register()
@@ -98,7 +98,7 @@ func TestLastWordsOfAServer(t *testing.T) {
 	t.Errorf("the server's last words are in none of the events:%s", listed(events))
 }
 
-// A start has a budget, whatever it waits for (H1).
+// A start has a budget, whatever it waits for.
 func TestStartTimeout(t *testing.T) {
 	l := newSled(t, setup{eachOwn: true, watchdog: section{"start_timeout": grace.String()}})
 	for name, birth := range map[string]string{
@@ -121,6 +121,7 @@ func TestStartTimeout(t *testing.T) {
 
 // The budget ends with the start: a VM that runs is not touched by it.
 func TestStartTimeoutSparesWhatRuns(t *testing.T) {
+	sees(t)
 	l := newSled(t, setup{watchdog: section{"start_timeout": "3s"}})
 	v := l.launch()
 	began := v.event("start").At
@@ -159,7 +160,7 @@ func TestStopOutlastsStartTimeout(t *testing.T) {
 // servesBeside is a server whose end does not end the zone.
 var servesBeside = []string{"sh", "-c", `"$0" run {addr} & exec sleep 3600`}
 
-// A server that refuses connections while its zone runs is gone, after a while (B6).
+// A server that refuses connections while its zone runs is gone, after a while.
 func TestServerGoneFromARunningZone(t *testing.T) {
 	l := newSled(t, setup{server: append(servesBeside, program("propolis-sim")), propolis: section{"gone_after": "1s"}})
 	v := l.launch()
@@ -184,7 +185,7 @@ func TestServerGoneDuringStop(t *testing.T) {
 }
 
 // A server that accepts and never answers is left alone until somebody stops it:
-// its guest may be fine (DESIGN 4; incident A11).
+// its guest may be fine.
 func TestSilentServerIsLeftAlone(t *testing.T) {
 	l := newSled(t, setup{propolis: section{"gone_after": "1s", "request_timeout": "500ms"}})
 	v := l.launch()

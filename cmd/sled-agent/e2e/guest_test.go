@@ -11,7 +11,7 @@ import (
 )
 
 // A guest that powers itself off arms the deadline as a stop would, from the
-// moment that Propolis speaks of it (D; incident A3).
+// moment that Propolis speaks of it (D).
 func TestGuestPowersOffAndHangs(t *testing.T) {
 	l := newSled(t, setup{watchdog: section{"stop_grace": grace.String()}})
 	for name, lie := range map[string]string{"in Stopping": "stay-stopping", "in Stopped": "stay-stopped"} {

@@ -25,7 +25,7 @@ func TestTwentyLiarsAtOnce(t *testing.T) {
 }
 
 // Snapshots that never come back, more than there is room for, take nothing from
-// the other VMM, from reading states or from a stop (Q, C, D; incidents A10, J2).
+// the other VMM, from reading states or from a stop (Q, C, D).
 func TestHangingSnapshots(t *testing.T) {
 	l := newSled(t, setup{})
 	stuck, other := l.launch(), l.launch()
@@ -120,10 +120,10 @@ func TestLivesLeaveNoDescriptors(t *testing.T) {
 			v.endsDestroyed()
 		}
 	}
-	live(6)
+	live(4)
 	before := descriptors(l.pid())
-	live(6)
-	live(6)
+	live(4)
+	live(4)
 	until(t, 10*time.Second, func() string {
 		if now := descriptors(l.pid()); now > before+2 {
 			return fmt.Sprintf("the agent has %d descriptors and had %d", now, before)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 )
 
 // A process is one that was found by what it carries of a zone.
@@ -34,6 +35,14 @@ func processes(mark string) (found []process) {
 		}
 	}
 	return found
+}
+
+// sees skips a test that has to see processes where they are not to be seen.
+func sees(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat("/proc/self/environ"); err != nil {
+		t.Skip("there is no /proc to see processes in")
+	}
 }
 
 // leftovers lists the processes that mention the mark, which is a directory or

@@ -64,7 +64,7 @@ func TestMigrationTargetFails(t *testing.T) {
 	}
 }
 
-// migrationFailed checks the migration's end in the VMM's last record (d.3).
+// migrationFailed checks the migration's end in the VMM's last record.
 func (v *vm) migrationFailed() {
 	v.t.Helper()
 	row, _ := v.l.nexus.Row(v.id)
@@ -74,7 +74,7 @@ func (v *vm) migrationFailed() {
 }
 
 // A target whose source is silent stays in a phase; its stop ends on time, and
-// the migration has failed (I1).
+// the migration has failed.
 func TestStopOfAStuckMigrationTarget(t *testing.T) {
 	l := newSled(t, setup{modes: []string{"stay-migrating", "ignore-stop"}})
 	v, _ := l.receive()
@@ -86,7 +86,7 @@ func TestStopOfAStuckMigrationTarget(t *testing.T) {
 }
 
 // A VMM that was not registered as a target cannot become one: that is a start
-// that failed (a.5).
+// that failed.
 func TestMigrationWithoutAnID(t *testing.T) {
 	l := newSled(t, setup{})
 	v := l.register()
@@ -95,7 +95,7 @@ func TestMigrationWithoutAnID(t *testing.T) {
 }
 
 // The source's agent learns of the migration from Propolis. A VM that has left
-// has ended in an orderly way, and its migration is complete (d.3, d.4; I3).
+// has ended in an orderly way, and its migration is complete.
 func TestMigrationSource(t *testing.T) {
 	l := newSled(t, setup{})
 	v := l.launch()

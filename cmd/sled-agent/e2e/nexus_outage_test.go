@@ -12,8 +12,7 @@ import (
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
-// outages are the ways in which Nexus fails the agent, and whether a client can
-// tell that the port is closed.
+// outages are the ways in which Nexus fails the agent, as nexussim names them.
 var outages = map[string]string{
 	"refuses connections":  "refuse",
 	"is silent":            "silent",
@@ -30,7 +29,7 @@ var outages = map[string]string{
 }
 
 // Nothing that Nexus does or fails to do delays a removal, and once it is well it
-// gets what happened meanwhile (D, T; incidents C5, D1).
+// gets what happened meanwhile (D, T).
 func TestStopWithoutNexus(t *testing.T) {
 	t.Parallel()
 	for name, fault := range outages {
@@ -52,7 +51,7 @@ func TestStopWithoutNexus(t *testing.T) {
 	}
 }
 
-// A Nexus that is down from the agent's start on is no reason to do nothing (D7).
+// A Nexus that is down from the agent's start on is no reason to do nothing.
 func TestLifeWithoutNexus(t *testing.T) {
 	l := newSled(t, setup{nexusPort: true})
 	l.nexus.fault("refuse")
@@ -89,7 +88,7 @@ func TestStandalone(t *testing.T) {
 }
 
 // Nexus has forgotten the VMM: the agent gives up after a few tries, and the zone
-// is removed all the same (C3).
+// is removed all the same.
 func TestNexusKnowsNoSuchVMM(t *testing.T) {
 	t.Parallel()
 	for _, status := range []string{"404", "410"} {
@@ -109,7 +108,7 @@ func TestNexusKnowsNoSuchVMM(t *testing.T) {
 }
 
 // From its registration until Nexus has acknowledged its end, a VMM is never
-// disowned (N; incident C1).
+// disowned (N).
 func TestNeverDisownedEarly(t *testing.T) {
 	l := newSled(t, setup{})
 	v := l.register()
@@ -156,7 +155,7 @@ func acknowledged(row nexussim.Row) bool {
 	return row.State().Terminal() && row.Acked >= row.Gen()
 }
 
-// An outage while twenty VMMs stop: all are removed on time, and all ends arrive (D3).
+// An outage while many VMMs stop: all are removed on time, and all ends arrive.
 func TestManyStopsWithFailingNexus(t *testing.T) {
 	l := newSled(t, setup{})
 	vms := l.launchMany(12)

@@ -22,7 +22,7 @@ func TestGenerationsThatFall(t *testing.T) {
 }
 
 // A Propolis that answers nothing but errors, and at once, is called about once a
-// second for each kind of call, not as fast as it answers (J8).
+// second for each kind of call, not as fast as it answers.
 func TestErrorStorm(t *testing.T) {
 	l := newSled(t, setup{})
 	for _, lie := range []string{"storm", "garbage-all", "reset-all", "babble-all"} {
@@ -88,7 +88,7 @@ func TestMonitorThatTellsNonsense(t *testing.T) {
 		`{"gen":2,"state":"Running","migration":{"migration_in":{"id":"x","state":"Sync"},"migration_out":null}}`,
 		`{"gen":2,"state":"Running","migration":{"migration_in":{"id":"` + uuid.NewString() +
 			`","state":"Nowhere"},"migration_out":null}}`,
-		`{"gen":2,"state":"Running","migration":null}`, strings.Repeat(" ", 20<<20), "\xff\xfe\x00",
+		`{"gen":2,"state":"Running","migration":null}`, strings.Repeat(" ", 4<<20), "\xff\xfe\x00",
 	} {
 		v, _ := l.fake(func(n uint64) string { return nonsense })
 		v.event("run")

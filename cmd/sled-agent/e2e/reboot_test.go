@@ -23,7 +23,7 @@ func TestReboot(t *testing.T) {
 	v.endsDestroyed()
 }
 
-// A reboot has a budget, and one that nobody was told to stop ends Failed (A3).
+// A reboot has a budget, and one that nobody was told to stop ends Failed.
 func TestRebootTimeout(t *testing.T) {
 	l := newSled(t, setup{watchdog: section{"reboot_timeout": grace.String()}})
 	for name, reboot := range map[string]func(*vm){
@@ -68,7 +68,7 @@ func TestStopOfAStuckReboot(t *testing.T) {
 	}
 }
 
-// What Propolis says to a reboot is said to Nexus (SEMANTICS a.1, a.5).
+// What Propolis says to a reboot is said to Nexus.
 func TestRebootRefused(t *testing.T) {
 	l := newSled(t, setup{})
 	for name, c := range map[string]struct {

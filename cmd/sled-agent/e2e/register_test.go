@@ -64,8 +64,7 @@ func TestRunAgain(t *testing.T) {
 	v.endsDestroyed()
 }
 
-// Of a VMM that nobody has registered, everything is answered 404 with its code
-// (C7, C8, L2).
+// Of a VMM that nobody has registered, everything is answered 404 with its code.
 func TestUnknownVMM(t *testing.T) {
 	l := newSled(t, setup{})
 	path := "/vmms/" + uuid.NewString()

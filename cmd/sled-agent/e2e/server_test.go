@@ -103,6 +103,7 @@ func (v *vm) calls() map[string]uint64 {
 // signal sends a signal to the zone's processes that mention the word.
 func (v *vm) signal(word string, sig syscall.Signal) {
 	v.t.Helper()
+	sees(v.t)
 	sent := 0
 	for _, p := range processes(v.id.String()) {
 		if bytes.Contains([]byte(p.line), []byte(word)) {

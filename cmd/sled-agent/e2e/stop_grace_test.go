@@ -17,7 +17,7 @@ func TestZeroGrace(t *testing.T) {
 	v.endsDestroyed()
 }
 
-// A grace period beyond the configured maximum is that maximum (K2, K3).
+// A grace period beyond the configured maximum is that maximum.
 func TestGraceIsClamped(t *testing.T) {
 	l := newSled(t, setup{watchdog: section{"max_stop_grace": "1s", "stop_grace": "1s"}})
 	for _, asked := range []string{"1h", "2s", "2562047h47m16.854775807s"} {

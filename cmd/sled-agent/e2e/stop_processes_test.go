@@ -19,6 +19,7 @@ func TestStopOfAFrozenServer(t *testing.T) {
 
 // Even the first process of the zone may be stopped by a signal.
 func TestStopOfAFrozenZone(t *testing.T) {
+	sees(t)
 	l := newSled(t, setup{})
 	v := l.launch()
 	for _, p := range processes(v.id.String()) {
@@ -33,6 +34,7 @@ func TestStopOfAFrozenZone(t *testing.T) {
 
 // A process that has left its parent and its session dies with the zone (Z, L).
 func TestStopFindsEscapedProcesses(t *testing.T) {
+	sees(t)
 	l := newSled(t, setup{modes: []string{"escape", "ignore-term", "stay-stopping"}})
 	v := l.launch()
 	if found := processes(v.id.String()); len(found) < 3 {
@@ -61,7 +63,7 @@ func TestOrderlyStopEndsAtOnce(t *testing.T) {
 }
 
 // A server that dies while it is being stopped has stopped: at once, and
-// Destroyed (T; incident B8).
+// Destroyed (T).
 func TestCrashDuringStop(t *testing.T) {
 	l := newSled(t, setup{})
 	for name, lies := range map[string][]string{
@@ -108,7 +110,7 @@ func TestZoneKilledDuringStop(t *testing.T) {
 	v.endsDestroyed()
 }
 
-// A Propolis that refuses at first is asked again until it stops (DESIGN 4).
+// A Propolis that refuses at first is asked again until it stops.
 func TestStopIsRepeatedUntilAccepted(t *testing.T) {
 	l := newSled(t, setup{})
 	v := l.launch()

@@ -10,7 +10,7 @@ import (
 // never is a grace period that no test lives to see the end of.
 const never = 30 * time.Minute
 
-// A VMM that was never started has nothing to wait for (incident G3).
+// A VMM that was never started has nothing to wait for.
 func TestStopOfANeverStartedVMM(t *testing.T) {
 	l := newSled(t, setup{})
 	v := l.register()
@@ -22,7 +22,7 @@ func TestStopOfANeverStartedVMM(t *testing.T) {
 	v.endsDestroyed()
 }
 
-// A Propolis that has accepted Run and stays in Starting has a guest to stop (A5).
+// A Propolis that has accepted Run and stays in Starting has a guest to stop.
 func TestStopWhileStartingNeverEnds(t *testing.T) {
 	l := newSled(t, setup{modes: []string{"stay-starting", "ignore-stop"}})
 	v := l.register()
@@ -34,7 +34,7 @@ func TestStopWhileStartingNeverEnds(t *testing.T) {
 }
 
 // Before that there is no guest, so the stop of a start that hangs need not wait
-// for the deadline; it must not wait longer either (H1, H3, H9).
+// for the deadline; it must not wait longer either.
 func TestStopOfAStuckStart(t *testing.T) {
 	l := newSled(t, setup{eachOwn: true})
 	for name, start := range map[string]struct{ birth, until string }{

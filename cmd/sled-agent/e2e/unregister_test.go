@@ -11,7 +11,7 @@ import (
 )
 
 // An unregister answers with the VMM's end, after which Nexus hears nothing more
-// of it and nothing is left (DESIGN 4; incident C9).
+// of it and nothing is left.
 func TestUnregister(t *testing.T) {
 	l := newSled(t, setup{eachOwn: true})
 	for name, prepare := range map[string]func(*sled) *vm{
@@ -104,7 +104,7 @@ func TestUnregisterOfAnUnknownVMM(t *testing.T) {
 	}
 }
 
-// Registered and taken back at once, many times over: nothing is left (H7).
+// Registered and taken back at once, many times over: nothing is left.
 func TestRegisterAndUnregister(t *testing.T) {
 	l := newSled(t, setup{})
 	for i := range 30 {
@@ -120,7 +120,7 @@ func TestRegisterAndUnregister(t *testing.T) {
 }
 
 // The operator's kill begins at once and ends Destroyed, whatever waits for
-// whom (DESIGN 4).
+// whom.
 func TestOperatorsKill(t *testing.T) {
 	l := newSled(t, setup{})
 	for name, prepare := range map[string]func(*vm){
