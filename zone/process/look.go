@@ -105,6 +105,10 @@ func (m *Manager) look(name string) (zone.Info, error) {
 	if g.running {
 		info.State, info.Detail = zone.Running, ""
 		info.PID, info.Incarnation = g.boot.Init.PID, g.boot.Init.String()
+		if root == nil {
+			// The next agent would not find it running, so this one must not either.
+			info.State, info.Detail = zone.Down, "its directory is gone and its processes are left"
+		}
 		return info, nil
 	}
 	rest, err := g.rest()
