@@ -9,6 +9,8 @@
 //	      registration  JSON: what it was registered with, written once
 //	      state         JSON: phase, record, stop, deadline, zone (see stateDoc)
 //
+// Behind each value is a line with its checksum (see seal).
+//
 // A deadline is kept as a time on the host's boot clock together with the boot
 // id, so that neither a step of the wall clock nor a restart of the agent moves
 // it, and so that a deadline of another boot is known as such. Wall-clock times

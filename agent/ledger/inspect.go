@@ -3,43 +3,60 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime/debug"
+	"syscall"
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )
 
+// regular holds that there is a file at path, and one that has something in it.
+func regular(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return fmt.Errorf("open ledger: %w", err)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("open ledger %s: it is not a file: %s", path, info.Mode())
+	case info.Size() == 0:
+		return fmt.Errorf("%s: %w: it is empty", path, ErrDamaged)
+	}
+	return nil
+}
+
 // inspect reads a whole ledger without changing it.
 func inspect(path string) error {
+	if err := regular(path); err != nil {
+		return err
+	}
 	return guarded(path, func() (err error) {
-		db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTimeout, ReadOnly: true, PreLoadFreelist: true})
-		if errors.Is(err, berrors.ErrTimeout) {
-			return fmt.Errorf("open ledger %s: another process has it open", path)
-		}
+		db, file, err := openBolt(path, bolt.Options{ReadOnly: true})
 		if err != nil {
-			return fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
+			return err
 		}
 		defer func() { err = errors.Join(err, db.Close()) }()
+		if err := checkFile(file); err != nil {
+			return fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
+		}
 		return db.View(func(tx *bolt.Tx) error { return inspectTx(path, tx) })
 	})
 }
 
-// inspectTx looks at every page in an order that cannot lead it astray: bbolt's
-// own check runs in a goroutine where a fault would end the process, so
-// everything it will touch is touched here first.
-func inspectTx(path string, tx *bolt.Tx) error {
-	info, err := os.Stat(path)
+func checkFile(file *os.File) error {
+	info, err := file.Stat()
 	if err != nil {
-		return fmt.Errorf("open ledger: %w", err)
+		return err
 	}
-	if info.Size() < tx.Size() {
-		return fmt.Errorf("%s: %w: it has %d bytes of %d", path, ErrDamaged, info.Size(), tx.Size())
+	t, err := newTree(file, info.Size())
+	if err != nil {
+		return err
 	}
-	touched := 0
-	if err := tx.ForEach(func(_ []byte, b *bolt.Bucket) error { return walk(b, &touched, 0) }); err != nil {
-		return fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
-	}
+	return t.check()
+}
+
+func inspectTx(path string, tx *bolt.Tx) error {
 	v, err := version(tx)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -47,38 +64,55 @@ func inspectTx(path string, tx *bolt.Tx) error {
 	if v > schema {
 		return fmt.Errorf("%s: %w: its schema is %d, the newest known is %d", path, ErrNewer, v, schema)
 	}
-	var first error
-	for err := range tx.Check() { // to its end: it is a goroutine's
-		first = errors.Join(first, err)
-	}
-	if first != nil {
-		return fmt.Errorf("%s: %w: %w", path, ErrDamaged, first)
+	if err := checkSeals(tx.Bucket(vmmsBucket)); err != nil {
+		return fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
 	}
 	return nil
 }
 
-// maxDepth is more than a ledger has buckets in buckets.
-const maxDepth = 8
-
-func walk(b *bolt.Bucket, touched *int, depth int) error {
-	if depth > maxDepth {
-		return errors.New("its buckets are nested too deep")
-	}
-	return b.ForEach(func(k, v []byte) error {
-		for _, c := range k {
-			*touched += int(c)
-		}
-		for _, c := range v {
-			*touched += int(c)
-		}
+// checkSeals checks that every VMM has its values, with their checksums.
+func checkSeals(vmms *bolt.Bucket) error {
+	return vmms.ForEach(func(id, v []byte) error {
 		if v != nil {
-			return nil
+			return fmt.Errorf("VMM %q has no bucket", id)
 		}
-		if sub := b.Bucket(k); sub != nil {
-			return walk(sub, touched, depth+1)
+		for _, key := range [][]byte{registryKey, stateKey} {
+			if _, err := unseal(id, key, vmms.Bucket(id).Get(key)); err != nil {
+				return fmt.Errorf("VMM %q: %w", id, err)
+			}
 		}
 		return nil
 	})
+}
+
+// openBolt opens a file that exists, and returns the descriptor that bbolt has
+// of it. An error is ErrDamaged or ErrNewer if it is about what the file holds.
+// When bbolt panics, the descriptor is closed, and with it the lock given up.
+func openBolt(path string, o bolt.Options) (db *bolt.DB, file *os.File, err error) {
+	o.Timeout = lockTimeout
+	o.OpenFile = func(name string, flag int, mode fs.FileMode) (_ *os.File, err error) {
+		file, err = os.OpenFile(name, flag&^os.O_CREATE, mode)
+		return file, err
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			_ = file.Close() // the panic says more
+			panic(p)
+		}
+	}()
+	db, err = bolt.Open(path, 0o600, &o)
+	var host syscall.Errno
+	switch {
+	case err == nil:
+		return db, file, nil
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, nil, fmt.Errorf("open ledger %s: another process has it open", path)
+	case errors.As(err, &host):
+		return nil, nil, fmt.Errorf("open ledger: %w", err)
+	case errors.Is(err, berrors.ErrVersionMismatch):
+		return nil, nil, fmt.Errorf("%s: %w: %w", path, ErrNewer, err)
+	}
+	return nil, nil, fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
 }
 
 // guarded turns the ways in which a damaged file leads bbolt astray into an

@@ -61,6 +61,9 @@ type Ledger struct {
 	closing context.Context
 	cancel  context.CancelFunc
 	done    chan struct{}
+	// broken is why bbolt must not be called any more: it has panicked in a
+	// transaction, and holds its own lock for ever. Only write sets it.
+	broken error
 
 	mu      sync.Mutex
 	dirty   map[uuid.UUID]*change
@@ -84,7 +87,7 @@ func Open(path string, o Options) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(db); err != nil {
+	if err := guarded(path, func() error { return migrate(db) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("ledger %s: %w", path, err), db.Close())
 	}
 	l := &Ledger{db: db, log: o.Log, before: o.BeforeCommit, clock: o.Clock, poke: make(chan struct{}, 1),
@@ -111,7 +114,11 @@ func create(path string) error {
 	if err := os.Rename(temp, path); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(path))
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(path string) error {
+	dir, err := os.Open(path)
 	if err != nil {
 		return err
 	}
@@ -126,29 +133,22 @@ func initialise(tx *bolt.Tx) error {
 	if _, err := tx.CreateBucket(vmmsBucket); err != nil {
 		return err
 	}
-	return meta.Put(schemaKey, fmt.Append(nil, schema))
+	return putVersion(meta, schema)
 }
 
 // open opens a file that exists and holds that it is a whole ledger of a version
 // that is known. It writes nothing.
-func open(path string, readOnly bool) (*bolt.DB, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("open ledger: %w", err)
-	}
-	if info.Size() == 0 {
-		return nil, fmt.Errorf("%s: %w: it is empty", path, ErrDamaged)
-	}
+func open(path string, readOnly bool) (db *bolt.DB, err error) {
 	// A look that cannot write comes first: bbolt repairs nothing, but its
 	// writable open touches the file.
 	if err := inspect(path); err != nil {
 		return nil, err
 	}
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTimeout, ReadOnly: readOnly})
-	if err != nil {
-		return nil, fmt.Errorf("open ledger %s: %w", path, err)
-	}
-	return db, nil
+	err = guarded(path, func() (err error) {
+		db, _, err = openBolt(path, bolt.Options{ReadOnly: readOnly})
+		return err
+	})
+	return db, err
 }
 
 // Loaded is an Entry as it was read at the start.
@@ -185,19 +185,28 @@ func eachEntry(tx *bolt.Tx, clock bootclock.Clock, limits vmm.Limits, found func
 	now, at, boot := time.Now(), clock.Now(), clock.Boot()
 	vmms := tx.Bucket(vmmsBucket)
 	return vmms.ForEachBucket(func(key []byte) error {
-		e, err := decodeEntry(key, vmms.Bucket(key), now, at, boot, limits)
+		e, err := decodeEntry(key, vmms.Bucket(key).Get, now, at, boot, limits)
 		return found(e, err)
 	})
 }
 
-func decodeEntry(key []byte, b *bolt.Bucket, now time.Time, at time.Duration, boot string, limits vmm.Limits) (e Loaded, err error) {
-	if e.ID, err = uuid.ParseBytes(key); err != nil {
-		return e, fmt.Errorf("key %q: %w", key, err)
+// decodeEntry decodes a VMM's values, which get returns by their keys.
+func decodeEntry(id []byte, get func([]byte) []byte, now time.Time, at time.Duration, boot string, limits vmm.Limits) (e Loaded, err error) {
+	if e.ID, err = uuid.ParseBytes(id); err != nil {
+		return e, fmt.Errorf("key %q: %w", id, err)
 	}
-	if e.Registration, err = decodeRegistration(b.Get(registryKey)); err != nil {
+	registration, err := unseal(id, registryKey, get(registryKey))
+	if err != nil {
 		return e, err
 	}
-	e.State, e.Zone, e.HostRebooted, err = decodeState(b.Get(stateKey), now, at, boot, limits)
+	if e.Registration, err = decodeRegistration(registration); err != nil {
+		return e, err
+	}
+	state, err := unseal(id, stateKey, get(stateKey))
+	if err != nil {
+		return e, err
+	}
+	e.State, e.Zone, e.HostRebooted, err = decodeState(state, now, at, boot, limits)
 	return e, err
 }
 
@@ -208,6 +217,9 @@ func (l *Ledger) Close(ctx context.Context) error {
 	l.cancel()
 	select {
 	case <-l.done:
+		if l.broken != nil {
+			return l.broken
+		}
 		return errors.Join(l.last, l.db.Close())
 	case <-ctx.Done():
 		return fmt.Errorf("close ledger: a write is stuck: %w", context.Cause(ctx))

@@ -21,11 +21,19 @@ func version(tx *bolt.Tx) (int, error) {
 	if meta == nil || tx.Bucket(vmmsBucket) == nil {
 		return 0, fmt.Errorf("%w: it has no schema", ErrDamaged)
 	}
-	v, err := strconv.Atoi(string(meta.Get(schemaKey)))
+	data, err := unseal(metaBucket, schemaKey, meta.Get(schemaKey))
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	v, err := strconv.Atoi(string(data))
 	if err != nil || v < 1 {
-		return 0, fmt.Errorf("%w: its schema is %q", ErrDamaged, meta.Get(schemaKey))
+		return 0, fmt.Errorf("%w: its schema is %q", ErrDamaged, data)
 	}
 	return v, nil
+}
+
+func putVersion(meta *bolt.Bucket, v int) error {
+	return meta.Put(schemaKey, seal(metaBucket, schemaKey, fmt.Append(nil, v)))
 }
 
 // migrate brings a ledger up to date in one transaction.
@@ -44,6 +52,6 @@ func migrate(db *bolt.DB) error {
 				return fmt.Errorf("migrate from schema %d: %w", v, err)
 			}
 		}
-		return tx.Bucket(metaBucket).Put(schemaKey, fmt.Append(nil, schema))
+		return putVersion(tx.Bucket(metaBucket), schema)
 	})
 }

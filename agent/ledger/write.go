@@ -174,6 +174,9 @@ func (l *Ledger) settle(batch map[uuid.UUID]*change, err error) {
 }
 
 func (l *Ledger) commit(batch map[uuid.UUID]*change) error {
+	if l.broken != nil {
+		return l.broken
+	}
 	err := guarded(l.db.Path(), func() error {
 		return l.db.Update(func(tx *bolt.Tx) error {
 			vmms := tx.Bucket(vmmsBucket)
@@ -189,9 +192,12 @@ func (l *Ledger) commit(batch map[uuid.UUID]*change) error {
 		})
 	})
 	if err != nil {
-		return fmt.Errorf("write ledger: %w", err)
+		err = fmt.Errorf("write ledger: %w", err)
 	}
-	return nil
+	if errors.Is(err, ErrDamaged) {
+		l.broken = err
+	}
+	return err
 }
 
 func (c *change) put(vmms *bolt.Bucket, id uuid.UUID) error {
@@ -209,9 +215,9 @@ func (c *change) put(vmms *bolt.Bucket, id uuid.UUID) error {
 		return err
 	}
 	if c.docs.registration != nil {
-		if err := b.Put(registryKey, c.docs.registration); err != nil {
+		if err := b.Put(registryKey, seal(key, registryKey, c.docs.registration)); err != nil {
 			return err
 		}
 	}
-	return b.Put(stateKey, c.docs.state)
+	return b.Put(stateKey, seal(key, stateKey, c.docs.state))
 }
