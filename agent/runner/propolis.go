@@ -53,7 +53,8 @@ func (r *Runner) put(ctx context.Context, action vmm.Action, tell func(report)) 
 func (r *Runner) putOnce(ctx context.Context, tell func(report)) {
 	err := r.client.Put(ctx, propolis.Reboot)
 	r.noteCall("put state Reboot", err)
-	tell(report{in: vmm.Answered{Action: vmm.AskReboot, Refused: err != nil},
+	tell(report{in: vmm.Answered{Action: vmm.AskReboot, Refused: err != nil,
+		NoVM: propolis.KindOf(err) == propolis.NoInstance},
 		then: func(r *Runner) { r.rebootErr = err }})
 }
 

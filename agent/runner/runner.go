@@ -200,6 +200,9 @@ func (r *Runner) apply(in vmm.Input, caller *request) {
 	changed := next.Phase != r.state.Phase
 	r.because = in.Kind().String()
 	unchanged := next == r.state
+	if r.state.Stop == nil && next.Stop != nil && next.Stop.By == vmm.ByGuest {
+		r.event("stop", stopText(next))
+	}
 	r.state = next
 	if in.Kind() == vmm.KindZoneGone {
 		r.heard++

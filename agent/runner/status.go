@@ -57,6 +57,8 @@ func (n *notes) fill(out *vmm.Status, s vmm.State, events bool) {
 	}
 	if events {
 		out.Events = slices.Clone(n.events)
+		// Some are noted after the fact, so as not to delay what they tell of.
+		slices.SortStableFunc(out.Events, func(a, b vmm.Event) int { return a.At.Compare(b.At) })
 	}
 }
 

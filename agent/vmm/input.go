@@ -82,6 +82,9 @@ type (
 		// Refused is set if Propolis said no. A request to run or to stop is
 		// repeated instead and never reported as refused.
 		Refused bool
+		// NoVM is set if Propolis had no VM to ask: it is winding down, or lost.
+		// Which of the two the monitor will tell.
+		NoVM bool
 	}
 	// Observed: Propolis's monitor reported.
 	Observed struct {

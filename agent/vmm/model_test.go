@@ -203,7 +203,7 @@ func inputs(s State) []Input {
 		Start{}, MigrateIn{Src: "[fd00::1]:12400"}, Stop{By: ByNexus}, Stop{By: ByNexus, Grace: &short},
 		Stop{By: ByNexus, Grace: &none}, Stop{By: ByNexus, Grace: &huge}, Reboot{}, Unregister{}, Kill{},
 		ZoneBooted{}, Ensured{}, StartFailed{Why: "x"}, Answered{Action: AskRun}, Answered{Action: AskStop},
-		Answered{Action: AskReboot}, Answered{Action: AskReboot, Refused: true}, Lost{Why: "x"},
+		Answered{Action: AskReboot}, Answered{Action: AskReboot, Refused: true}, Answered{Action: AskReboot, NoVM: true}, Lost{Why: "x"},
 		ZoneEnded{Why: "x"}, ZoneGone{}, Resumed{}, HostRebooted{},
 		Expired{Epoch: s.Epoch}, Expired{Epoch: s.Epoch - 1}, Expired{Epoch: s.Epoch + 1},
 		Acked{Gen: s.Record.VMM.Gen}, Acked{Gen: s.Record.VMM.Gen - 1},

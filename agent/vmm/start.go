@@ -52,6 +52,8 @@ func answeredActive(c *step) {
 	}
 	c.s.Rebooting = false
 	switch {
+	case in.NoVM:
+		// The caller learns the VMM's end like everybody else.
 	case in.Refused:
 		c.add(Refuse{To: Rebooters, ByPropolis: true})
 		return

@@ -39,7 +39,8 @@ func newLog(cfg config.Log, w *os.File) (log zerolog.Logger, flush func(), err e
 			format = config.FormatConsole
 		}
 	}
-	buffer := diode.NewWriter(w, logBuffer, 0, func(missed int) {
+	// The diode would close w with itself, and main has yet to say why it exits.
+	buffer := diode.NewWriter(struct{ io.Writer }{w}, logBuffer, 0, func(missed int) {
 		fmt.Fprintf(w, "{\"level\":\"warn\",\"message\":\"%d log lines were dropped\"}\n", missed)
 	})
 	var out io.Writer = buffer

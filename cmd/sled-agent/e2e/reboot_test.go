@@ -123,13 +123,15 @@ func TestRebootOfWhatDoesNotRun(t *testing.T) {
 	v.endsDestroyed()
 }
 
-// A Propolis that has lost its VM says so to the reboot, and the VMM is Failed.
+// A Propolis that has no VM to reboot is winding down, or has lost it. The
+// caller is told the VMM's state as it is, and the monitor says which it was.
 func TestRebootOfALostVM(t *testing.T) {
 	l := newSled(t, setup{})
 	v := l.launch()
 	v.lies("refuse-reboot=424:NoInstance")
-	if got := v.putState("reboot", "").wants(t, 200).updated(t); got == nil || got.VMM.State != vmm.WireFailed {
+	if got := v.putState("reboot", "").wants(t, 200).updated(t); got == nil || got.VMM.State != vmm.WireRunning {
 		t.Errorf("the reboot was answered with %v", got)
 	}
+	v.do("lose-vm")
 	v.endsFailed()
 }
