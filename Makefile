@@ -11,6 +11,16 @@ BENCHTIME ?= 1s
 # directory's own repository is asked, not one that happens to lie around it.
 VERSION ?= $(shell { test -e .git && git describe --tags --always --dirty 2>/dev/null; } || echo unknown)
 
+# Where "make install" puts things: DESTDIR stands before every path. TARGET is the
+# system to install for, BIN where its programs are.
+PREFIX  ?= /usr
+DESTDIR ?=
+TARGET  ?= $(shell $(GO) env GOOS)
+BIN     ?= bin
+
+# Every file in a packed release has this time: that of the commit.
+SOURCE_DATE_EPOCH ?= $(shell { test -e .git && git log -1 --format=%ct 2>/dev/null; } || echo 0)
+
 # What must build everywhere is built for these, without cgo.
 PLATFORMS = illumos/amd64 linux/arm64 darwin/arm64
 
@@ -27,8 +37,8 @@ help: ## Say what there is to make (the default).
 
 .PHONY: build
 build: ## Build the programs into bin/.
-	@echo '==> build bin/ ($(VERSION))'
-	@$(GO) build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/...
+	@echo '==> build $(BIN)/ ($(VERSION))'
+	@$(GO) build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $(BIN)/ ./cmd/...
 
 .PHONY: test
 test: ## Run all tests, with the race detector where there is one.
@@ -37,7 +47,7 @@ test: ## Run all tests, with the race detector where there is one.
 	@$(GO) test $(RACE) -shuffle=on ./...
 
 .PHONY: check
-check: check-format check-vet check-lint check-imports check-modules check-platforms ## Check all that needs no test run.
+check: check-format check-vet check-lint check-imports check-modules check-platforms check-kstat ## Check all that needs no test run.
 
 .PHONY: check-format
 check-format:
@@ -77,6 +87,11 @@ check-platforms:
 	@CGO_ENABLED=0 GOOS=illumos GOARCH=amd64 $(GO) vet ./...
 	@CGO_ENABLED=0 GOOS=illumos GOARCH=amd64 $(GO) test -c -o /dev/null ./... >/dev/null
 
+.PHONY: check-kstat
+check-kstat:
+	@echo '==> type-check what is for illumos with cgo alone'
+	@GO='$(GO)' sh zone/illumos/kstat/typecheck.sh
+
 # Prints "package function" for each test function of the kind $(1).
 functions = $(GO) test -list '^$(1)' ./... | \
 	awk '$$1 == "FAIL" { exit 1 } /^$(1)/ { f[n++] = $$1 } $$1 == "ok" { for (i = 0; i < n; i++) print $$2, f[i]; n = 0 }'
@@ -110,6 +125,64 @@ man: build ## Put all man pages into bin/man; read them with man -M bin/man sled
 	@mkdir -p bin/man/man1 bin/man/man8
 	@cp docs/man/*.1 bin/man/man1/ && cp docs/man/*.8 bin/man/man8/
 	@SLED_AGENT_SOCKET= bin/sledctl docs man bin/man/man1
+
+.PHONY: install
+install: build pages install-files ## Build and install below DESTDIR, programs below PREFIX.
+
+# sledctl writes its own pages, for which it has to run here.
+.PHONY: pages
+pages:
+	@SLED_AGENT_SOCKET= GOOS= GOARCH= $(GO) run ./cmd/sledctl docs man $(BIN)/pages
+
+# A configuration that is there is left alone. The unit and the method name the
+# agent's path, which PREFIX moves.
+.PHONY: install-files
+install-files: install-service-$(TARGET)
+	@echo '==> install below $(DESTDIR)/'
+	@mkdir -p '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)/etc/sled-agent'
+	@for program in sled-agent sledctl propolis-sim nexus-sim; do \
+		$(call put,$(BIN)/$$program,$(PREFIX)/bin/$$program,0755); \
+	done
+	@test -e '$(DESTDIR)/etc/sled-agent/sled-agent.toml' || \
+		{ $(call put,deploy/sled-agent.toml,/etc/sled-agent/sled-agent.toml,0644); }
+	@for page in docs/man/*.[1-9] $(BIN)/pages/*.[1-9]; do \
+		test -e "$$page" || continue; \
+		section=$(PREFIX)/share/man/man$${page##*.}; mkdir -p "$(DESTDIR)$$section"; \
+		$(call put,$$page,$$section/$${page##*/},0644); \
+	done
+
+# Puts the file $(1) at $(2) below DESTDIR, with mode $(3). A program that runs
+# is replaced, not written to.
+put = rm -f "$(DESTDIR)$(2)" && cp "$(1)" "$(DESTDIR)$(2)" && chmod $(3) "$(DESTDIR)$(2)" || exit 1
+
+# The same for a text that names the agent's path.
+fill = rm -f "$(DESTDIR)$(2)" && \
+	sed 's,/usr/bin/sled-agent,$(PREFIX)/bin/sled-agent,' "$(1)" >"$(DESTDIR)$(2)" && chmod $(3) "$(DESTDIR)$(2)" || exit 1
+
+.PHONY: install-service-illumos
+install-service-illumos:
+	@mkdir -p '$(DESTDIR)/lib/svc/manifest/system' '$(DESTDIR)/lib/svc/method'
+	@$(call put,deploy/smf/sled-agent.xml,/lib/svc/manifest/system/sled-agent.xml,0444)
+	@$(call fill,deploy/smf/sled-agent.sh,/lib/svc/method/sled-agent,0555)
+
+.PHONY: install-service-linux
+install-service-linux:
+	@mkdir -p '$(DESTDIR)$(PREFIX)/lib/systemd/system'
+	@$(call fill,deploy/systemd/sled-agent.service,$(PREFIX)/lib/systemd/system/sled-agent.service,0644)
+
+# Other systems have no service that is installed.
+install-service-%: ;
+
+DIST = sled-agent-$(VERSION)-illumos-amd64
+
+.PHONY: dist-illumos
+dist-illumos: ## Cross-build for illumos and pack it: the same commit, the same bytes.
+	@rm -rf bin/illumos
+	@CGO_ENABLED=0 GOOS=illumos GOARCH=amd64 $(MAKE) --no-print-directory install TARGET=illumos \
+		BIN=bin/illumos/bin DESTDIR='$(CURDIR)/bin/illumos/root' PREFIX=/usr
+	@GOOS= GOARCH= $(GO) run ./deploy/tarball -o 'bin/$(DIST).tar.gz' -prefix '$(DIST)' \
+		-time '$(SOURCE_DATE_EPOCH)' bin/illumos/root
+	@echo '==> bin/$(DIST).tar.gz'
 
 .PHONY: clean
 clean: ## Remove what make made.
