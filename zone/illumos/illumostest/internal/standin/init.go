@@ -20,7 +20,7 @@ func (d *zoneadmd) startInit() {
 			return
 		}
 		cmd := exec.Command(d.program, "zoneinit", d.zone)
-			cmd.Env = d.marker(d.zone)
+		cmd.Env = d.marker(d.zone)
 		cmd.Dir = "/"
 		cmd.Stderr = os.Stderr
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

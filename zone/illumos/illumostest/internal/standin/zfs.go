@@ -126,7 +126,7 @@ func (c *call) destroyDataset(names []string, recursive bool) int {
 				problem = "cannot destroy '%s': filesystem has children"
 			}
 		}
-		if slices.ContainsFunc(gone, c.datasetBusy) {
+		if problem == "" && slices.ContainsFunc(gone, c.datasetBusy) {
 			problem = "cannot destroy '%s': dataset is busy"
 		}
 		for _, d := range gone {
