@@ -37,8 +37,8 @@ type setup struct {
 	lives [][]string
 	// program is the agent's executable.
 	program string
-	// nexus are keys of that section.
-	nexus section
+	// nexus and propolis are keys of those sections.
+	nexus, propolis section
 }
 
 // A sled is a host with its agents, one after the other, its Nexus and its VMMs.
@@ -72,7 +72,7 @@ var addresses atomic.Uint32
 func freeAddr(t testing.TB) netip.AddrPort {
 	t.Helper()
 	n, pid := addresses.Add(1), os.Getpid()
-	host := fmt.Sprintf("127.%d.%d.%d:12400", 128+pid>>6&0x3f, pid&0x3f<<2|int(n>>8&3), n&0xff)
+	host := fmt.Sprintf("127.%d.%d.%d:%d", 128+pid>>6&0x3f, pid&0x3f<<2|int(n>>8&3), n&0xff, 12400+n>>10)
 	for _, addr := range []string{host, "127.0.0.1:0"} {
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
@@ -133,6 +133,7 @@ func (l *sled) writeConfig(nexus string) {
 		"api":       section{"listen": l.addr},
 		"log":       section{"level": "debug", "format": "json"},
 		"nexus":     toNexus,
+		"propolis":  l.setup.propolis,
 		"zones":     zones,
 	})
 	if err != nil {
