@@ -104,6 +104,14 @@ fuzz: ## Run each fuzz target for FUZZTIME.
 		$(GO) test -run '^$$' -fuzz "^$$function\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
 	done
 
+# How often a soak kills the agent; SOAK_SEED repeats an earlier one's choices.
+SOAK_KILLS ?= 200
+
+.PHONY: soak
+soak: ## Kill the agent SOAK_KILLS times among VMMs that come and go.
+	@echo '==> soak, $(SOAK_KILLS) kills'
+	@SOAK_KILLS=$(SOAK_KILLS) $(GO) test $(RACE) -count=1 -timeout 1h -run '^TestSoak$$' ./cmd/sled-agent/crash
+
 # What is measured on the whole agent comes last: it ends with a table.
 .PHONY: bench
 bench: ## Run the benchmarks that match BENCH, each beside its floor.
