@@ -105,12 +105,13 @@ fuzz: ## Run each fuzz target for FUZZTIME.
 	done
 
 # How often a soak kills the agent; SOAK_SEED repeats an earlier one's choices.
+# It runs in its own directory, since only then are its lines seen at once.
 SOAK_KILLS ?= 200
 
 .PHONY: soak
 soak: ## Kill the agent SOAK_KILLS times among VMMs that come and go.
 	@echo '==> soak, $(SOAK_KILLS) kills'
-	@SOAK_KILLS=$(SOAK_KILLS) $(GO) test $(RACE) -count=1 -timeout 1h -run '^TestSoak$$' ./cmd/sled-agent/crash
+	@cd cmd/sled-agent/crash && SOAK_KILLS=$(SOAK_KILLS) $(GO) test $(RACE) -count=1 -timeout 1h -run '^TestSoak$$'
 
 # What is measured on the whole agent comes last: it ends with a table.
 .PHONY: bench
