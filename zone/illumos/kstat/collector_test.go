@@ -43,6 +43,30 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+func TestMetricsAreDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../../docs/illumos.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden, err := os.ReadFile("testdata/metrics.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := 0
+	for line := range strings.Lines(string(golden)) {
+		if words := strings.Fields(line); words[0] == "#" && words[1] == "TYPE" {
+			names++
+			if !strings.Contains(string(page), "`"+words[2]+"`") && !strings.Contains(string(page), "`"+words[2]+"{") {
+				t.Errorf("%s is not documented", words[2])
+			}
+		}
+	}
+	if want := len(descriptions()); names != want {
+		t.Errorf("%d metrics are in the golden file, want all %d", names, want)
+	}
+}
+
 func TestSampleThatFails(t *testing.T) {
 	t.Parallel()
 	const down = "# HELP sled_stats_up Whether the statistics below could be taken: 1 or 0.\n# TYPE sled_stats_up gauge\nsled_stats_up 0\n"
