@@ -6,17 +6,21 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"strings"
 
 	"github.com/sledagent/sledagent/zone/illumos/internal/command"
 	"github.com/sledagent/sledagent/zone/illumos/internal/parse"
 )
 
-// removePath removes the zonepath that an uninstall has left: a dataset of its
-// own, which zoneadm makes where the parent is one, or a directory.
-//
-// A directory that is not empty stays, and is an error: what is in it was made
-// by nobody that is known here, and may be something mounted.
+// mnttab lists what is mounted, a line each, with the mount point in the second
+// of the fields between tabs (mnttab(5)).
+const mnttab = "/etc/mnttab"
+
+// removePath removes the zonepath that an uninstall has left, or an install that
+// ended half-way: a dataset of its own, which zoneadm makes where the parent is
+// one, or a directory with whatever is in it. Nobody uses it: the zone is
+// configured at the most. The removal of files cannot be interrupted.
 func (m *Manager) removePath(ctx context.Context, name string) error {
 	path := m.zonePath(name)
 	if gone(path) {
@@ -25,11 +29,21 @@ func (m *Manager) removePath(ctx context.Context, name string) error {
 	if err := m.destroyDataset(ctx, name, path); err != nil {
 		return err
 	}
-	err := os.Remove(path)
-	if err == nil || gone(path) {
+	if gone(path) {
 		return nil
 	}
-	return fmt.Errorf("remove zonepath%s: %w", contents(path), err)
+	// Removing files goes through mounts, and what is mounted is not the zone's.
+	mounts, err := os.ReadFile(mnttab)
+	if err != nil && (runtime.GOOS == "illumos" || !errors.Is(err, fs.ErrNotExist)) {
+		return fmt.Errorf("remove zonepath: %w", err)
+	}
+	if mount, ok := mountedIn(string(mounts), path); ok {
+		return fmt.Errorf("remove zonepath: %s is mounted", mount)
+	}
+	if err := os.RemoveAll(path); err != nil {
+		return fmt.Errorf("remove zonepath: %w", err)
+	}
+	return nil
 }
 
 func gone(path string) bool {
@@ -37,18 +51,15 @@ func gone(path string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// contents names a few of a directory's entries, to say what is in the way.
-func contents(path string) string {
-	dir, err := os.Open(path)
-	if err != nil {
-		return ""
+// mountedIn returns a mount point at or below a path.
+func mountedIn(mounts, path string) (string, bool) {
+	for line := range strings.Lines(mounts) {
+		fields := strings.Split(line, "\t")
+		if len(fields) > 1 && (fields[1] == path || strings.HasPrefix(fields[1], path+"/")) {
+			return fields[1], true
+		}
 	}
-	defer dir.Close()
-	names, _ := dir.Readdirnames(5)
-	if len(names) == 0 {
-		return ""
-	}
-	return " with " + strings.Join(names, ", ")
+	return "", false
 }
 
 // destroyDataset destroys the dataset that is mounted on the zonepath and on
@@ -64,8 +75,7 @@ func (m *Manager) destroyDataset(ctx context.Context, name, path string) error {
 		if ctx.Err() != nil || command.Exit(err) <= 0 {
 			return err
 		}
-		// Not on ZFS, most likely. If it is, the directory cannot be removed, and
-		// the error of that is seen.
+		// Not on ZFS, most likely. If it is, the dataset is found to be mounted.
 		m.cfg.Log.Debug().Err(err).Str("zone", name).Msg("zonepath is in no dataset that zfs can tell")
 		return nil
 	}

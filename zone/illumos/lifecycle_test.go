@@ -1,0 +1,189 @@
+package illumos
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sledagent/sledagent/zone"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", name, diff)
+	}
+}
+
+// The commands of a whole life, in order, and what they are given.
+func TestCommandsOfALife(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	h := newScripted(t)
+	m := h.manager()
+	made, err := m.Create(t.Context(), testSpec())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := zone.Made{Links: map[string]string{"nic-b": "oxGuest0", "nic-a": "oxGuest1"}}
+	if diff := cmp.Diff(want, made); diff != "" {
+		t.Errorf("made (-want +got):\n%s", diff)
+	}
+	golden(t, "zonecfg.golden", replaceRoot(h, h.read("configs/"+testZone)))
+	golden(t, "site.xml.golden", h.read("root/"+testZone+"/root/var/svc/profile/site.xml"))
+	if err := m.Boot(t.Context(), testZone); err != nil {
+		t.Fatal(err)
+	}
+	i, err := m.Look(t.Context(), testZone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(zone.Info{Name: testZone, State: zone.Running, Incarnation: "zid-7"}, i); diff != "" {
+		t.Errorf("booted (-want +got):\n%s", diff)
+	}
+	if err := zone.EnsureGone(t.Context(), m, testZone, quick); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "commands.golden", h.log())
+	if h.has("root/" + testZone) {
+		t.Error("the zonepath is left")
+	}
+	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) > 0 {
+		t.Errorf("temporary files are left: %v, error %v", left, err)
+	}
+}
+
+func replaceRoot(h *scripted, text string) string {
+	return strings.ReplaceAll(text, h.path("bin/root"), "ZONEROOT")
+}
+
+// quick is a removal that tries again soon.
+var quick = zone.Removal{RetryMin: time.Millisecond, RetryMax: 20 * time.Millisecond}
+
+// A removal gets there from every state, and leaves no link and no directory.
+func TestEnsureGoneFromEveryState(t *testing.T) {
+	t.Parallel()
+	for _, s := range zone.States() {
+		t.Run(s.String(), func(t *testing.T) {
+			t.Parallel()
+			h := newScripted(t)
+			m := h.manager()
+			if s != zone.Absent {
+				if _, err := m.Create(t.Context(), testSpec()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			h.setState(testZone, s)
+			if err := zone.EnsureGone(t.Context(), h.manager(), testZone, quick); err != nil {
+				t.Fatal(err)
+			}
+			h.wantNothing()
+		})
+	}
+}
+
+// wantNothing checks that nothing is left of any zone.
+func (h *scripted) wantNothing() {
+	h.t.Helper()
+	for _, dir := range []string{"zones", "configs", "root", "links"} {
+		entries, err := os.ReadDir(h.path("bin/" + dir))
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.Name() != "underlay0" {
+				h.t.Errorf("%s/%s is left", dir, e.Name())
+			}
+		}
+	}
+}
+
+// The agent changes no zone but its own, whatever it is told.
+func TestStrangersAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	m := h.manager()
+	for _, name := range []string{"global", "oxz_crucible", "", "a b", "-z", testPrefix, "../etc"} {
+		h.on("pkill-run", "touch $dir/killed")
+		_, createErr := m.Create(t.Context(), zone.Spec{Name: name})
+		for verb, err := range map[string]error{
+			"create":    createErr,
+			"boot":      m.Boot(t.Context(), name),
+			"kill":      m.Kill(t.Context(), name),
+			"halt":      m.Halt(t.Context(), name),
+			"uninstall": m.Uninstall(t.Context(), name),
+			"delete":    m.Delete(t.Context(), name),
+			"release":   m.Release(t.Context(), name),
+		} {
+			if err == nil {
+				t.Errorf("%s of zone %q was done", verb, name)
+			}
+		}
+	}
+	if log := h.log(); log != "" || h.has("killed") {
+		t.Errorf("commands were run: %s", log)
+	}
+	h.setState("oxz_crucible", zone.Running)
+	h.setState(testZone, zone.Running)
+	infos, err := m.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]zone.Info{{Name: testZone, State: zone.Running, Incarnation: "zid-7"}}, infos); diff != "" {
+		t.Errorf("listed (-want +got):\n%s", diff)
+	}
+}
+
+func TestNewNamesWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	for name, spoil := range map[string]func(*Config){
+		"no commands":    func(c *Config) { c.CommandPath = t.TempDir() },
+		"relative root":  func(c *Config) { c.ZoneRoot = "zones" },
+		"shell in image": func(c *Config) { c.Image = []string{"/a;reboot"} },
+		"space in image": func(c *Config) { c.Image = []string{"/a b"} },
+		"no image":       func(c *Config) { c.Image = nil },
+		"no brand":       func(c *Config) { c.Brand = "" },
+		"no link":        func(c *Config) { c.Link = "" },
+		"no prefix":      func(c *Config) { c.Prefix = "" },
+		"bad service":    func(c *Config) { c.Service = "propolis-server" },
+	} {
+		cfg := h.config()
+		spoil(&cfg)
+		if m, err := New(cfg); err == nil {
+			t.Errorf("%s: New succeeded", name)
+			_ = m.Close()
+		}
+	}
+}
+
+func TestCreateOfWhatExists(t *testing.T) {
+	t.Parallel()
+	for _, s := range zone.States()[1:] {
+		h := newScripted(t)
+		h.setState(testZone, s)
+		if _, err := h.manager().Create(t.Context(), testSpec()); !errors.Is(err, zone.ErrExists) {
+			t.Errorf("%v: got error %v, want that the zone exists", s, err)
+		}
+		if log := h.log(); log != "" {
+			t.Errorf("%v: commands were run: %s", s, log)
+		}
+	}
+}
