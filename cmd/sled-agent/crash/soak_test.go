@@ -32,6 +32,9 @@ func TestSoak(t *testing.T) {
 	t.Parallel()
 	kills, seed := number(t, "SOAK_KILLS", fewKills), number(t, "SOAK_SEED", time.Now().UnixNano())
 	t.Logf("SOAK_SEED=%d", seed)
+	if kills > fewKills {
+		fmt.Fprintf(os.Stderr, "soak: SOAK_SEED=%d\n", seed)
+	}
 	l := newSled(t, setup{nexus: section{"request_timeout": "1s"}})
 	s := soak{t: t, l: l, seed: uint64(seed), kills: kills, done: make(chan struct{})}
 	var slots sync.WaitGroup
