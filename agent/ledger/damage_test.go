@@ -18,7 +18,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-const pageSize = 4096
+var pageSize = os.Getpagesize()
 
 // A sample is the file of a ledger with pages of every kind, and what it holds.
 type sample struct {

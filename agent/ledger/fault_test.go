@@ -20,7 +20,7 @@ func TestFileThatShrinks(t *testing.T) {
 	for n := range 20 {
 		saved(t, l, vmmID(n), numbered(n, 1, 3000))
 	}
-	if err := os.Truncate(path, 2*pageSize); err != nil {
+	if err := os.Truncate(path, int64(2*pageSize)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := l.Load(limits); !errors.Is(err, ErrDamaged) {
