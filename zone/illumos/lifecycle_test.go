@@ -58,7 +58,7 @@ func TestCommandsOfALife(t *testing.T) {
 	if diff := cmp.Diff(zone.Info{Name: testZone, State: zone.Running, Incarnation: "zid-7"}, i); diff != "" {
 		t.Errorf("booted (-want +got):\n%s", diff)
 	}
-	if err := zone.EnsureGone(t.Context(), m, testZone, quick); err != nil {
+	if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "commands.golden", h.log())
@@ -91,7 +91,7 @@ func TestEnsureGoneFromEveryState(t *testing.T) {
 				}
 			}
 			h.setState(testZone, s)
-			if err := zone.EnsureGone(t.Context(), h.manager(), testZone, quick); err != nil {
+			if err := zone.EnsureGone(bounded(t), h.manager(), testZone, quick); err != nil {
 				t.Fatal(err)
 			}
 			h.wantNothing()

@@ -1,0 +1,327 @@
+package illumos
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sledagent/sledagent/zone"
+)
+
+func TestBootNeedsInstalledZone(t *testing.T) {
+	t.Parallel()
+	for _, s := range zone.States() {
+		if s == zone.Installed {
+			continue
+		}
+		h := newScripted(t)
+		h.setState(testZone, s)
+		if err := h.manager().Boot(bounded(t), testZone); !errors.Is(err, zone.ErrNotInstalled) {
+			t.Errorf("%v: got error %v", s, err)
+		}
+		if log := h.log(); log != "" {
+			t.Errorf("%v: commands were run: %s", s, log)
+		}
+	}
+}
+
+func TestBootBelievesTheState(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		script string
+		ok     bool
+	}{
+		{"running, and says no", `state "$zone" running 7; exit 1`, true},
+		{"shutting down, and says it is booted", `state "$zone" shutting_down 7; echo "zone is already booted"`, false},
+		{"torn down again", `echo "zone '$zone': could not stat /sbin/init" >&2; exit 1`, false},
+		{"gone", `state "$zone" absent`, false},
+	} {
+		h := newScripted(t)
+		h.setState(testZone, zone.Installed)
+		h.on("zoneadm-boot", test.script)
+		if err := h.manager().Boot(bounded(t), testZone); (err == nil) != test.ok {
+			t.Errorf("%s: got error %v", test.name, err)
+		}
+	}
+}
+
+// A repository that does not answer yet is waited for, and each service in turn.
+func TestBootWaitsForServices(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	h.setState(testZone, zone.Installed)
+	h.on("svcprop-run", `echo "$*" >>"$dir/asked"
+		n=$(wc -l <"$dir/asked")
+		[ $n -gt 1 ] || { echo "svcprop: Could not connect to repository" >&2 && exit 1; }
+		case $n in 2) echo offline ;; *) echo online ;; esac`)
+	if err := h.manager().Boot(bounded(t), testZone); err != nil {
+		t.Fatal(err)
+	}
+	ask := "-z " + testZone + " -p restarter/state "
+	milestone, service := ask+"svc:/milestone/single-user:default\n", ask+"svc:/system/illumos/propolis-server:default\n"
+	if diff := cmp.Diff(milestone+milestone+milestone+service, h.read("asked")); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+}
+
+func TestBootFailsInMaintenance(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	h.setState(testZone, zone.Installed)
+	logs := "bin/root/" + testZone + "/root/var/svc/log"
+	if err := os.MkdirAll(h.path(logs), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	h.write(strings.TrimPrefix(logs, "bin/")+"/system-illumos-propolis-server:default.log", "datalink is unknown\n")
+	h.on("svcprop-run", `case $5 in *propolis*) echo maintenance ;; *) echo online ;; esac`)
+	h.on("svcs-run", `[ "$*" = "-xv -z `+testZone+`" ] && echo "Reason: Start method exited with 96."`)
+	err := h.manager().Boot(bounded(t), testZone)
+	for _, want := range []string{"maintenance", "exited with 96", "datalink is unknown"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got error %v, want that it says %q", err, want)
+		}
+	}
+}
+
+func TestBootEndsWithItsZone(t *testing.T) {
+	t.Parallel()
+	for script, want := range map[string]string{
+		`state "$2" down 7; exit 1`:       "the zone is down by now",
+		`state "$2" running 8; exit 1`:    "the zone has rebooted",
+		`state "$2" absent; echo; exit 0`: "the zone is absent by now",
+	} {
+		h := newScripted(t)
+		h.setState(testZone, zone.Installed)
+		h.on("svcprop-run", script)
+		if err := h.manager().Boot(bounded(t), testZone); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got error %v, want that %s", err, want)
+		}
+	}
+}
+
+// A removal does not wait for a start to end by itself.
+func TestRemovalBreaksOffStart(t *testing.T) {
+	t.Parallel()
+	for command, hang := range map[string]string{
+		"zoneadm-install": `state "$zone" incomplete; touch "$dir/hangs"; exec sleep 600`,
+		"zoneadm-boot":    `state "$zone" ready 7; touch "$dir/hangs"; await let-go`,
+		"svcprop-run":     `touch "$dir/hangs"; exit 1`,
+	} {
+		t.Run(command, func(t *testing.T) {
+			t.Parallel()
+			h := newScripted(t)
+			m := h.manager()
+			h.on(command, hang)
+			started := make(chan error, 1)
+			go func() {
+				_, err := m.Create(bounded(t), testSpec())
+				if err == nil {
+					err = m.Boot(bounded(t), testZone)
+				}
+				started <- err
+			}()
+			h.await("the start to hang", func() bool { return h.has("hangs") })
+			begun := time.Now()
+			if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(begun); took > 30*time.Second {
+				t.Errorf("the removal took %s", took)
+			}
+			if err := <-started; !errors.Is(err, errRemoved) {
+				t.Errorf("the start ended with %v", err)
+			}
+			h.write("let-go", "")
+			h.wantNothing()
+		})
+	}
+}
+
+// What waits for its turn gives up with its context, and other zones do not wait.
+func TestTurns(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	m := h.manager()
+	h.setState(testZone, zone.Installed)
+	h.on("zoneadm-uninstall", `touch "$dir/hangs"; [ "$zone" != `+testZone+` ] || await let-go; state "$zone" configured`)
+	done := make(chan error, 1)
+	go func() { done <- m.Uninstall(bounded(t), testZone) }()
+	h.await("the uninstall to hang", func() bool { return h.has("hangs") })
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := m.Delete(short, testZone); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a second call ended with %v", err)
+	}
+	if err := m.Kill(bounded(t), testZone); err != nil {
+		t.Errorf("kill: %v", err)
+	}
+	other := testPrefix + "other"
+	h.setState(other, zone.Installed)
+	if err := m.Uninstall(bounded(t), other); err != nil {
+		t.Errorf("another zone: %v", err)
+	}
+	h.write("let-go", "")
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if len(m.turns.entries) != 0 {
+		t.Errorf("%d entries are kept for nobody", len(m.turns.entries))
+	}
+}
+
+// Names that exist, that a configuration claims, or that somebody takes in the
+// same moment are passed over.
+func TestLinkNames(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	m := h.manager()
+	h.write("links/oxControlInstance0", "underlay_stub0\n")
+	claimed := testPrefix + "claims-without-links"
+	h.setState(claimed, zone.Configured)
+	h.write("configs/"+claimed, "add net\nset physical=oxControlInstance1\nend\nadd net\nset physical=oxGuest0\nend\n")
+	h.on("dladm-create-vnic", `for link; do :; done
+		case $link in
+		oxControlInstance2 | oxGuest2) echo "dladm: vnic creation over $4 failed: object already exists" >&2 && exit 1 ;;
+		esac
+		touch "$dir/links/$link"`)
+	made, err := m.Create(bounded(t), testSpec())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"nic-b": "oxGuest1", "nic-a": "oxGuest3"}
+	if diff := cmp.Diff(want, made.Links); diff != "" {
+		t.Errorf("made (-want +got):\n%s", diff)
+	}
+	if !strings.Contains(h.read("configs/"+testZone), "physical=oxControlInstance3\n") {
+		t.Errorf("configuration:\n%s", h.read("configs/"+testZone))
+	}
+	h.write("links/oxControlInstance2", "somebody else's")
+	if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
+		t.Fatal(err)
+	}
+	for link, there := range map[string]bool{"oxControlInstance0": true, "oxControlInstance2": true,
+		"oxControlInstance3": false, "oxGuest1": false, "oxGuest3": false} {
+		if h.has("links/"+link) != there {
+			t.Errorf("link %s is there: %v", link, !there)
+		}
+	}
+}
+
+// Many zones at a time get names of their own.
+func TestLinkNamesOfManyZones(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	m := h.manager()
+	const zones = 12
+	links := make(chan []string, zones)
+	for i := range zones {
+		go func() {
+			spec := testSpec()
+			spec.Name = testPrefix + string(rune('a'+i))
+			made, err := m.Create(bounded(t), spec)
+			if err != nil {
+				t.Error(err)
+			}
+			links <- []string{made.Links["nic-a"], made.Links["nic-b"]}
+		}()
+	}
+	seen := make(map[string]bool)
+	for range zones {
+		for _, link := range <-links {
+			if link == "" || seen[link] {
+				t.Errorf("link %q was given twice", link)
+			}
+			seen[link] = true
+		}
+	}
+}
+
+func TestUnsafeDevices(t *testing.T) {
+	t.Parallel()
+	for _, device := range []string{"/dev/zvol/*", "/dev/a b", "/dev/a\nset brand=x", "/etc/passwd", "/dev/../etc", "dev/a",
+		"/dev/[ab]", "/dev/a;b", ""} {
+		h := newScripted(t)
+		spec := testSpec()
+		spec.Devices = []string{device}
+		if _, err := h.manager().Create(bounded(t), spec); err == nil {
+			t.Errorf("device %q was allowed", device)
+		}
+		if log := h.log(); log != "" {
+			t.Errorf("device %q: commands were run: %s", device, log)
+		}
+	}
+}
+
+func TestGateway(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	m := h.manager()
+	h.write("links/underlay1", "net0\n")
+	h.on("ipadm-show-addr", `echo 'lo0/v6:static:ok:\:\:1/128'
+		echo 'underlay1/sled6:static:ok:fd00\:2\:\:1/64'
+		echo 'oxControlInstance0/omicron6:static:ok:fd00\:3\:\:1/64'
+		echo 'underlay0/ll:addrconf:ok:fe80\:\:1%underlay0/10'
+		echo 'underlay0/v4:static:ok:10.0.0.1/24'
+		echo 'underlay0/sled6:static:ok:fd00\:1\:\:1/64'`)
+	h.write("links/oxControlInstance0", "underlay_stub0\n")
+	for server, want := range map[string]string{"fd00::c": "fd00:1::1", "10.0.0.9": "10.0.0.1"} {
+		got, err := m.gateway(bounded(t), netip.MustParseAddr(server))
+		if err != nil || got.String() != want {
+			t.Errorf("for %s: got %v, error %v, want %s", server, got, err, want)
+		}
+	}
+	h.on("ipadm-show-addr", `:`)
+	if got, err := m.gateway(bounded(t), netip.MustParseAddr("fd00::c")); err == nil {
+		t.Errorf("got %v from a host without an address", got)
+	}
+	cfg := h.config()
+	cfg.Gateway = netip.MustParseAddr("fd00::1")
+	if got, err := h.managerOf(cfg).gateway(bounded(t), netip.MustParseAddr("fd00::c")); err != nil || got != cfg.Gateway {
+		t.Errorf("got %v, error %v, want what is configured", got, err)
+	}
+}
+
+func TestProfileIsEscaped(t *testing.T) {
+	t.Parallel()
+	m := newScripted(t).manager()
+	got := string(m.profile(netip.MustParseAddrPort("[::1]:80"), `"<&>'`, netip.MustParseAddr("fe80::1%<x>")))
+	if strings.Contains(got, "<&>") || !strings.Contains(got, `value="&#34;&lt;&amp;&gt;&#39;"`) || strings.Contains(got, "%<x>") {
+		t.Errorf("profile:\n%s", got)
+	}
+}
+
+// The zone's root is not trusted.
+func TestTail(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	m := h.manager()
+	if _, err := m.Tail(bounded(t), testZone, 10); err == nil {
+		t.Error("a zone without files has a log")
+	}
+	dir := "root/" + testZone + "/root/var/svc/log/"
+	if err := os.MkdirAll(h.path("bin/"+dir), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	log := dir + "system-illumos-propolis-server:default.log"
+	h.write(log, "0123456789abcdef")
+	for max, want := range map[int]string{4: "cdef", 16: "0123456789abcdef", 1 << 40: "0123456789abcdef", 0: "", -1: ""} {
+		if got, err := m.Tail(bounded(t), testZone, max); err != nil || string(got) != want {
+			t.Errorf("at most %d: got %q, error %v", max, got, err)
+		}
+	}
+	_ = os.Remove(h.path("bin/" + log))
+	h.write("secret", "not for guests")
+	if err := os.Symlink(h.path("bin/secret"), h.path("bin/"+log)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := m.Tail(bounded(t), testZone, 100); err == nil {
+		t.Errorf("a link out of the zone was followed: %q", got)
+	}
+}

@@ -1,0 +1,320 @@
+package illumos
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sledagent/sledagent/zone"
+	"github.com/sledagent/sledagent/zone/illumos/internal/command"
+)
+
+// bounded is a context that ends before the test is given up.
+func bounded(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestKillExitCodes(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		script string
+		state  zone.State
+		ok     bool
+	}{
+		{"killed", "exit 0", zone.Running, true},
+		{"no process", "exit 1", zone.Running, true},
+		{"no such zone", "exit 2", zone.Absent, true},
+		{"not active", "exit 2", zone.Installed, true},
+		{"cannot", "exit 2", zone.Running, false},
+		{"fatal", "exit 3", zone.ShuttingDown, false},
+	} {
+		h := newScripted(t)
+		h.setState(testZone, test.state)
+		h.on("pkill-run", `[ "$*" = "-9 -z `+testZone+`" ] || exit 3; `+test.script)
+		if err := h.manager().Kill(bounded(t), testZone); (err == nil) != test.ok {
+			t.Errorf("%s: got error %v", test.name, err)
+		}
+	}
+}
+
+// The exit code of a halt says nothing; the state does.
+func TestHaltBelievesTheState(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		script string
+		ok     bool
+	}{
+		{"done, and says so", `state "$zone" installed`, true},
+		{"done, and says no", `state "$zone" installed; exit 1`, true},
+		{"gone", `state "$zone" absent; exit 1`, true},
+		{"not done, and says it is", `state "$zone" down 7`, false},
+		{"not done", `exit 1`, false},
+	} {
+		h := newScripted(t)
+		h.setState(testZone, zone.ShuttingDown)
+		h.on("zoneadm-halt", test.script)
+		if err := h.manager().Halt(bounded(t), testZone); (err == nil) != test.ok {
+			t.Errorf("%s: got error %v", test.name, err)
+		}
+	}
+}
+
+// A halt that is over budget goes on, is seen, and is not begun over and over.
+func TestHaltIsLeftToItself(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	m := h.manager()
+	h.setState(testZone, zone.Running)
+	h.on("zoneadm-halt", `state "$zone" shutting_down 7; await "let-go"; state "$zone" installed`)
+	halt := func(d time.Duration) error {
+		ctx, cancel := context.WithTimeout(bounded(t), d)
+		defer cancel()
+		return m.Halt(ctx, testZone)
+	}
+	for range 2 {
+		if err := halt(2 * time.Second); !errors.Is(err, command.ErrLeft) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("got error %v, want that it was left", err)
+		}
+	}
+	i, err := m.Look(bounded(t), testZone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i.State != zone.ShuttingDown || !strings.Contains(i.Detail, "halt") {
+		t.Errorf("it is %v, because %q", i.State, i.Detail)
+	}
+	third := make(chan error, 1)
+	go func() { third <- halt(time.Minute) }()
+	h.write("let-go", "")
+	if err := <-third; err != nil {
+		t.Errorf("a halt that others finish: %v", err)
+	}
+	if n := strings.Count(h.log(), " halt\n"); n != 2 {
+		t.Errorf("%d halts were run, want 2:\n%s", n, h.log())
+	}
+}
+
+// Uninstall goes by the state too, and takes nothing from a zone with processes.
+func TestUninstall(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		from   zone.State
+		script string
+		ok     bool
+	}{
+		{"done", zone.Installed, `state "$zone" configured`, true},
+		{"done before", zone.Incomplete, `state "$zone" configured; exit 22`, true},
+		{"half done", zone.Installed, `state "$zone" incomplete; exit 1`, false},
+		{"said to be done", zone.Installed, ``, false},
+		{"already", zone.Configured, `touch "$dir/ran"`, true},
+		{"absent", zone.Absent, `touch "$dir/ran"`, true},
+		{"running", zone.Running, `touch "$dir/ran"`, false},
+		{"down", zone.Down, `touch "$dir/ran"`, false},
+	} {
+		h := newScripted(t)
+		h.setState(testZone, test.from)
+		h.on("zoneadm-uninstall", test.script+"\n:")
+		if err := h.manager().Uninstall(bounded(t), testZone); (err == nil) != test.ok {
+			t.Errorf("%s: got error %v", test.name, err)
+		}
+		if h.has("ran") {
+			t.Errorf("%s: zoneadm uninstall was run", test.name)
+		}
+	}
+}
+
+func TestDeleteLeavesWhatHasFiles(t *testing.T) {
+	t.Parallel()
+	for _, s := range []zone.State{zone.Incomplete, zone.Installed, zone.Running, zone.Unknown} {
+		h := newScripted(t)
+		h.setState(testZone, s)
+		if err := h.manager().Delete(bounded(t), testZone); err == nil {
+			t.Errorf("a zone that is %v was deleted", s)
+		}
+		if log := h.log(); log != "" {
+			t.Errorf("%v: commands were run: %s", s, log)
+		}
+	}
+}
+
+// The configuration stays as long as a link that it names does.
+func TestDeleteKeepsConfigurationOfBusyLinks(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	m := h.manager()
+	if _, err := m.Create(bounded(t), testSpec()); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Uninstall(bounded(t), testZone); err != nil {
+		t.Fatal(err)
+	}
+	h.on("dladm-delete-vnic", `[ "$2" = oxGuest0 ] || { rm "$dir/links/$2" && exit; }
+		echo "dladm: vnic deletion failed: link busy" >&2; exit 1`)
+	if err := m.Delete(bounded(t), testZone); err == nil || !strings.Contains(err.Error(), "link busy") {
+		t.Errorf("got error %v", err)
+	}
+	if !h.has("configs/"+testZone) || h.has("links/oxGuest1") {
+		t.Error("the configuration is gone, or a link was not tried")
+	}
+	h.on("dladm-delete-vnic", "")
+	// Another agent, which knows only what the host tells, goes on.
+	other := h.manager()
+	h.on("zonecfg-delete", "exit 1")
+	if err := other.Delete(bounded(t), testZone); err == nil {
+		t.Error("a deletion that failed is said to have succeeded")
+	}
+	if h.has("links/oxGuest0") {
+		t.Error("a link is left")
+	}
+	h.on("zonecfg-delete", "")
+	if err := other.Delete(bounded(t), testZone); err != nil {
+		t.Error(err)
+	}
+	h.wantNothing()
+}
+
+// Links that are not named as Create's are somebody else's.
+func TestDeleteLeavesStrangersLinks(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	h.setState(testZone, zone.Configured)
+	h.write("configs/"+testZone, "add net\nset physical=igb0\nend\nadd net\nset physical=oxControlInstanceX1\nend\n")
+	if err := h.manager().Delete(bounded(t), testZone); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(h.log(), "delete-vnic") {
+		t.Errorf("commands: %s", h.log())
+	}
+}
+
+// What this manager has made for a zone goes, even if somebody has deleted the
+// configuration that tells of it.
+func TestReleaseAfterDeletionByHand(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	m := h.manager()
+	if _, err := m.Create(bounded(t), testSpec()); err != nil {
+		t.Fatal(err)
+	}
+	h.write("links/oxControlInstance77", "")
+	_ = os.Remove(h.path("bin/configs/" + testZone))
+	h.setState(testZone, zone.Absent)
+	if err := m.Release(bounded(t), testZone); err != nil {
+		t.Fatal(err)
+	}
+	if !h.has("links/oxControlInstance77") {
+		t.Error("a link that may be another agent's was removed")
+	}
+	_ = os.Remove(h.path("bin/links/oxControlInstance77"))
+	h.wantNothing()
+}
+
+// zfs names the dataset that a path lies in, which need not be the zone's.
+func TestDatasetOfAllZonesIsSpared(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		mountpoint string
+		destroyed  bool
+	}{{"$dir/root", false}, {"$5", true}, {"$5/root", false}, {"none", false}} {
+		h := newScripted(t)
+		m := h.manager()
+		if _, err := m.Create(bounded(t), testSpec()); err != nil {
+			t.Fatal(err)
+		}
+		h.on("zfs-list", `printf 'rpool/zones/a\t%s\n' "`+test.mountpoint+`"`)
+		h.on("zfs-destroy", `rm -rf "$dir/root/`+testZone+`"`)
+		if err := m.Uninstall(bounded(t), testZone); err != nil {
+			t.Error(err)
+		}
+		if got := strings.Contains(h.log(), "zfs destroy -r rpool/zones/a\n"); got != test.destroyed {
+			t.Errorf("mounted on %s: destroyed %v", test.mountpoint, got)
+		}
+		if h.has("root/" + testZone) {
+			t.Errorf("mounted on %s: the zonepath is left", test.mountpoint)
+		}
+	}
+}
+
+func TestBusyDatasetIsAnError(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	m := h.manager()
+	if _, err := m.Create(bounded(t), testSpec()); err != nil {
+		t.Fatal(err)
+	}
+	h.on("zfs-list", `printf 'rpool/zones/a\t%s\n' "$5"`)
+	h.on("zfs-destroy", `echo "cannot unmount: Device busy" >&2; exit 1`)
+	if err := m.Uninstall(bounded(t), testZone); err == nil || !strings.Contains(err.Error(), "Device busy") {
+		t.Errorf("got error %v", err)
+	}
+	if !h.has("root/" + testZone) {
+		t.Error("files were removed from below a dataset that is mounted")
+	}
+}
+
+func TestMountedIn(t *testing.T) {
+	t.Parallel()
+	mounts := "rpool/ROOT\t/\tzfs\trw\t1\nswap\t/tmp\ttmpfs\trw\t1\n/data\t/zones/a/root/data\tlofs\tro\t1\nx\t/zones/ab\tzfs\t\t1\n"
+	for path, want := range map[string]string{"/zones/a": "/zones/a/root/data", "/zones/ab": "/zones/ab", "/zones/b": "",
+		"/zones/a/root/data/deeper": ""} {
+		if got, _ := mountedIn(mounts, path); got != want {
+			t.Errorf("%s: got %q, want %q", path, got, want)
+		}
+	}
+}
+
+// The VM of a zone is destroyed by its Propolis id, and only when there is
+// nobody left who could have it open.
+func TestDestroyVM(t *testing.T) {
+	t.Parallel()
+	for _, s := range zone.States() {
+		h := newScripted(t)
+		cfg, vms := h.config(), &fakeVMs{there: true}
+		cfg.VM = vms
+		h.setState(testZone, s)
+		err := h.managerOf(cfg).DestroyVM(bounded(t), testZone)
+		if active(s) == (err == nil) {
+			t.Errorf("%v: got error %v", s, err)
+		}
+		want := []string{strings.TrimPrefix(testZone, testPrefix)}
+		if active(s) {
+			want = nil
+		}
+		if diff := cmp.Diff(want, vms.destroyed); diff != "" {
+			t.Errorf("%v: destroyed (-want +got):\n%s", s, diff)
+		}
+	}
+}
+
+func TestDestroyVMThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	cfg, vms := h.config(), &fakeVMs{}
+	cfg.VM = vms
+	if err := h.managerOf(cfg).DestroyVM(bounded(t), testZone); err != nil || len(vms.destroyed) > 0 {
+		t.Errorf("destroyed %v, error %v", vms.destroyed, err)
+	}
+}
+
+type fakeVMs struct {
+	there     bool
+	destroyed []string
+}
+
+func (f *fakeVMs) Exists(context.Context, string) (bool, error) { return f.there, nil }
+
+func (f *fakeVMs) DestroyVM(_ context.Context, name string) error {
+	f.destroyed = append(f.destroyed, name)
+	return nil
+}
