@@ -63,7 +63,7 @@ type helpers struct {
 	slots chan struct{}
 
 	mu        sync.Mutex
-	abandoned map[string]int // pid by purpose
+	abandoned map[int]string // purpose by pid
 }
 
 func newHelpers(self string) *helpers {
@@ -71,7 +71,7 @@ func newHelpers(self string) *helpers {
 		self: self, grace: killGrace,
 		kill:      func(pid int) error { return syscall.Kill(-pid, syscall.SIGKILL) },
 		slots:     make(chan struct{}, maxHelpers),
-		abandoned: make(map[string]int),
+		abandoned: make(map[int]string),
 	}
 }
 
@@ -120,14 +120,12 @@ func (h *helpers) end(ctx context.Context, p *helperProcess) ([]uint64, error) {
 func (h *helpers) abandon(p *helperProcess) {
 	purpose, pid := p.request.purpose(), p.cmd.Process.Pid
 	h.mu.Lock()
-	h.abandoned[purpose] = pid
+	h.abandoned[pid] = purpose
 	h.mu.Unlock()
 	go func() {
 		<-p.ended
 		h.mu.Lock()
-		if h.abandoned[purpose] == pid {
-			delete(h.abandoned, purpose)
-		}
+		delete(h.abandoned, pid)
 		h.mu.Unlock()
 		<-h.slots
 	}()
@@ -136,8 +134,12 @@ func (h *helpers) abandon(p *helperProcess) {
 func (h *helpers) isStuck(purpose string) (pid int, is bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	pid, is = h.abandoned[purpose]
-	return pid, is
+	for pid, other := range h.abandoned {
+		if other == purpose {
+			return pid, true
+		}
+	}
+	return 0, false
 }
 
 func (h *helpers) stuck() int {

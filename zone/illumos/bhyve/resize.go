@@ -25,9 +25,9 @@ type Progress struct {
 
 // Resize begins to grow or shrink the reservoir to target bytes, rounded down to
 // 2 MiB, and returns at once. It goes in steps of 1 GiB; each is made known to
-// progress, from Resize's own goroutine, which progress must not hold up. The
-// channel yields one error, or nil when the target was reached. ctx ends the
-// resize between two steps or within one; what was reached stays.
+// progress, unless that is nil, from Resize's own goroutine, which progress must
+// not hold up. The channel yields one error, or nil when the target was reached.
+// ctx ends the resize between two steps or within one; what was reached stays.
 //
 // Growing a large reservoir takes minutes and needs as much free memory; errno
 // ENOSPC is more than the kernel allows, or less than VMs have now. There is one
@@ -62,7 +62,9 @@ func (h *Host) resize(ctx context.Context, target uint64, progress func(Progress
 		}
 		if reached != size {
 			size, idle = reached, 0
-			progress(Progress{Size: size, Target: target})
+			if progress != nil {
+				progress(Progress{Size: size, Target: target})
+			}
 			continue
 		}
 		if idle++; idle == maxIdle {

@@ -61,6 +61,14 @@ func TestResize(t *testing.T) {
 	}
 }
 
+func TestResizeWithoutProgress(t *testing.T) {
+	t.Parallel()
+	f := &fakeReservoir{}
+	if err := <-fakeHost(t, f.ask).Resize(t.Context(), 2*gib, nil); err != nil || f.size != 2*gib {
+		t.Errorf("at %d, %v", f.size, err)
+	}
+}
+
 func TestResizeThatIsInterrupted(t *testing.T) {
 	t.Parallel()
 	f := &fakeReservoir{answer: func(step int, target uint64) (uint64, error) {

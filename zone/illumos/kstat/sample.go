@@ -6,7 +6,7 @@ import (
 )
 
 // A Source takes samples. It is safe for concurrent use and returns soon after
-// ctx ends.
+// ctx ends, unless it waits for something that even SIGKILL does not end.
 type Source interface {
 	Sample(ctx context.Context) (Sample, error)
 }
