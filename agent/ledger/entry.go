@@ -3,6 +3,7 @@ package ledger
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sledagent/sledagent/agent/vmm"
@@ -63,6 +64,8 @@ type deadlineDoc struct {
 	At time.Duration `json:"at_ns"`
 }
 
+var purposes = []vmm.Purpose{vmm.ForStart, vmm.ForReboot, vmm.ForStop}
+
 func encodeRegistration(r *wire.Registration) ([]byte, error) {
 	doc := registrationDoc{Registration: *r, Spec: r.Spec}
 	doc.Registration.Spec = nil
@@ -120,6 +123,9 @@ func decodeState(data []byte, now time.Time, at time.Duration, boot string, limi
 	}
 	if phase == vmm.Stopping && s.Stop == nil {
 		return s, z, false, fmt.Errorf("state: phase %q without a stop", doc.Phase)
+	}
+	if d := doc.Deadline; d != nil && !slices.Contains(purposes, d.For) {
+		return s, z, false, fmt.Errorf("state: a deadline for %q", d.For)
 	}
 	return s, doc.Zone, rebooted, nil
 }
