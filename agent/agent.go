@@ -66,6 +66,7 @@ type Agent struct {
 	host  *runner.Host
 	guard *watchdog.Guard
 	bus   admin.Bus
+	past  past
 	stop  context.CancelFunc
 
 	abandoned atomic.Int64
@@ -169,10 +170,11 @@ func (a *Agent) admit(id uuid.UUID, reg *wire.Registration) (*runner.Runner, err
 	return r, nil
 }
 
-func (a *Agent) forget(id uuid.UUID) {
+func (a *Agent) forget(last vmm.Status) {
+	a.past.add(last)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.vmms, id)
+	delete(a.vmms, last.ID)
 }
 
 func (a *Agent) claim(addr netip.AddrPort, id uuid.UUID) error {

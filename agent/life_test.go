@@ -40,6 +40,31 @@ func TestOrderlyLife(t *testing.T) {
 	})
 }
 
+func TestForgottenVMMsCanBeAskedAbout(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, r *rig) {
+		var first guest
+		for i := range 260 {
+			v := r.register()
+			r.stop(v, nil)
+			r.await(v, vmm.WireDestroyed)
+			if i == 0 {
+				first = v
+			}
+			s, err := r.Show(v.id)
+			if err != nil || s.Phase != "forgotten" || s.Record.VMM.State != vmm.WireDestroyed || s.Events[len(s.Events)-1].Kind != "forgotten" {
+				t.Fatalf("%+v, %v", s, err)
+			}
+		}
+		if _, err := r.Show(first.id); !refused(err, vmm.Unknown) {
+			t.Errorf("the oldest is remembered for ever: %v", err)
+		}
+		if len(r.List()) != 0 {
+			t.Error("what is forgotten is listed")
+		}
+	})
+}
+
 func TestRegistrationIsIdempotentAndConflictsAreRefused(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, r *rig) {

@@ -20,13 +20,17 @@ func (a *Agent) List() []vmm.Status {
 	return all
 }
 
-// Show says how one VMM is, with its events.
+// Show says how one VMM is, with its events, or how it was when it was forgotten,
+// if that is not too long ago.
 func (a *Agent) Show(id uuid.UUID) (vmm.Status, error) {
 	r, err := a.find(id)
-	if err != nil {
-		return vmm.Status{}, err
+	if err == nil {
+		return r.Status(true), nil
 	}
-	return r.Status(true), nil
+	if s, ok := a.past.find(id); ok {
+		return s, nil
+	}
+	return vmm.Status{}, err
 }
 
 // Kill begins a VMM's removal at the operator's word.

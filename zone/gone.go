@@ -189,7 +189,7 @@ func (c *climb) within(ctx context.Context, budget time.Duration, rung Rung) err
 		<-call.done
 	}
 	if call.err != nil {
-		return fmt.Errorf("%s zone %s: %w", rung, c.name, call.err)
+		return call.err // the Manager has said what it tried on which zone
 	}
 	if rung == RungLook || rung == RungVerify {
 		c.seen = call.info

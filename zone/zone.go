@@ -121,7 +121,8 @@ type End struct {
 // for concurrent use, and one that is stuck on one zone delays no other zone.
 // Each does one thing once: retries, budgets and order are the caller's. Each
 // returns soon after ctx ends, except where a doc says that the operation
-// cannot be interrupted; callers guard against the rest (see EnsureGone).
+// cannot be interrupted; callers guard against the rest (see EnsureGone). Its
+// errors say what was tried on which zone.
 //
 // The removal methods are idempotent: what is already so is success.
 type Manager interface {

@@ -15,13 +15,18 @@ const sealLen = len("\n00000000")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func sum(bucket, key, data []byte) uint32 {
-	return crc32.Checksum(bytes.Join([][]byte{bucket, key, data}, []byte{0}), castagnoli)
+// mark is the checksum of a value at its place, as it stands behind the value.
+func mark(bucket, key, data []byte) []byte {
+	var sum uint32
+	for _, part := range [][]byte{bucket, {0}, key, {0}, data} {
+		sum = crc32.Update(sum, castagnoli, part)
+	}
+	return fmt.Appendf(nil, "\n%08x", sum)
 }
 
 // seal adds a value's checksum.
 func seal(bucket, key, data []byte) []byte {
-	return fmt.Appendf(data, "\n%08x", sum(bucket, key, data))
+	return append(data[:len(data):len(data)], mark(bucket, key, data)...)
 }
 
 // unseal checks a value and returns it without its checksum. The bytes are the
@@ -31,13 +36,10 @@ func unseal(bucket, key, value []byte) ([]byte, error) {
 		return nil, fmt.Errorf("no %s", key)
 	}
 	n := len(value) - sealLen
-	if n < 0 {
-		return nil, fmt.Errorf("%s: too short for a checksum", key)
+	if n < 0 || !bytes.Equal(mark(bucket, key, value[:n]), value[n:]) {
+		return nil, fmt.Errorf("%s: %w", key, errSum)
 	}
-	if data := value[:n:n]; bytes.Equal(seal(bucket, key, data)[n:], value[n:]) {
-		return data, nil
-	}
-	return nil, fmt.Errorf("%s: %w", key, errSum)
+	return value[:n:n], nil
 }
 
 var errSum = errors.New("checksum does not match")

@@ -45,8 +45,9 @@ type Host struct {
 	Unclaim func(netip.AddrPort, uuid.UUID)
 	// Event is told of everything that happens to a VMM. It returns at once.
 	Event func(uuid.UUID, vmm.Event)
-	// Forgotten is told when nothing is left of a VMM. It returns at once.
-	Forgotten func(uuid.UUID)
+	// Forgotten is told when nothing is left of a VMM, and how it was then. It
+	// returns at once.
+	Forgotten func(vmm.Status)
 	// Abandoned counts helper calls that are stuck past their budget.
 	Abandoned *atomic.Int64
 	Log       zerolog.Logger

@@ -185,13 +185,14 @@ func (r *Runner) over() bool {
 // leave takes the VMM out of everything that knows it.
 func (r *Runner) leave() {
 	r.event("forgotten", "")
+	last := r.Status(true)
 	if r.unwatch != nil {
 		r.unwatch()
 	}
 	r.host.Guard.Drop(r.id.String())
 	r.host.Publisher.Drop(r.id)
 	r.host.Journal.Drop(r.id)
-	r.host.Forgotten(r.id)
+	r.host.Forgotten(last)
 }
 
 // apply takes one step.

@@ -37,7 +37,7 @@ const runExample = `  propolis-sim run 127.0.0.1:12400
   propolis-sim run --mode ignore-stop [::1]:0
   propolis-sim run --mode hang-stop,slow-all=200ms --mode exit-after=5s 127.0.0.1:12400
 
-  curl -X PUT -d '["stay-stopping","refuse-get=503:Internal*2"]' http://127.0.0.1:12400/sim/faults
+  curl -X PUT -H content-type:application/json -d '["stay-stopping","refuse-get=503:Internal*2"]' http://127.0.0.1:12400/sim/faults
   curl -X POST http://127.0.0.1:12400/sim/do/guest-poweroff`
 
 // settings are the flags of run.

@@ -69,6 +69,7 @@ func ledgerRepair(cmd *cobra.Command, path string) error {
 	r, err := ledger.Repair(path)
 	if err == nil {
 		fmt.Fprintf(cmd.OutOrStdout(), "%s now holds %d VMMs; %d could not be read\nthe old file is %s\n", path, r.Kept, r.Lost, r.Old)
+		fmt.Fprintln(cmd.OutOrStdout(), "zones of VMMs that it does not hold are orphans: see zones.orphans before you start the agent")
 	}
 	return err
 }

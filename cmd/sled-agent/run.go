@@ -33,6 +33,10 @@ import (
 // less a reserve.
 const exitBudget = 4 * time.Second
 
+// heartbeat is how often a silent Propolis is asked for a sign of life, and how
+// long it has for that: one that hangs is shown as silent within twice that.
+const heartbeat = 5 * time.Second
+
 // run runs the agent until a signal ends it.
 func run(cfg *config.Config) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
@@ -138,7 +142,7 @@ func (d *daemon) assemble(cfg *config.Config, sled api.Identifiers) (err error) 
 	d.agent = agent.New(agent.Config{
 		Zones: d.zones, Publisher: d.publisher, Journal: d.ledger, Propolis: dial(cfg.Propolis),
 		Limits: d.limits, Prefix: cfg.Zones.Prefix, KeepOrphans: cfg.Zones.Orphans.Keep(name), Sled: sled,
-		Watch:    propolis.WatchOptions{GoneAfter: cfg.Propolis.GoneAfter},
+		Watch:    propolis.WatchOptions{Heartbeat: heartbeat, PollBudget: heartbeat, GoneAfter: cfg.Propolis.GoneAfter},
 		Evidence: cfg.Watchdog.EvidenceBudget, Log: d.log,
 		About: admin.About{Version: version, SledID: sled.SledID.String(), API: "http://" + d.apiAddr.Addr().String(),
 			Backend: string(name), Isolation: isolation, PID: os.Getpid(), Nexus: cfg.Nexus.Addresses},

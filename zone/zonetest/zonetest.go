@@ -187,7 +187,7 @@ func (h *Host) begin(ctx context.Context, op Op, name string) (Fault, error) {
 		}
 	}
 	if f.Fail {
-		return f, fmt.Errorf("%s: %w", op, ErrFault)
+		return f, fmt.Errorf("%s zone %s: %w", op, name, ErrFault)
 	}
 	return f, nil
 }

@@ -52,3 +52,24 @@ func TestDeadlineIsKeptOnTheBootClock(t *testing.T) {
 	v.ends(vmm.WireDestroyed)
 	l.conclude()
 }
+
+// Restarts during the grace period do not begin it anew (D).
+func TestDeadlineOverManyRestarts(t *testing.T) {
+	t.Parallel()
+	l := newSled(t, setup{modes: []string{"ignore-stop"}})
+	v := l.newVM(t)
+	v.launch()
+	s := v.stop(2 * grace)
+	for deadline := s.answered.Add(s.grace); ; {
+		// An agent that began anew would still have most of the grace period to wait.
+		next := time.Now().Add(grace / 2)
+		if next.After(deadline) {
+			break
+		}
+		v.dwell(time.Until(next))
+		l.crash()
+	}
+	v.removedOnTime(s)
+	v.ends(vmm.WireDestroyed)
+	l.conclude()
+}

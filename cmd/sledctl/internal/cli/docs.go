@@ -22,10 +22,13 @@ func docsCommand() *cobra.Command {
 			}
 			root := cmd.Root()
 			root.DisableAutoGenTag = true
-			// The date would make every build differ from the last.
-			return doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "sled-agent", Date: &time.Time{}}, args[0])
+			// A date of today would make every build differ from the last.
+			return doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "sled-agent", Date: &manDate}, args[0])
 		},
 	})
 	docs.Hidden = true
 	return docs
 }
+
+// manDate is the month that the pages are dated with.
+var manDate = time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC)

@@ -29,6 +29,9 @@ const (
 	gone goal = "gone"
 )
 
+// phaseForgotten is the phase of a VMM that the agent has only a memory of.
+var phaseForgotten = vmm.Forgotten.String()
+
 // goals are reached when one of them is.
 type goals []goal
 
@@ -159,6 +162,8 @@ func (w *waiter) look(s vmm.Status, err error) (bool, error) {
 	state := s.Record.VMM.State
 	switch {
 	case slices.Contains(w.wanted, goal(state)):
+		return true, nil
+	case s.Phase == phaseForgotten && slices.Contains(w.wanted, gone):
 		return true, nil
 	case state.Terminal() && !slices.Contains(w.wanted, gone):
 		return true, w.otherEnd(string(state))

@@ -102,6 +102,10 @@ func TestWait(t *testing.T) {
 			func(a *admintest.Agent) { a.Forget(stopID) }, 3, "is gone; it was last seen stopping"},
 		"gone": {after(stopping(), becomes(vmm.WireDestroyed)), "--for gone",
 			func(a *admintest.Agent) { a.Forget(stopID) }, 0, ""},
+		"remembered after it is gone": {stopping(), "--for gone",
+			func(a *admintest.Agent) {
+				a.Put(after(stopping(), becomes(vmm.WireDestroyed), func(s *vmm.Status) { s.Phase = "forgotten" }))
+			}, 0, "destroyed, forgotten"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
