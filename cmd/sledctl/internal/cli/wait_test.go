@@ -104,7 +104,7 @@ func TestWait(t *testing.T) {
 			func(a *admintest.Agent) { a.Forget(stopID) }, 0, ""},
 		"remembered after it is gone": {stopping(), "--for gone",
 			func(a *admintest.Agent) {
-				a.Put(after(stopping(), becomes(vmm.WireDestroyed), func(s *vmm.Status) { s.Phase = "forgotten" }))
+				a.Put(after(after(stopping(), becomes(vmm.WireDestroyed)), func(s *vmm.Status) { s.Phase = "forgotten" }))
 			}, 0, "destroyed, forgotten"},
 	} {
 		t.Run(name, func(t *testing.T) {
