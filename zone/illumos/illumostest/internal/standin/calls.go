@@ -57,6 +57,7 @@ func (s *Store) Calls() []Call {
 		return nil
 	}
 	check(err)
+	data = data[:bytes.LastIndexByte(data, '\n')+1] // the last may still be written
 	var calls []Call
 	place := make(map[string]int)
 	for d := json.NewDecoder(bytes.NewReader(data)); ; {

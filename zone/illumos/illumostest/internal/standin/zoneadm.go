@@ -74,8 +74,8 @@ func (c *call) throughDoor(z *Zone, args []string) int {
 	if exit != 0 {
 		return exit
 	}
-	if c.strike(occasion{when: During, command: c.name, verb: c.verb, object: c.object}) != nil {
-		return c.zerror("call to zoneadmd failed")
+	if f := c.strike(c.occasion(During)); f != nil {
+		return c.fails(f)
 	}
 	answer, err := c.callDoor(c.zone, request{Verb: c.verb, Args: args})
 	if err != nil {
