@@ -1,0 +1,367 @@
+package illumos_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rs/zerolog"
+
+	"github.com/sledagent/sledagent/zone"
+	"github.com/sledagent/sledagent/zone/illumos"
+	"github.com/sledagent/sledagent/zone/illumos/illumostest"
+)
+
+const (
+	prefix = "oxz_propolis-server_"
+	alice  = prefix + "74f2e1f2-6d2c-4a4e-9f3e-7d2d5a3a9b10"
+	bob    = prefix + "0c3f9a4e-7a55-4d3f-8f0e-3f6f9b2f2c11"
+)
+
+// quick is a removal that tries again soon.
+var quick = zone.Removal{RetryMin: time.Millisecond, RetryMax: 50 * time.Millisecond}
+
+// A sled is a host that behaves as illumos does, with an agent's manager.
+type sled struct {
+	*illumostest.Host
+	t     *testing.T
+	fresh struct{ links, datasets map[string]bool }
+}
+
+func newSled(t *testing.T, o illumostest.Options) *sled {
+	t.Helper()
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("runs hundreds of processes")
+	}
+	s := &sled{Host: illumostest.Install(t, t.TempDir(), o), t: t}
+	s.fresh.links, s.fresh.datasets = keys(s.Links()), keys(s.Datasets())
+	return s
+}
+
+func keys[V any](m map[string]V) map[string]bool {
+	set := make(map[string]bool)
+	for k := range m {
+		set[k] = true
+	}
+	return set
+}
+
+// manager is a manager as an agent has it that has just started.
+func (s *sled) manager() *illumos.Manager {
+	s.t.Helper()
+	m, err := illumos.New(illumos.Config{
+		CommandPath: s.BinDir(), ZoneRoot: s.ZoneRoot(), Brand: "omicron1", Image: s.Images(), Link: "underlay_stub0",
+		Service: illumostest.DefaultService, Prefix: prefix, Log: zerolog.New(io.Discard),
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		s.ReleaseAll()
+		s.Close()
+		s.Eventually("no command is left behind", func() bool { return m.LeftBehind() == 0 })
+		if err := m.Close(); err != nil {
+			s.t.Error(err)
+		}
+	})
+	return m
+}
+
+func (s *sled) ctx() context.Context {
+	ctx, cancel := context.WithTimeout(s.t.Context(), 90*time.Second)
+	s.t.Cleanup(cancel)
+	return ctx
+}
+
+func (s *sled) spec(name string) zone.Spec {
+	s.t.Helper()
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		s.t.Skip("no IPv6 loopback: ", err)
+	}
+	defer l.Close()
+	return zone.Spec{
+		Name:    name,
+		Addr:    netip.MustParseAddrPort(l.Addr().String()),
+		NICs:    []zone.NIC{{ID: "nic", MAC: "a8:40:25:f0:0:1", MTU: 1500}},
+		Devices: []string{"/dev/zvol/rdsk/pool/disk/vol"},
+	}
+}
+
+// boot makes a zone and boots it.
+func (s *sled) boot(m *illumos.Manager, name string) error {
+	s.t.Helper()
+	if _, err := m.Create(s.ctx(), s.spec(name)); err != nil {
+		return err
+	}
+	return m.Boot(s.ctx(), name)
+}
+
+func (s *sled) mustBoot(m *illumos.Manager, name string) {
+	s.t.Helper()
+	if err := s.boot(m, name); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// wantNothing checks that the host is as it was made.
+func (s *sled) wantNothing() {
+	s.t.Helper()
+	if zones := s.Zones(); len(zones) > 0 {
+		s.t.Errorf("zones are left: %v", keys(zones))
+	}
+	if diff := cmp.Diff(s.fresh.links, keys(s.Links())); diff != "" {
+		s.t.Errorf("datalinks (-before +after):\n%s", diff)
+	}
+	if diff := cmp.Diff(s.fresh.datasets, keys(s.Datasets())); diff != "" {
+		s.t.Errorf("datasets (-before +after):\n%s", diff)
+	}
+	s.Eventually("no process is left", func() bool { return len(s.Processes("")) == 0 })
+}
+
+func TestLifeOnHost(t *testing.T) {
+	s := newSled(t, illumostest.Options{})
+	m := s.manager()
+	spec := s.spec(alice)
+	made, err := m.Create(s.ctx(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made.Links["nic"] != "oxGuest0" {
+		t.Errorf("made %v", made)
+	}
+	if err := m.Boot(s.ctx(), alice); err != nil {
+		t.Fatal(err)
+	}
+	s.Eventually("the server listens", func() bool {
+		c, err := net.Dial("tcp", spec.Addr.String())
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+	i, err := m.Look(s.ctx(), alice)
+	if err != nil || i.State != zone.Running || !strings.HasPrefix(i.Incarnation, "zid-") {
+		t.Errorf("booted: %+v, error %v", i, err)
+	}
+	z, _ := s.Zone(alice)
+	if z.Properties["config/datalink"] != "oxControlInstance0" || z.Properties["config/gateway"] == "" {
+		t.Errorf("the service's properties are %v", z.Properties)
+	}
+	if _, err := m.Tail(s.ctx(), alice, 4096); err != nil {
+		t.Error(err)
+	}
+	ended := make(chan zone.End, 1)
+	stop := m.Watch(alice, func(e zone.End) { ended <- e })
+	defer stop()
+	if err := zone.EnsureGone(s.ctx(), m, alice, quick); err != nil {
+		t.Fatal(err)
+	}
+	s.wantNothing()
+	select {
+	case <-ended:
+	case <-s.ctx().Done():
+		t.Error("the watch was not told")
+	}
+}
+
+// An agent that has just started removes a zone from whatever state it is in.
+func TestEnsureGoneOnHost(t *testing.T) {
+	for _, test := range []struct {
+		state string
+		fault illumostest.Fault // before the zone is made and booted
+		after []string          // a command after that
+	}{
+		{state: "configured", fault: illumostest.Fault{Do: illumostest.BrandExit, Exit: 254}},
+		{state: "incomplete", fault: illumostest.Fault{Do: illumostest.BrandExit, Exit: 255}},
+		{state: "installed", fault: illumostest.Fault{Do: illumostest.Fail, Command: "zoneadm", Verb: "boot"}},
+		{state: "ready", fault: illumostest.Fault{Do: illumostest.Fail, Command: "zoneadm", Verb: "boot"},
+			after: []string{"zoneadm", "-z", alice, "ready"}},
+		{state: "running"},
+		{state: "running", fault: illumostest.Fault{Do: illumostest.Maintenance}},
+	} {
+		t.Run(test.state+test.fault.Do, func(t *testing.T) {
+			s := newSled(t, illumostest.Options{})
+			if test.fault.Do != "" {
+				s.Inject(test.fault)
+			}
+			err := s.boot(s.manager(), alice)
+			if (err == nil) != (test.fault.Do == "") {
+				t.Fatalf("with fault %q: %v", test.fault.Do, err)
+			}
+			s.ReleaseAll()
+			if len(test.after) > 0 {
+				s.Run(test.after[0], test.after[1:]...)
+			}
+			if got := s.State(alice); got != test.state {
+				t.Fatalf("the zone is %q, want %q", got, test.state)
+			}
+			if err := zone.EnsureGone(s.ctx(), s.manager(), alice, quick); err != nil {
+				t.Fatal(err)
+			}
+			s.wantNothing()
+		})
+	}
+}
+
+// A zone that is stuck is removed once the host lets go of it, and holds up no
+// other until then.
+func TestStuckZone(t *testing.T) {
+	for _, state := range []string{"shutting_down", "down"} {
+		t.Run(state, func(t *testing.T) {
+			s := newSled(t, illumostest.Options{})
+			m := s.manager()
+			s.mustBoot(m, alice)
+			stuck := s.Inject(illumostest.Fault{Do: illumostest.Stuck, Object: alice, State: state})
+			removal := quick
+			removal.Budgets = map[zone.Rung]time.Duration{zone.RungHalt: 300 * time.Millisecond}
+			gone := make(chan error, 1)
+			go func() { gone <- zone.EnsureGone(s.ctx(), m, alice, removal) }()
+			s.Eventually("it is stuck", func() bool { return s.State(alice) == state })
+			s.mustBoot(m, bob)
+			if err := zone.EnsureGone(s.ctx(), m, bob, quick); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case err := <-gone:
+				t.Fatalf("the removal of a stuck zone returned %v", err)
+			default:
+			}
+			s.Eventually("halts are left behind", func() bool { return m.LeftBehind() == 2 })
+			stuck.Release()
+			if err := <-gone; err != nil {
+				t.Fatal(err)
+			}
+			s.wantNothing()
+		})
+	}
+}
+
+// Any command of a life may be killed, before its work, in the middle of it or
+// after it: the next agent's removal leaves nothing.
+func TestCommandsDie(t *testing.T) {
+	for _, at := range []string{
+		"before zonecfg -f", "after zonecfg -f",
+		"before dladm create-vnic", "after dladm create-vnic",
+		"during zoneadm install", "after zoneadm install",
+		"before zoneadm boot", "during zoneadmd boot", "after zoneadmd boot",
+		"during zoneadmd halt", "after zoneadm halt",
+		"during zoneadm uninstall", "after zoneadm uninstall",
+		"after zonecfg export", "after dladm delete-vnic", "before zonecfg delete", "after zonecfg delete",
+		"before zfs destroy", "during zoneadm list",
+	} {
+		t.Run(at, func(t *testing.T) {
+			s := newSled(t, illumostest.Options{})
+			where := strings.Fields(at)
+			death := s.Inject(illumostest.Fault{Do: illumostest.Die, When: where[0], Command: where[1], Verb: where[2], Times: 1})
+			// The fault may strike this, or the removal.
+			_ = s.boot(s.manager(), alice)
+			if err := zone.EnsureGone(s.ctx(), s.manager(), alice, quick); err != nil {
+				t.Fatal(err)
+			}
+			if death.Struck() != 1 {
+				t.Error("no command has died")
+			}
+			s.wantNothing()
+		})
+	}
+}
+
+// What a list says can be more or less than expected.
+func TestOddLists(t *testing.T) {
+	s := newSled(t, illumostest.Options{DebugID: true})
+	m := s.manager()
+	s.mustBoot(m, alice)
+	look := func() (zone.Info, error) { return m.Look(s.ctx(), alice) }
+	before, err := look()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, do := range []string{illumostest.Garbage, illumostest.Truncate} {
+		f := s.Inject(illumostest.Fault{Do: do, Command: "zoneadm", Verb: "list"})
+		if i, err := look(); err == nil {
+			t.Errorf("%s: a look saw %v", do, i.State)
+		}
+		f.Release()
+	}
+	s.Inject(illumostest.Fault{Do: illumostest.ExtraFields, Object: alice})
+	if i, err := look(); err != nil || i != before {
+		t.Errorf("with further fields: %+v, error %v, want %+v", i, err, before)
+	}
+	unknown := s.Inject(illumostest.Fault{Do: illumostest.UnknownState, Object: alice, Text: "hibernating"})
+	if i, err := look(); err != nil || i.State != zone.Unknown {
+		t.Errorf("in a state nobody knows: %+v, error %v", i, err)
+	}
+	unknown.Release()
+	if err := zone.EnsureGone(s.ctx(), m, alice, quick); err != nil {
+		t.Fatal(err)
+	}
+	s.wantNothing()
+}
+
+// A list that hangs costs those who look a little time.
+func TestListThatHangs(t *testing.T) {
+	s := newSled(t, illumostest.Options{})
+	m := s.manager()
+	hang := s.Inject(illumostest.Fault{Do: illumostest.Hang, Command: "zoneadm", Verb: "list", Times: 1})
+	short, cancel := context.WithTimeout(s.ctx(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := m.Look(short, alice); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the look that hangs ended with %v", err)
+	}
+	if i, err := m.Look(s.ctx(), alice); err != nil || i.State != zone.Absent {
+		t.Errorf("the next saw %v, error %v", i.State, err)
+	}
+	hang.Release()
+}
+
+// Links that are busy for a while after a halt are removed when they no longer are.
+func TestBusyLink(t *testing.T) {
+	s := newSled(t, illumostest.Options{})
+	m := s.manager()
+	s.mustBoot(m, alice)
+	busy := s.Inject(illumostest.Fault{Do: illumostest.LinkBusy, Object: "oxControlInstance0"})
+	gone := make(chan error, 1)
+	go func() { gone <- zone.EnsureGone(s.ctx(), m, alice, quick) }()
+	busy.WaitStruck(2)
+	if s.State(alice) != "configured" {
+		t.Errorf("it is %q, with a link that it had", s.State(alice))
+	}
+	busy.Release()
+	if err := <-gone; err != nil {
+		t.Fatal(err)
+	}
+	s.wantNothing()
+}
+
+// Many zones live and die at a time.
+func TestManyZones(t *testing.T) {
+	s := newSled(t, illumostest.Options{})
+	m := s.manager()
+	const zones = 8
+	done := make(chan error, zones)
+	for i := range zones {
+		go func() {
+			name := fmt.Sprintf("%s%d", prefix, i)
+			if err := s.boot(m, name); err != nil {
+				done <- fmt.Errorf("boot %s: %w", name, err)
+				return
+			}
+			done <- zone.EnsureGone(s.ctx(), m, name, quick)
+		}()
+	}
+	for range zones {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	s.wantNothing()
+}
