@@ -2,6 +2,7 @@ package crash
 
 import (
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -104,18 +105,30 @@ func TestOrphansAreRemoved(t *testing.T) {
 				l := newSled(t, setup{})
 				v := l.newVM(t)
 				v.launch()
+				var o orphan
 				if down {
 					l.kill()
-				}
-				o := arrive(l)
-				if down {
+					o = arrive(l)
 					l.revive(l.now())
+				} else {
+					l.unaware(func() { o = arrive(l) })
 				}
 				until(t, noticed, func() string { return strings.Join(o.left(l), ", ") })
 				v.isFine()
 			})
 		}
 	}
+}
+
+// unaware does something while the agent runs and cannot see it half done.
+func (l *sled) unaware(do func()) {
+	l.t.Helper()
+	process := l.now().cmd.Process
+	if err := process.Signal(syscall.SIGSTOP); err != nil {
+		l.t.Fatal(err)
+	}
+	defer func() { _ = process.Signal(syscall.SIGCONT) }() // It is not let go otherwise.
+	do()
 }
 
 // Somebody who wants to keep orphans may; they are reported all the same.

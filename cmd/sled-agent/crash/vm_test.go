@@ -59,18 +59,6 @@ type answer struct {
 
 func (a answer) String() string { return fmt.Sprintf("%d %s", a.status, bytes.TrimSpace(a.body)) }
 
-// updated is the record in an answer to a change; nil for null.
-func (a answer) updated(t testing.TB) *vmm.Record {
-	t.Helper()
-	var u struct {
-		Runtime *vmm.Record `json:"updated_runtime"`
-	}
-	if err := json.Unmarshal(a.body, &u); err != nil {
-		t.Fatalf("answer %v: %v", a, err)
-	}
-	return u.Runtime
-}
-
 // ask sends a request to the sled API. An error is one of the connection.
 func (l *sled) ask(ctx context.Context, method, path string, body []byte) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+l.addr+path, bytes.NewReader(body))
