@@ -158,10 +158,11 @@ func TestLock(t *testing.T) {
 		t.Errorf("without the lock the zone became %s", got)
 	}
 	// What is inherited by mistake makes the lock none.
-	careless := h.Command("zoneadm", "-z", "z", "install", "/nonexistent")
-	careless.Env = []string{"_ZONEADM_LOCK_HELD=1"}
-	if err := careless.Run(); err == nil || h.State("z") != "incomplete" {
-		t.Errorf("_ZONEADM_LOCK_HELD was not heeded: %v, %s", err, h.State("z"))
+	command := h.Command("zoneadm", "-z", "z", "install", "/nonexistent")
+	command.Env = []string{"_ZONEADM_LOCK_HELD=1"}
+	careless := h.finish(command)
+	if careless.Exit != 1 || h.State("z") != "incomplete" {
+		t.Errorf("_ZONEADM_LOCK_HELD was not heeded: %v, %s", careless, h.State("z"))
 	}
 	held.Release()
 	if err := client.Wait(); err == nil {

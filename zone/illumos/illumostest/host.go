@@ -133,15 +133,22 @@ type Result struct {
 	Out, ErrOut string
 }
 
-// Run runs a command of the host with an empty environment.
+// Run runs a command of the host with an empty environment. One that hangs is
+// killed after a while.
 func (h *Host) Run(name string, args ...string) Result {
 	h.t.Helper()
-	cmd := h.Command(name, args...)
+	return h.finish(h.Command(name, args...))
+}
+
+func (h *Host) finish(cmd *exec.Cmd) Result {
+	h.t.Helper()
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
-	if err := cmd.Run(); cmd.ProcessState == nil {
-		h.t.Fatalf("%s: %v", name, err)
+	if err := cmd.Start(); err != nil {
+		h.t.Fatal(err)
 	}
+	defer time.AfterFunc(2*patience, func() { _ = cmd.Process.Kill() }).Stop()
+	_ = cmd.Wait() // the exit status tells
 	return Result{cmd.ProcessState.ExitCode(), out.String(), errOut.String()}
 }
 
