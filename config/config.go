@@ -24,6 +24,17 @@ type Config struct {
 	Propolis Propolis
 	Watchdog Watchdog
 	Zones    Zones
+	// VMMReservoir is how large bhyve's reservoir is to be.
+	VMMReservoir VMMReservoir
+}
+
+// VMMReservoir is the size of the memory that an illumos host keeps for guests,
+// in one of two ways; it is left as it is if both are 0.
+type VMMReservoir struct {
+	// Size is in bytes.
+	Size uint64
+	// Percent is of the host's physical memory; it counts if Size is 0.
+	Percent int
 }
 
 // API is the configuration of the API that Nexus calls.

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -54,6 +56,9 @@ var fields = []field{
 	text("zones.illumos.link", func(c *Config) *string { return &c.Zones.Illumos.Link }, datalink),
 	text("zones.illumos.service", func(c *Config) *string { return &c.Zones.Illumos.Service }, fmri),
 	scalar("zones.illumos.gateway", func(c *Config) *netip.Addr { return &c.Zones.Illumos.Gateway }, gateway, formatAddr),
+
+	scalar("vmm_reservoir.size", func(c *Config) *uint64 { return &c.VMMReservoir.Size }, byteSize, formatByteSize),
+	whole("vmm_reservoir.percent", func(c *Config) *int { return &c.VMMReservoir.Percent }, 0, 99),
 }
 
 // A field is one key of the file and its place in a Config.
@@ -92,6 +97,26 @@ func text[T ~string](key string, at func(*Config) *T, parse func(string) (string
 	return scalar(key, at,
 		func(s string) (T, error) { s, err := parse(s); return T(s), err },
 		func(v T) string { return string(v) })
+}
+
+// whole describes a key whose value is a whole number within bounds.
+func whole(key string, at func(*Config) *int, least, most int64) field {
+	literal := func(c *Config) string { return strconv.Itoa(*at(c)) }
+	return field{
+		key:     key,
+		literal: literal,
+		set: func(c *Config, value any) error {
+			n, ok := value.(int64)
+			switch {
+			case !ok:
+				return wrongKind("a whole number", literal(Default()), value)
+			case n < least || n > most:
+				return fmt.Errorf("%d is not within %d and %d", n, least, most)
+			}
+			*at(c) = int(n)
+			return nil
+		},
+	}
 }
 
 // span describes a key whose value is a duration, written as Go writes it.

@@ -108,6 +108,8 @@ func anyConfig(t *rapid.T) *Config {
 	c.Watchdog.MaxStopGrace = span("max_stop_grace", minDuration, maxDuration)
 	c.Watchdog.StopGrace = span("stop_grace", minDuration, c.Watchdog.MaxStopGrace)
 	c.Zones.Backend = rapid.SampledFrom([]Backend{BackendAuto, BackendIllumos, BackendProcess}).Draw(t, "backend")
+	c.VMMReservoir.Size = rapid.Uint64Range(0, 1<<40).Draw(t, "mib") << 20
+	c.VMMReservoir.Percent = rapid.IntRange(0, 99).Draw(t, "percent")
 	c.Zones.Orphans = rapid.SampledFrom([]Orphans{"", OrphansRemove, OrphansKeep}).Draw(t, "orphans")
 	c.Zones.Prefix = matching("prefix", `[a-z0-9][-_.A-Za-z0-9]{0,26}`)
 	c.Zones.Process.Propolis = append([]string{matching("program", `/?[a-z]+`)},

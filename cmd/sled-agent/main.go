@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sledagent/sledagent/config"
+	"github.com/sledagent/sledagent/zone/illumos/bhyve"
 	"github.com/sledagent/sledagent/zone/process"
 )
 
@@ -25,6 +26,7 @@ const (
 
 func main() {
 	process.Main()
+	bhyve.Main()
 	os.Exit(execute(os.Args[1:]))
 }
 

@@ -5,11 +5,12 @@ import (
 
 	"github.com/sledagent/sledagent/agent"
 	"github.com/sledagent/sledagent/agent/publish"
+	"github.com/sledagent/sledagent/zone/illumos/kstat"
 )
 
 // collectors are the metrics of the agent's own machinery; those of the VMMs
 // are the admin server's.
-func collectors(a *agent.Agent, p *publish.Publisher) []prometheus.Collector {
+func collectors(a *agent.Agent, p *publish.Publisher, stats kstat.Source) []prometheus.Collector {
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sled_agent_" + name, Help: help}, f)
 	}
@@ -17,6 +18,7 @@ func collectors(a *agent.Agent, p *publish.Publisher) []prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "sled_agent_" + name, Help: help}, f)
 	}
 	return []prometheus.Collector{
+		kstat.NewCollector(stats, nil),
 		gauge("deadlines_armed", "Deadlines that are armed now.", func() float64 { return float64(a.Watchdog().Armed) }),
 		gauge("removals", "Zone removals under way.", func() float64 { return float64(a.Watchdog().Removing) }),
 		counter("deadlines_fired_total", "Deadlines that have passed.", func() float64 { return float64(a.Watchdog().Fired) }),

@@ -25,8 +25,7 @@ import (
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/config"
 	"github.com/sledagent/sledagent/propolis"
-	"github.com/sledagent/sledagent/zone"
-	"github.com/sledagent/sledagent/zone/process"
+	"github.com/sledagent/sledagent/zone/illumos/bhyve"
 )
 
 // exitBudget is how long the agent may take to exit: the contract's 5 seconds
@@ -63,16 +62,11 @@ type daemon struct {
 	metrics   net.Listener // nil if there is none
 	agent     *agent.Agent
 	publisher *publish.Publisher
-	zones     backend
+	zones     *zones
 	ledger    *ledger.Ledger
 	unlock    func() error
 	limits    vmm.Limits
-}
-
-// backend is a zone.Manager with an end.
-type backend interface {
-	zone.Manager
-	Close() error
+	reservoir bhyve.Size
 }
 
 // start opens everything and serves nothing yet.
@@ -131,8 +125,7 @@ func (d *daemon) listen(cfg *config.Config) (err error) {
 // assemble puts the agent together.
 func (d *daemon) assemble(cfg *config.Config, sled api.Identifiers) (err error) {
 	name := cfg.Zones.Backend.On(runtime.GOOS)
-	isolation := ""
-	if d.zones, isolation, err = openZones(cfg, name, d.log); err != nil {
+	if d.zones, err = openZones(cfg, name, d.log); err != nil {
 		return err
 	}
 	d.publisher = publish.New(publish.Config{Addresses: cfg.Nexus.Addresses, RequestTimeout: cfg.Nexus.RequestTimeout,
@@ -140,15 +133,19 @@ func (d *daemon) assemble(cfg *config.Config, sled api.Identifiers) (err error) 
 	d.limits = vmm.Limits{StopGrace: cfg.Watchdog.StopGrace, MaxStopGrace: cfg.Watchdog.MaxStopGrace,
 		StartTimeout: cfg.Watchdog.StartTimeout, RebootTimeout: cfg.Watchdog.RebootTimeout}
 	d.agent = agent.New(agent.Config{
-		Zones: d.zones, Publisher: d.publisher, Journal: d.ledger, Propolis: dial(cfg.Propolis),
+		Zones: d.zones.Manager, Publisher: d.publisher, Journal: d.ledger, Propolis: dial(cfg.Propolis),
 		Limits: d.limits, Prefix: cfg.Zones.Prefix, KeepOrphans: cfg.Zones.Orphans.Keep(name), Sled: sled,
 		Watch:    propolis.WatchOptions{Heartbeat: heartbeat, PollBudget: heartbeat, GoneAfter: cfg.Propolis.GoneAfter},
 		Evidence: cfg.Watchdog.EvidenceBudget, Log: d.log,
 		About: admin.About{Version: version, SledID: sled.SledID.String(), API: "http://" + d.apiAddr.Addr().String(),
-			Backend: string(name), Isolation: isolation, PID: os.Getpid(), Nexus: cfg.Nexus.Addresses},
+			Backend: string(name), Isolation: d.zones.isolation, PID: os.Getpid(), Nexus: cfg.Nexus.Addresses},
 	})
+	d.reservoir = bhyve.Size{Percent: cfg.VMMReservoir.Percent}
+	if cfg.VMMReservoir.Size != 0 {
+		d.reservoir = bhyve.Size{Bytes: cfg.VMMReservoir.Size}
+	}
 	d.api = api.New(d.agent, api.Options{Log: d.log})
-	d.admin = admin.New(d.agent, admin.Options{Log: d.log, Collectors: collectors(d.agent, d.publisher)})
+	d.admin = admin.New(d.agent, admin.Options{Log: d.log, Collectors: collectors(d.agent, d.publisher, d.zones.stats)})
 	return nil
 }
 
@@ -157,19 +154,6 @@ func dial(cfg config.Propolis) func(netip.AddrPort) runner.Propolis {
 	return func(addr netip.AddrPort) runner.Propolis {
 		return propolis.NewClient(addr, propolis.Options{APIVersion: cfg.APIVersion, RequestTimeout: cfg.RequestTimeout})
 	}
-}
-
-// openZones opens the backend and says how well it keeps zones apart.
-func openZones(cfg *config.Config, name config.Backend, log zerolog.Logger) (backend, string, error) {
-	if name != config.BackendProcess {
-		return nil, "", fmt.Errorf("zones.backend: %q is not part of this version; use %q", name, config.BackendProcess)
-	}
-	m, err := process.New(process.Config{Dir: filepath.Join(cfg.StateDir, "zones"), Prefix: cfg.Zones.Prefix,
-		Argv: cfg.Zones.Process.Propolis, Log: log})
-	if err != nil {
-		return nil, "", fmt.Errorf("zones.backend %s: %w", name, err)
-	}
-	return m, m.Isolation(), nil
 }
 
 // serve serves until ctx ends or a listener breaks, and then ends everything.
@@ -186,6 +170,7 @@ func (d *daemon) serve(ctx context.Context) error {
 		Strs("nexus", about.Nexus).Msg("serving")
 	err := d.adopt()
 	if err == nil {
+		sizeReservoir(failed, d.zones.bhyve, d.reservoir, d.log)
 		d.tellSystemd()
 		<-failed.Done()
 	}
@@ -247,7 +232,7 @@ func (d *daemon) close() {
 		}
 	}
 	if d.zones != nil {
-		errs = append(errs, d.zones.Close())
+		errs = append(errs, d.zones.close())
 	}
 	if d.ledger != nil {
 		errs = append(errs, d.ledger.Close(ctx))

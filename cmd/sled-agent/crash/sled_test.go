@@ -37,6 +37,8 @@ type setup struct {
 	lives [][]string
 	// program is the agent's executable.
 	program string
+	// wrapper is a command that becomes the agent.
+	wrapper []string
 	// nexus and propolis are keys of those sections.
 	nexus, propolis section
 }
@@ -146,7 +148,9 @@ func (l *sled) writeConfig(nexus string) {
 }
 
 // start starts the next agent and waits until it serves, or has died trying.
-func (l *sled) start() { l.startBy(l.setup.program, "run", "--config", l.config) }
+func (l *sled) start() {
+	l.startBy(append(slices.Clone(l.setup.wrapper), l.setup.program, "run", "--config", l.config)...)
+}
 
 func (l *sled) startBy(argv ...string) {
 	// The race detector's word is in the log at once; it need not wait for it at exit.
