@@ -80,7 +80,8 @@ func TestWhatIsLeftOut(t *testing.T) {
 		{"a zone of another name", zone("3", "a", "b", "1"), Sample{}},
 		{"a number that is none", zone("3", "a", "a", "-1"), Sample{}},
 		{"a number too large for a duration", zone("3", "a", "a", "9223372036854775808"), Sample{}},
-		{"the older of one name", zone("9", "a", "a", "5") + zone("10", "a", "a", "6"), Sample{Zones: []Zone{{Name: "a", ID: 10, CPU: 6}}}},
+		{"the older ones of one name", zone("9", "a", "a", "5") + zone("1", "a", "a", "5") + zone("10", "a", "a", "6") +
+			zone("2", "a", "a", "5") + zone("3", "a", "a", "5") + zone("4", "a", "a", "5") + zone("5", "a", "a", "5"), Sample{Zones: []Zone{{Name: "a", ID: 10, CPU: 6}}}},
 		{"lines of another form", "\n\t\nzones\nzones:x:a:b\t1\nzones:1:a\t1\n" + zone("3", "a", "a", "1"), Sample{Zones: []Zone{{Name: "a", ID: 3, CPU: 1}}}},
 		{"half a link", "link:0:net0:rbytes64\t1\n", Sample{}},
 		{"a link with colons", "link:0:a:b:rbytes64\t1\nlink:0:a:b:obytes64\t2\n", Sample{Links: []Link{{Name: "a:b", Received: 1, Sent: 2}}}},
