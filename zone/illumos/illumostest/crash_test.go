@@ -98,6 +98,9 @@ func TestZoneadmdDies(t *testing.T) {
 		if got := h.State("z"); got != "installed" {
 			t.Errorf("after the second halt the zone is %s", got)
 		}
+		if left := h.Processes("z"); len(left) > 0 {
+			t.Errorf("after the second halt processes %v are left", left)
+		}
 	}
 	h.Inject(Fault{Do: Die, When: During, Command: "zoneadmd", Verb: "boot", Times: 1})
 	h.want(1, "call to zoneadmd failed", "zoneadm", "-z", "z", "boot")
