@@ -167,7 +167,7 @@ func TestCrashAtAnyWrite(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := newCrashed(t, dir)
 		defer c.l.db.Close() // only read from here on
-		for range rapid.IntRange(1, 4).Draw(t, "flushes") {
+		for range rapid.IntRange(1, 3).Draw(t, "flushes") {
 			for range rapid.IntRange(0, 8).Draw(t, "changes") {
 				if rapid.IntRange(0, 3).Draw(t, "drop") == 0 {
 					c.drop(t)

@@ -33,10 +33,10 @@ func newSample(t testing.TB) sample {
 	t.Helper()
 	path := newPath(t)
 	l := opened(t, path, Options{Clock: newClock("this", time.Hour)})
-	for n := range 30 {
+	for n := range 20 {
 		saved(t, l, vmmID(n), numbered(n, 1, n%6/5*1500+n%14/13*9<<10))
 	}
-	for n := 3; n < 30; n += 5 {
+	for n := 3; n < 20; n += 5 {
 		l.Drop(vmmID(n))
 	}
 	saved(t, l, vmmID(1), numbered(1, 2, 200))
@@ -101,13 +101,6 @@ func (s sample) refusesOrHolds(t rapid.TB, path string, file []byte) (refused bo
 	info := write(t, path, file)
 	all, err := openAndLoad(path)
 	untouched(t, path, file, info)
-	_, checked := Check(path)
-	if (err == nil) != (checked == nil) {
-		t.Errorf("opened with %v, checked with %v", err, checked)
-	}
-	if dumped := Dump(path, io.Discard); (err == nil) != (dumped == nil) {
-		t.Errorf("opened with %v, dumped with %v", err, dumped)
-	}
 	if err != nil && !errors.Is(err, ErrDamaged) {
 		t.Errorf("refused with %v", err)
 	}
@@ -154,6 +147,10 @@ func TestEveryPageDamaged(t *testing.T) {
 			}
 			if s.refusesOrHolds(t, path, file) {
 				refused++
+				_, checked := Check(path)
+				if dumped := Dump(path, io.Discard); !errors.Is(checked, ErrDamaged) || !errors.Is(dumped, ErrDamaged) {
+					t.Errorf("refused, checked with %v, dumped with %v", checked, dumped)
+				}
 			}
 			if t.Failed() {
 				t.Fatalf("page %d of %d, %s", page, pages, kind.name)
@@ -185,12 +182,10 @@ func damages(seed int) []damage {
 		bit := byte(1) << r.IntN(8)
 		all = append(all, damage{fmt.Sprintf("byte %d ^ %#x", at, bit), func(p []byte) { p[at] ^= bit }})
 	}
-	for range 8 { // its header and first elements
+	for range 3 { // its header and first elements
 		flip(r.IntN(pageHeader + 2*elementLen))
 	}
-	for range 2 {
-		flip(r.IntN(pageSize))
-	}
+	flip(r.IntN(pageSize))
 	return all
 }
 
@@ -216,7 +211,7 @@ func TestEveryLength(t *testing.T) {
 	s := newSample(t)
 	path := newPath(t)
 	for page := 0; page*pageSize <= len(s.file); page++ {
-		for _, more := range []int{-1, 0, 1, 16, 80, pageSize / 2} {
+		for _, more := range []int{-1, 0, 80} {
 			if n := page*pageSize + more; n >= 0 && n < len(s.file) {
 				s.refusesOrHolds(t, path, s.file[:n])
 				if t.Failed() {
