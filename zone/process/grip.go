@@ -37,6 +37,9 @@ func (m *Manager) grip(name string, root *os.Root) grip {
 		g.tree, g.boot, g.running = t, t.boot, true
 	} else if root != nil {
 		g.boot, g.running = m.recorded(name, root)
+	} else if m.iso.cgroups == "" {
+		// Its record went with its directory, and no control group holds it.
+		g.boot, g.running = m.unrecorded(name)
 	}
 	g.groups = m.groups(name, g.boot)
 	g.loose = g.boot.Init.PID != 0 && loose(g.boot)
@@ -53,8 +56,13 @@ func (m *Manager) recorded(name string, root *os.Root) (zonedir.Boot, bool) {
 	case err == nil, errors.Is(err, fs.ErrNotExist):
 		return zonedir.Boot{}, false
 	}
-	// Nobody can read whom it names. An init is known by its command line too.
-	b = zonedir.Boot{BootID: m.bootID}
+	return m.unrecorded(name) // nobody can read whom it names
+}
+
+// unrecorded returns the tree of a zone of which no record says which it is, and
+// whether it lives: an init is known by its command line too.
+func (m *Manager) unrecorded(name string) (zonedir.Boot, bool) {
+	b := zonedir.Boot{BootID: m.bootID}
 	all, err := proc.All()
 	if err != nil {
 		return b, false
