@@ -43,6 +43,10 @@ func (m *Manager) create(ctx context.Context, spec zone.Spec) (zone.Made, error)
 	} else if i.State != zone.Absent {
 		return zone.Made{}, fmt.Errorf("%w, %v", zone.ErrExists, i.State)
 	}
+	// Brands do not install over files (helios-omicron-brand).
+	if path := m.zonePath(spec.Name); !gone(path) {
+		return zone.Made{}, fmt.Errorf("%w, at least its zonepath %s", zone.ErrExists, path)
+	}
 	gateway, err := m.gateway(ctx, spec.Addr.Addr())
 	if err != nil {
 		return zone.Made{}, err

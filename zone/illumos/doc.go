@@ -13,8 +13,8 @@
 // shutting down, and with 1 from an uninstall of what is uninstalled already;
 // so every change is followed by a look, and the state that is listed decides.
 // No text that a command prints decides anything but how an error reads, with
-// two exceptions, where the host has no better answer: that a datalink does not
-// exist, and that one exists already.
+// one exception, where the host has no better answer: whether a datalink, or a
+// configuration that is read, exists.
 //
 // # Order
 //

@@ -64,6 +64,7 @@ type Manager struct {
 	claims   claims
 	turns    turns
 	watches  watches
+	mnttab   string
 	// life ends with Close.
 	life context.Context
 	end  context.CancelFunc
@@ -76,7 +77,7 @@ var _ zone.Manager = (*Manager)(nil)
 // The commands that have to be there, and those that are used if they are.
 var (
 	requiredCommands = []string{"zoneadm", "zonecfg", "dladm", "svcs", "svcprop", "pkill"}
-	optionalCommands = []string{"ipadm", "zfs"}
+	optionalCommands = []string{"ipadm", "umount", "zfs"}
 )
 
 // New returns a manager of the host's zones, those included that another agent
@@ -93,7 +94,7 @@ func New(cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("use illumos zones: find commands: %w", err)
 	}
-	m := &Manager{cfg: cfg, commands: set, ports: cfg.Ports}
+	m := &Manager{cfg: cfg, commands: set, ports: cfg.Ports, mnttab: mnttabFile}
 	m.life, m.end = context.WithCancel(context.Background())
 	m.control = vnics{commands: set, over: cfg.Link, base: controlBase}
 	if m.ports == nil {

@@ -6,16 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime"
 	"strings"
 
 	"github.com/sledagent/sledagent/zone/illumos/internal/command"
 	"github.com/sledagent/sledagent/zone/illumos/internal/parse"
 )
-
-// mnttab lists what is mounted, a line each, with the mount point in the second
-// of the fields between tabs (mnttab(5)).
-const mnttab = "/etc/mnttab"
 
 // removePath removes the zonepath that an uninstall has left, or an install that
 // ended half-way: a dataset of its own, which zoneadm makes where the parent is
@@ -33,12 +28,12 @@ func (m *Manager) removePath(ctx context.Context, name string) error {
 		return nil
 	}
 	// Removing files goes through mounts, and what is mounted is not the zone's.
-	mounts, err := os.ReadFile(mnttab)
-	if err != nil && (runtime.GOOS == "illumos" || !errors.Is(err, fs.ErrNotExist)) {
+	mounts, err := m.mounts(path)
+	if err != nil {
 		return fmt.Errorf("remove zonepath: %w", err)
 	}
-	if mount, ok := mountedIn(string(mounts), path); ok {
-		return fmt.Errorf("remove zonepath: %s is mounted", mount)
+	if len(mounts) > 0 {
+		return fmt.Errorf("remove zonepath: %s is mounted", strings.Join(mounts, ", "))
 	}
 	if err := os.RemoveAll(path); err != nil {
 		return fmt.Errorf("remove zonepath: %w", err)
@@ -49,17 +44,6 @@ func (m *Manager) removePath(ctx context.Context, name string) error {
 func gone(path string) bool {
 	_, err := os.Lstat(path)
 	return errors.Is(err, fs.ErrNotExist)
-}
-
-// mountedIn returns a mount point at or below a path.
-func mountedIn(mounts, path string) (string, bool) {
-	for line := range strings.Lines(mounts) {
-		fields := strings.Split(line, "\t")
-		if len(fields) > 1 && (fields[1] == path || strings.HasPrefix(fields[1], path+"/")) {
-			return fields[1], true
-		}
-	}
-	return "", false
 }
 
 // destroyDataset destroys the dataset that is mounted on the zonepath and on

@@ -140,6 +140,9 @@ func (m *Manager) Uninstall(ctx context.Context, name string) error {
 // and can exit with any code (illumos zoneadm.c).
 func (m *Manager) uninstall(ctx context.Context, name string) error {
 	argv := []string{"zoneadm", "-z", name, "uninstall", "-F"}
+	if err := m.unmount(ctx, name); err != nil {
+		return err
+	}
 	failed := m.commands.Run(ctx, command.Call{Argv: argv, For: name, Budget: removeBudget})
 	i, err := m.lookAfter(ctx, name)
 	if err != nil {

@@ -199,7 +199,7 @@ func TestEnsureGoneOnHost(t *testing.T) {
 			}
 			s.ReleaseAll()
 			if len(test.after) > 0 {
-				s.Run(test.after[0], test.after[1:]...)
+				_ = s.Command(test.after[0], test.after[1:]...).Run()
 			}
 			if got := s.State(alice); got != test.state {
 				t.Fatalf("the zone is %q, want %q", got, test.state)

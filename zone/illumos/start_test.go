@@ -144,6 +144,26 @@ func TestRemovalBreaksOffStart(t *testing.T) {
 	}
 }
 
+// Each removal method breaks off what makes the zone, not Kill alone.
+func TestUninstallBreaksOffCreate(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	m := h.manager()
+	h.on("zoneadm-install", `state "$zone" incomplete; touch "$dir/hangs"; exec sleep 600`)
+	created := make(chan error, 1)
+	go func() {
+		_, err := m.Create(bounded(t), testSpec())
+		created <- err
+	}()
+	h.await("the install to hang", func() bool { return h.has("hangs") })
+	if err := m.Uninstall(bounded(t), testZone); err != nil {
+		t.Error(err)
+	}
+	if err := <-created; !errors.Is(err, errRemoved) {
+		t.Errorf("Create ended with %v", err)
+	}
+}
+
 // What waits for its turn gives up with its context, and other zones do not wait.
 func TestTurns(t *testing.T) {
 	t.Parallel()
@@ -173,6 +193,25 @@ func TestTurns(t *testing.T) {
 	}
 	if len(m.turns.entries) != 0 {
 		t.Errorf("%d entries are kept for nobody", len(m.turns.entries))
+	}
+}
+
+// Brands do not install over files that an earlier zone has left.
+func TestCreateOverFiles(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	m := h.manager()
+	if err := os.MkdirAll(h.path("bin/root/"+testZone+"/root/etc"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Create(bounded(t), testSpec()); !errors.Is(err, zone.ErrExists) {
+		t.Errorf("got error %v, want that it exists", err)
+	}
+	if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Create(bounded(t), testSpec()); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -210,6 +249,41 @@ func TestLinkNames(t *testing.T) {
 		"oxControlInstance3": false, "oxGuest1": false, "oxGuest3": false} {
 		if h.has("links/"+link) != there {
 			t.Errorf("link %s is there: %v", link, !there)
+		}
+	}
+}
+
+// A configuration can be left that names a link which somebody else has made in
+// the same moment. That link stays.
+func TestForeignLinkIsSpared(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	m := h.manager()
+	h.on("dladm-create-vnic", `for link; do :; done
+		echo net0 >"$dir/links/$link"
+		echo "dladm: vnic creation over $4 failed: object already exists" >&2 && exit 1`)
+	h.on("zonecfg-delete", "exit 1")
+	if _, err := m.Create(bounded(t), testSpec()); err == nil {
+		t.Fatal("Create succeeded")
+	}
+	h.on("zonecfg-delete", "")
+	if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
+		t.Fatal(err)
+	}
+	if !h.has("links/oxControlInstance0") {
+		t.Error("somebody else's link was removed")
+	}
+}
+
+// A list without the zone that is always there says nothing of the others.
+func TestListWithoutGlobalZone(t *testing.T) {
+	t.Parallel()
+	for _, script := range []string{":", "echo", `echo "-:other:installed:/zones/other::omicron1:excl"`,
+		"printf '0:global:running:/::ipkg:shared'"} {
+		h := newScripted(t)
+		h.on("zoneadm-list", script)
+		if i, err := h.manager().Look(bounded(t), testZone); err == nil {
+			t.Errorf("%s: the zone is said to be %v", script, i.State)
 		}
 	}
 }

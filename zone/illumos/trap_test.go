@@ -3,6 +3,7 @@ package illumos
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -93,10 +94,13 @@ func TestHaltIsLeftToItself(t *testing.T) {
 	if i.State != zone.ShuttingDown || !strings.Contains(i.Detail, "halt") {
 		t.Errorf("it is %v, because %q", i.State, i.Detail)
 	}
-	third := make(chan error, 1)
-	go func() { third <- halt(time.Minute) }()
+	if err := halt(2 * time.Second); !errors.Is(err, command.ErrTooMany) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got error %v, want that it was waited for", err)
+	}
+	last := make(chan error, 1)
+	go func() { last <- halt(time.Minute) }()
 	h.write("let-go", "")
-	if err := <-third; err != nil {
+	if err := <-last; err != nil {
 		t.Errorf("a halt that others finish: %v", err)
 	}
 	if n := strings.Count(h.log(), " halt\n"); n != 2 {
@@ -268,9 +272,95 @@ func TestMountedIn(t *testing.T) {
 	mounts := "rpool/ROOT\t/\tzfs\trw\t1\nswap\t/tmp\ttmpfs\trw\t1\n/data\t/zones/a/root/data\tlofs\tro\t1\nx\t/zones/ab\tzfs\t\t1\n"
 	for path, want := range map[string]string{"/zones/a": "/zones/a/root/data", "/zones/ab": "/zones/ab", "/zones/b": "",
 		"/zones/a/root/data/deeper": ""} {
-		if got, _ := mountedIn(mounts, path); got != want {
+		if got := strings.Join(mountedIn(mounts, path), " "); got != want {
 			t.Errorf("%s: got %q, want %q", path, got, want)
 		}
+	}
+}
+
+// What a halt has left mounted in a zone is unmounted, the last first; what is
+// mounted elsewhere is not.
+func TestUninstallUnmounts(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	m := h.manager()
+	if _, err := m.Create(bounded(t), testSpec()); err != nil {
+		t.Fatal(err)
+	}
+	m.mnttab = h.path("bin/mnttab")
+	path := h.path("bin/root/" + testZone)
+	h.write("mnttab", fmt.Sprintf("p\t%[1]s/root\tzfs\t\t1\na\t%[1]s/root/a\tlofs\t\t1\nb\t%[1]s/root/a/b\tlofs\t\t1\nx\t%[1]sx/root/a\tlofs\t\t1\n", path))
+	h.on("zoneadm-uninstall", `state "$zone" configured`)
+	err := m.Uninstall(bounded(t), testZone)
+	if err == nil || !strings.Contains(err.Error(), "is mounted") {
+		t.Errorf("files were removed from below a mount, error %v", err)
+	}
+	short := strings.TrimPrefix(path, h.path("bin"))
+	want := "umount " + short + "/root/a/b\numount " + short + "/root/a\n"
+	if !strings.Contains(h.log(), want) {
+		t.Errorf("commands:\n%s", h.log())
+	}
+	h.write("mnttab", "")
+	if err := m.Uninstall(bounded(t), testZone); err != nil {
+		t.Error(err)
+	}
+	if h.has("root/" + testZone) {
+		t.Error("the zonepath is left")
+	}
+}
+
+func TestUninstallUnmountsByForce(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	m := h.manager()
+	h.setState(testZone, zone.Installed)
+	m.mnttab = h.path("bin/mnttab")
+	h.write("mnttab", "a\t"+h.path("bin/root/"+testZone)+"/root/a\tlofs\t\t1\n")
+	h.on("umount-umount", `[ "$1" = -f ]`)
+	if err := m.Uninstall(bounded(t), testZone); err != nil {
+		t.Error(err)
+	}
+	h.setState(testZone, zone.Installed)
+	h.on("umount-umount", `echo "umount: busy" >&2; exit 1`)
+	if err := m.Uninstall(bounded(t), testZone); err == nil || !strings.Contains(err.Error(), "umount: busy") {
+		t.Errorf("got error %v", err)
+	}
+}
+
+// As long as a command may still make something of a zone, nobody is told that
+// the zone is gone.
+func TestWhatSurvivesKillHoldsUpTheEnd(t *testing.T) {
+	t.Parallel()
+	for verb, state := range map[string]zone.State{"zonecfg-create": zone.Absent, "dladm-create-vnic": zone.Configured} {
+		t.Run(verb, func(t *testing.T) {
+			t.Parallel()
+			h := newScripted(t)
+			m := h.manager()
+			m.commands.Kill = func(int) error { return nil }
+			h.on(verb, `touch "$dir/hangs"; await let-go`)
+			created := make(chan error, 1)
+			go func() {
+				_, err := m.Create(bounded(t), testSpec())
+				created <- err
+			}()
+			h.await("the command to hang", func() bool { return h.has("hangs") })
+			short, cancel := context.WithTimeout(bounded(t), 3*time.Second)
+			defer cancel()
+			if err := zone.EnsureGone(short, m, testZone, quick); err == nil {
+				t.Error("the zone is said to be gone")
+			}
+			if err := <-created; err == nil {
+				t.Error("Create succeeded")
+			}
+			if i, err := m.Look(bounded(t), testZone); err != nil || i.State != state || !strings.Contains(i.Detail, "has not ended") {
+				t.Errorf("it is %+v, error %v, want %v", i, err, state)
+			}
+			h.write("let-go", "")
+			if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
+				t.Error(err)
+			}
+			h.wantNothing()
+		})
 	}
 }
 

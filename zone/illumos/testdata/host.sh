@@ -8,6 +8,7 @@ case $cmd in
 zoneadm) [ "$1" = list ] || verb=$3 ;;
 zonecfg) verb=$3 && [ "$verb" != -f ] || verb=create ;;
 svcs | svcprop | pkill) verb=run ;;
+umount) verb=umount ;;
 esac
 [ "$verb" = list ] || [ "$verb" = run ] || echo "$cmd $*" >>"$dir/log"
 

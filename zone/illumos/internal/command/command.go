@@ -38,8 +38,9 @@ type Set struct {
 	paths map[string]string
 	env   []string
 	log   zerolog.Logger
-	// kill is killGroup, but for tests of what survives it.
-	kill func(pid int) error
+	// Kill sends SIGKILL to a process group. Tests of what survives it replace it
+	// before the first run.
+	Kill func(pid int) error
 
 	mu   sync.Mutex
 	left map[string]map[*process]struct{} // by Call.For
@@ -51,7 +52,7 @@ const standardPath = "/usr/sbin:/usr/bin:/sbin:/bin"
 // Find looks programs up in path, directories separated by colons. Those of
 // required must all be there, those of optional may be.
 func Find(path string, required, optional []string, log zerolog.Logger) (*Set, error) {
-	s := &Set{paths: make(map[string]string), log: log, kill: killGroup, left: make(map[string]map[*process]struct{})}
+	s := &Set{paths: make(map[string]string), log: log, Kill: killGroup, left: make(map[string]map[*process]struct{})}
 	var missing []string
 	for _, name := range required {
 		if !s.find(path, name) {
@@ -160,7 +161,7 @@ func (s *Set) overBudget(ctx context.Context, p *process) error {
 		return s.leave(p, cause)
 	}
 	// Until the child is reaped, its pid is that of its group and nobody else's.
-	if err := s.kill(p.pid); err != nil && !errors.Is(err, syscall.ESRCH) {
+	if err := s.Kill(p.pid); err != nil && !errors.Is(err, syscall.ESRCH) {
 		s.log.Warn().Err(err).Str("command", p.call.String()).Msg("cannot kill command")
 	}
 	timer := time.NewTimer(killGrace)

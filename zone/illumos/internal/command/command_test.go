@@ -265,7 +265,7 @@ func TestMaxLeft(t *testing.T) {
 func TestSurvivesKill(t *testing.T) {
 	t.Parallel()
 	s, dir := newSet(t, `until test -e "$0.go"; do sleep 0.01; done`)
-	s.kill = func(int) error { return nil }
+	s.Kill = func(int) error { return nil }
 	call := tool()
 	call.Budget, call.Makes = 10*time.Millisecond, true
 	begun := time.Now()
