@@ -107,7 +107,7 @@ func TestHelperOverBudgetIsKilled(t *testing.T) {
 func TestHelperThatSurvivesItsKill(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	h := newHelpers(script(t, `while ! test -e `+dir+`/end; do /bin/sleep 0.01; done; echo ok`))
+	h := newHelpers(script(t, `while test -d `+dir+` && ! test -e `+dir+`/end; do /bin/sleep 0.01; done; echo ok`))
 	h.grace, h.kill = 10*time.Millisecond, func(int) error { return nil }
 	hung := func(vm string) error {
 		_, err := h.run(budget(t, 10*time.Millisecond), request{op: opDestroySelf, path: "/" + vm, vm: vm})
