@@ -18,6 +18,11 @@ const leastPoints = 40
 // sampled is how many of a life's points a short run tries.
 const sampled = 2
 
+// everywhere, set by CRASH_EVERYWHERE=1, has the agent die at both passes of every
+// point in every life. Otherwise it dies at every point once, in one life that
+// comes by it.
+var everywhere = os.Getenv("CRASH_EVERYWHERE") == "1"
+
 // A point is one pass of a failpoint.
 type point struct {
 	name string
@@ -36,6 +41,9 @@ func TestDeathAtEveryStep(t *testing.T) {
 				t.Parallel()
 				points := life.points(t)
 				died.begin()
+				if !everywhere {
+					points = died.untried(points)
+				}
 				if testing.Short() {
 					points = everyNth(points, (len(points)+sampled-1)/sampled)
 				}
@@ -58,6 +66,23 @@ type deaths struct {
 	missed []string
 	cases  int
 	lives  int
+	tried  map[string]bool
+}
+
+// untried takes the points that no other life has taken.
+func (d *deaths) untried(points []point) (ours []point) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.tried == nil {
+		d.tried = map[string]bool{}
+	}
+	for _, p := range points {
+		if !d.tried[p.name] {
+			d.tried[p.name] = true
+			ours = append(ours, p)
+		}
+	}
+	return ours
 }
 
 // begin notes that a life is tried.
