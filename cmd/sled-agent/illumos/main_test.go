@@ -1,0 +1,60 @@
+package illumos
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+)
+
+const module = "github.com/sledagent/sledagent"
+
+// programs is the directory that the programs under test were built into.
+var programs string
+
+// atOnce is how many tests run at the same time, whatever the number of
+// processors: they wait most of the time.
+const atOnce = 8
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", strconv.Itoa(atOnce)) // It is a number.
+	}
+	dir, err := os.MkdirTemp("", "sled-illumos-bin-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "illumos:", err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	programs = dir
+	for name, race := range map[string]bool{"sled-agent": underRace, "propolis-sim": false} {
+		if err := build(name, race); err != nil {
+			fmt.Fprintln(os.Stderr, "illumos:", err)
+			return 1
+		}
+	}
+	return m.Run()
+}
+
+func build(name string, race bool) error {
+	args := []string{"build", "-o", program(name), module + "/cmd/" + name}
+	if race {
+		args = append([]string{"build", "-race"}, args[1:]...)
+	}
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", name, err, out)
+	}
+	return nil
+}
+
+func program(name string) string { return filepath.Join(programs, name) }

@@ -1,0 +1,46 @@
+package illumos
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sledagent/sledagent/agent/vmm"
+)
+
+// Of many zones that are removed at once, one that the host does not let go of
+// delays no other, and is not forgotten by the next agent (Z, Q, R).
+func TestManyWithOneStuck(t *testing.T) {
+	zones := 50
+	if testing.Short() {
+		zones = 12
+	}
+	l := newSled(t, nil).start()
+	begun := time.Now()
+	vms := l.launch(zones)
+	t.Logf("%d VMMs run after %v", zones, time.Since(begun))
+	v, others := vms[0], vms[1:]
+	stuck := v.refuses("down")
+	begun = time.Now()
+	stops := make([]stop, zones)
+	for i, v := range vms {
+		stops[i] = v.stop(0)
+	}
+	v.shownAsStuck("down")
+	for _, other := range others {
+		other.row("ended", ended)
+	}
+	t.Logf("%d are gone after %v", len(others), time.Since(begun))
+	for i, v := range vms {
+		v.removedOnTime(stops[i])
+	}
+	for _, other := range others {
+		other.ends(vmm.WireDestroyed)
+	}
+	l.restart()
+	v.shownAsStuck("down")
+	if zones := names(l.Zones()); len(zones) != 1 || zones[0] != v.zone {
+		t.Errorf("the zones left are %v, want %s", zones, v.zone)
+	}
+	stuck.Release()
+	v.ends(vmm.WireDestroyed)
+}
