@@ -12,6 +12,7 @@ import (
 const minute = time.Minute
 
 func TestWholeLife(t *testing.T) {
+	t.Parallel()
 	l := newSled(t, nil).start()
 	v := l.launch(1)[0]
 	z, _ := l.Zone(v.zone)
@@ -32,6 +33,7 @@ func TestWholeLife(t *testing.T) {
 }
 
 func TestUnregister(t *testing.T) {
+	t.Parallel()
 	l := newSled(t, nil).start()
 	running, starting, registered := l.launch(1)[0], l.register(), l.register()
 	starting.run()
@@ -48,14 +50,17 @@ func TestUnregister(t *testing.T) {
 // Whatever Propolis does instead of stopping, the removal begins at the deadline (D).
 func TestForcedStop(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []string{"ignore-stop", "hang-stop", "stay-stopping"} {
-		t.Run(mode, func(t *testing.T) {
-			l := newSled(t, nil).start()
-			v := l.launch(1)[0]
-			v.lies(mode)
-			v.removedOnTime(v.stop(time.Second))
-			v.ends(vmm.WireDestroyed)
-		})
+	l := newSled(t, nil).start()
+	modes := []string{"ignore-stop", "hang-stop", "stay-stopping"}
+	vms, stops := l.launch(len(modes)), make([]stop, len(modes))
+	for i, v := range vms {
+		v.lies(modes[i])
+		stops[i] = v.stop(time.Second)
+	}
+	for i, v := range vms {
+		t.Log(modes[i])
+		v.removedOnTime(stops[i])
+		v.ends(vmm.WireDestroyed)
 	}
 }
 
@@ -63,13 +68,14 @@ func TestForcedStop(t *testing.T) {
 // that is a stop (T).
 func TestCrashDuringStop(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []string{"crash-on-stop", "crash-in-stopping"} {
-		t.Run(mode, func(t *testing.T) {
-			l := newSled(t, nil).start()
-			v := l.launch(1)[0]
-			v.lies(mode)
-			v.stop(minute)
-			v.ends(vmm.WireDestroyed)
-		})
+	l := newSled(t, nil).start()
+	modes := []string{"crash-on-stop", "crash-in-stopping"}
+	vms := l.launch(len(modes))
+	for i, v := range vms {
+		v.lies(modes[i])
+		v.stop(minute)
+	}
+	for _, v := range vms {
+		v.ends(vmm.WireDestroyed)
 	}
 }

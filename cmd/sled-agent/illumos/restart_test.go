@@ -13,6 +13,7 @@ import (
 
 // A VM outlives its agent: it is known again by its zone's id (R).
 func TestRestartKeepsRunningVM(t *testing.T) {
+	t.Parallel()
 	l := newSled(t, nil).start()
 	v := l.launch(1)[0]
 	before, _ := l.Zone(v.zone)
@@ -29,6 +30,7 @@ func TestRestartKeepsRunningVM(t *testing.T) {
 
 // A stop's deadline outlives the agent that has accepted it (D, R).
 func TestRestartKeepsDeadline(t *testing.T) {
+	t.Parallel()
 	l := newSled(t, nil).start()
 	v := l.launch(1)[0]
 	v.lies("ignore-stop")
@@ -38,27 +40,31 @@ func TestRestartKeepsDeadline(t *testing.T) {
 	v.ends(vmm.WireDestroyed)
 }
 
-// A removal goes on where the agent's death has left it (R, Z).
+// Removals go on where the agent's death has left them (R, Z).
 func TestRestartResumesRemoval(t *testing.T) {
 	t.Parallel()
-	for _, at := range []illumostest.Fault{
-		{When: illumostest.During, Command: "zoneadmd", Verb: "halt", State: "down"},
-		{When: illumostest.During, Command: "zoneadm", Verb: "uninstall"},
-		{When: illumostest.Before, Command: "dladm", Verb: "delete-vnic"},
-		{When: illumostest.After, Command: "zonecfg", Verb: "delete"},
-	} {
-		t.Run(at.Command+" "+at.Verb, func(t *testing.T) {
-			l := newSled(t, nil).start()
-			v := l.launch(1)[0]
-			at.Do, at.Times = illumostest.Hang, 1
-			hang := l.Inject(at)
-			v.stop(0)
-			hang.WaitStruck(1)
-			l.restart()
-			hang.Release()
-			v.ends(vmm.WireDestroyed)
-		})
+	l := newSled(t, nil).start()
+	vms := l.launch(4)
+	link, _ := l.Zone(vms[2].zone)
+	hangs := []*illumostest.Injected{
+		l.Inject(hanging(illumostest.During, "zoneadmd", "halt", vms[0].zone)),
+		l.Inject(hanging(illumostest.During, "zoneadm", "uninstall", vms[1].zone)),
+		l.Inject(hanging(illumostest.Before, "dladm", "delete-vnic", link.Config.Links()[0])),
+		l.Inject(hanging(illumostest.After, "zonecfg", "delete", vms[3].zone)),
 	}
+	for i, v := range vms {
+		v.stop(0)
+		hangs[i].WaitStruck(1)
+	}
+	l.restart()
+	l.ReleaseAll()
+	for _, v := range vms {
+		v.ends(vmm.WireDestroyed)
+	}
+}
+
+func hanging(when, command, verb, object string) illumostest.Fault {
+	return illumostest.Fault{Do: illumostest.Hang, When: when, Command: command, Verb: verb, Object: object, Times: 1}
 }
 
 // A zone of the prefix that is no VMM's stays, unless the file says otherwise.
@@ -66,6 +72,7 @@ func TestOrphans(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]section{"kept": nil, "removed": {"orphans": "remove"}} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			l := newSled(t, change)
 			zone := prefix + uuid.NewString()
 			l.make(zone)

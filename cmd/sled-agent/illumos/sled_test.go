@@ -47,7 +47,6 @@ type sled struct {
 // and the agent ended; then the host must be as it was.
 func newSled(t *testing.T, change section) *sled {
 	t.Helper()
-	t.Parallel()
 	dir, err := os.MkdirTemp("", "sled-illumos-") // Not t.TempDir: a socket's path has to be short.
 	if err != nil {
 		t.Fatal(err)

@@ -46,69 +46,86 @@ func (v *vm) shownAsStuck(state string) {
 	}
 }
 
-// A zone that the host does not let go of is shown, retried and removed when that
+// teardown are the states of a zone that is being halted.
+var teardown = []string{"shutting_down", "down"}
+
+// Zones that the host does not let go of are shown, retried and removed when that
 // is possible; others do not notice (Z, Q, S).
 func TestZoneRefusesToGo(t *testing.T) {
 	t.Parallel()
-	for _, state := range []string{"shutting_down", "down"} {
-		t.Run(state, func(t *testing.T) {
-			l := newSled(t, nil).start()
-			both := l.launch(2)
-			v, other := both[0], both[1]
-			stuck := v.refuses(state)
-			v.removedOnTime(v.stop(0))
-			v.shownAsStuck(state)
-			other.stop(minute)
-			other.ends(vmm.WireDestroyed)
-			next := l.launch(1)[0]
-			next.stop(minute)
-			next.ends(vmm.WireDestroyed)
-			if got := l.State(v.zone); got != state {
-				t.Fatalf("meanwhile the zone is %q", got)
-			}
-			stuck.Release()
-			v.ends(vmm.WireDestroyed)
-		})
+	l := newSled(t, nil).start()
+	vms := l.launch(3)
+	stuck, other := vms[:2], vms[2]
+	for i, v := range stuck {
+		v.refuses(teardown[i])
+		v.removedOnTime(v.stop(0))
 	}
+	for i, v := range stuck {
+		v.shownAsStuck(teardown[i])
+	}
+	l.othersLive(other)
+	for i, v := range stuck {
+		if got := l.State(v.zone); got != teardown[i] {
+			t.Errorf("the zone is %q, which should be stuck in %q", got, teardown[i])
+		}
+	}
+	l.ReleaseAll()
+	for _, v := range stuck {
+		v.ends(vmm.WireDestroyed)
+	}
+}
+
+// othersLive checks that a VMM can be stopped, and another be made and stopped.
+func (l *sled) othersLive(v *vm) {
+	l.t.Helper()
+	v.stop(minute)
+	v.ends(vmm.WireDestroyed)
+	next := l.launch(1)[0]
+	next.stop(minute)
+	next.ends(vmm.WireDestroyed)
 }
 
 // A halt that does not return holds up nobody, and goes on across a restart.
 func TestHaltHangs(t *testing.T) {
 	t.Parallel()
-	for _, state := range []string{"shutting_down", "down"} {
-		t.Run(state, func(t *testing.T) {
-			l := newSled(t, nil).start()
-			v := l.launch(1)[0]
-			stuck := l.Inject(illumostest.Fault{Do: illumostest.Stuck, Object: v.zone, State: state})
-			v.removedOnTime(v.stop(0))
-			l.until("the zone is "+state, func() bool { return l.State(v.zone) == state })
-			other := l.launch(1)[0]
-			other.stop(minute)
-			other.ends(vmm.WireDestroyed)
-			l.restart()
-			if s := v.status(); s.Record.VMM.State != vmm.WireStopping || s.WaitsFor == "" {
-				t.Errorf("meanwhile the VMM is %s and waits for %q", s.Record.VMM.State, s.WaitsFor)
-			}
-			stuck.Release()
-			v.ends(vmm.WireDestroyed)
-		})
+	l := newSled(t, nil).start()
+	vms := l.launch(3)
+	stuck, other := vms[:2], vms[2]
+	for i, v := range stuck {
+		l.Inject(illumostest.Fault{Do: illumostest.Stuck, Object: v.zone, State: teardown[i]})
+		v.removedOnTime(v.stop(0))
+	}
+	for i, v := range stuck {
+		l.until("the zone is "+teardown[i], func() bool { return l.State(v.zone) == teardown[i] })
+	}
+	l.othersLive(other)
+	l.restart()
+	for _, v := range stuck {
+		if s := v.status(); s.Record.VMM.State != vmm.WireStopping || s.WaitsFor == "" {
+			t.Errorf("meanwhile the VMM is %s and waits for %q", s.Record.VMM.State, s.WaitsFor)
+		}
+	}
+	l.ReleaseAll()
+	for _, v := range stuck {
+		v.ends(vmm.WireDestroyed)
 	}
 }
 
 // A zoneadmd that dies leaves its zone half torn down: the next halt goes on.
 func TestZoneadmdDiesInHalt(t *testing.T) {
 	t.Parallel()
-	for _, state := range []string{"shutting_down", "down"} {
-		t.Run(state, func(t *testing.T) {
-			l := newSled(t, nil).start()
-			v := l.launch(1)[0]
-			death := l.Inject(dying(v, state))
-			v.stop(0)
-			v.ends(vmm.WireDestroyed)
-			if death.Struck() != 1 {
-				t.Error("no zoneadmd has died")
-			}
-		})
+	l := newSled(t, nil).start()
+	vms := l.launch(len(teardown))
+	var deaths []*illumostest.Injected
+	for i, v := range vms {
+		deaths = append(deaths, l.Inject(dying(v, teardown[i])))
+		v.stop(0)
+	}
+	for i, v := range vms {
+		v.ends(vmm.WireDestroyed)
+		if deaths[i].Struck() != 1 {
+			t.Errorf("no zoneadmd has died of a zone that was %s", teardown[i])
+		}
 	}
 }
 
@@ -120,6 +137,7 @@ func dying(v *vm, state string) illumostest.Fault {
 
 // zoneadm boot exits with 0 for a zone that is shutting down, which is no boot.
 func TestBootOfAZoneThatShutsDown(t *testing.T) {
+	t.Parallel()
 	l := newSled(t, nil).start()
 	v := l.register()
 	boot := l.Inject(illumostest.Fault{Do: illumostest.Hang, Command: "zoneadm", Verb: "boot", Object: v.zone, Times: 1})
@@ -141,6 +159,7 @@ func TestBootOfAZoneThatShutsDown(t *testing.T) {
 // A server that SMF gives up is a start that failed, with what SMF says and the
 // end of the server's log (E, S).
 func TestMaintenance(t *testing.T) {
+	t.Parallel()
 	l := newSled(t, nil).start()
 	v := l.register()
 	l.Inject(illumostest.Fault{Do: illumostest.Maintenance, Object: v.zone})
