@@ -116,10 +116,24 @@ func (r *Runner) noteRung(rep zone.Report) {
 	}
 	r.notes.mu.Lock()
 	if s := r.notes.removal; s != nil {
-		s.Rung, s.ZoneState, s.Attempt, s.LastError = string(rep.Rung), rep.State.String(), rep.Attempt, e.Error
+		noteProgress(s, rep)
 	}
 	r.notes.mu.Unlock()
 	r.add(e)
+}
+
+// noteProgress takes down a rung as the one that was tried last. A kill comes
+// before every halt: that it succeeds changes nothing about a halt that has
+// failed, and the next one may take long to fail.
+func noteProgress(s *vmm.RemovalStatus, rep zone.Report) {
+	s.ZoneState = rep.State.String()
+	if rep.Err == nil && rep.Rung == zone.RungKill && s.Rung == string(zone.RungHalt) && s.LastError != "" {
+		return
+	}
+	s.Rung, s.Attempt, s.LastError = string(rep.Rung), rep.Attempt, ""
+	if rep.Err != nil {
+		s.LastError = rep.Err.Error()
+	}
 }
 
 func (r *Runner) noteGone(begun time.Time) {
