@@ -27,7 +27,8 @@ type heartbeat struct {
 	epoch atomic.Uint64
 }
 
-func (h *heartbeat) Remove(_ context.Context, salvo *watchdog.Salvo) {
+func (h *heartbeat) Remove(ctx context.Context, salvo *watchdog.Salvo) {
+	salvo.Aim(ctx)
 	salvo.Shot()
 	h.beat()
 }

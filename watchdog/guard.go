@@ -16,8 +16,9 @@ import (
 // goroutines of the Guard's.
 type Target interface {
 	// Remove removes it and returns when it is gone, or when ctx has ended. It
-	// is never called while an earlier call is under way. It kills first, tells
-	// the Salvo so, and waits for the Salvo before it does anything that costs.
+	// is never called while an earlier call is under way. It takes aim with its
+	// Salvo, kills, tells the Salvo so, and waits for the Salvo before it does
+	// anything that costs.
 	Remove(ctx context.Context, salvo *Salvo)
 	// Expired tells that the deadline of this epoch has passed. The removal has
 	// begun, or had begun before.

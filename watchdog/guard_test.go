@@ -37,6 +37,7 @@ func (p *probe) look() notes {
 }
 
 func (p *probe) Remove(ctx context.Context, salvo *Salvo) {
+	salvo.Aim(ctx)
 	salvo.Shot()
 	p.mu.Lock()
 	p.seen.begun = append(p.seen.begun, time.Now())

@@ -14,6 +14,7 @@ import (
 // volley is a Target that kills, waits for its salvo and goes on.
 type volley struct {
 	kill         func()
+	begun        *atomic.Int64
 	killed, went *atomic.Int64
 	ahead        *atomic.Int64
 	all          int64
@@ -21,6 +22,11 @@ type volley struct {
 }
 
 func (v *volley) Remove(ctx context.Context, salvo *Salvo) {
+	v.begun.Add(1)
+	salvo.Aim(ctx)
+	if v.begun.Load() < v.all {
+		v.ahead.Add(1)
+	}
 	v.kill()
 	v.killed.Add(1)
 	salvo.Shot()
@@ -42,11 +48,11 @@ func TestNobodyGoesOnBeforeAllHaveKilled(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const n = 1000
 				g := New(zerolog.Nop())
-				var killed, went, ahead atomic.Int64
+				var begun, killed, went, ahead atomic.Int64
 				at := time.Now().Add(time.Minute)
 				var all []*volley
 				for i := range n {
-					v := &volley{killed: &killed, went: &went, ahead: &ahead, all: n,
+					v := &volley{begun: &begun, killed: &killed, went: &went, ahead: &ahead, all: n,
 						kill: func() { time.Sleep(time.Duration(i%20) * time.Millisecond) }}
 					if i == 0 && hang > 0 {
 						v.kill = func() { time.Sleep(hang) }
@@ -59,7 +65,7 @@ func TestNobodyGoesOnBeforeAllHaveKilled(t *testing.T) {
 				synctest.Wait()
 				switch {
 				case hang == 0 && (ahead.Load() != 0 || went.Load() != n):
-					t.Errorf("%d of %d went on, %d before all had killed", went.Load(), n, ahead.Load())
+					t.Errorf("%d of %d went on, %d before all had begun or killed", went.Load(), n, ahead.Load())
 				case hang != 0 && went.Load() != n-1:
 					t.Errorf("%d went on, though only one hangs", went.Load())
 				}

@@ -37,9 +37,7 @@ func (r *Runner) adopt(ctx context.Context, tell func(report)) {
 		return
 	}
 	r.notePID(info.PID)
-	unwatch := r.host.Zones.Watch(r.zone, func(e zone.End) {
-		r.send(report{in: vmm.ZoneEnded{Why: "zone ended: " + e.How}})
-	})
+	unwatch := r.host.Zones.Watch(r.zone, r.zoneEnded)
 	tell(report{then: func(r *Runner) { r.unwatch = unwatch }})
 }
 

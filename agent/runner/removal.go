@@ -26,6 +26,7 @@ var _ watchdog.Target = (*Runner)(nil)
 func (r *Runner) Remove(ctx context.Context, salvo *watchdog.Salvo) {
 	begun := time.Now()
 	r.notes.begin(begun)
+	salvo.Aim(ctx)
 	removal := r.removal()
 	removal.Before = func(ctx context.Context) {
 		salvo.Shot()
@@ -46,6 +47,15 @@ func (r *Runner) Remove(ctx context.Context, salvo *watchdog.Salvo) {
 func (r *Runner) Expired(epoch uint64) {
 	r.event("deadline", fmt.Sprintf("epoch %d", epoch))
 	r.send(report{in: vmm.Expired{Epoch: epoch}})
+}
+
+// zoneEnded tells the loop that the zone has ended by itself. One that a removal
+// has ended is that removal's to report: many may end at the moment at which
+// others are still to be killed.
+func (r *Runner) zoneEnded(e zone.End) {
+	if r.notes.running() {
+		r.send(report{in: vmm.ZoneEnded{Why: "zone ended: " + e.How}})
+	}
 }
 
 // Gone tells the loop that the zone is gone.

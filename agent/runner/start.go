@@ -121,9 +121,7 @@ func (r *Runner) boot(ctx context.Context) report {
 		return startFailed("look at the zone that was booted", err)
 	}
 	r.notePID(info.PID)
-	unwatch := r.host.Zones.Watch(r.zone, func(e zone.End) {
-		r.send(report{in: vmm.ZoneEnded{Why: "zone ended: " + e.How}})
-	})
+	unwatch := r.host.Zones.Watch(r.zone, r.zoneEnded)
 	return report{in: vmm.ZoneBooted{}, then: func(r *Runner) {
 		r.facts = ledger.Zone{Incarnation: info.Incarnation, Links: made.Links}
 		r.unwatch = unwatch

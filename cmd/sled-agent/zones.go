@@ -73,7 +73,7 @@ func sizeReservoir(ctx context.Context, host *bhyve.Host, want bhyve.Size, log z
 		return
 	}
 	physical, err := bhyve.PhysicalMemory()
-	if err != nil && want.Bytes == 0 {
+	if err != nil {
 		log.Error().Err(err).Msg("the reservoir cannot be sized")
 		return
 	}
