@@ -16,7 +16,7 @@ func TestManyWithOneStuck(t *testing.T) {
 	case testing.Short():
 		zones = 12
 	case underRace:
-		zones = 30
+		zones = 20
 	}
 	l := newSled(t, nil).start()
 	begun := time.Now()
