@@ -71,6 +71,7 @@ func (a *Agent) look(were map[string]bool) (orphans map[string]bool) {
 	}
 	for i, r := range runners {
 		r.Audit(seen[r.Zone()], before[i])
+		r.NoteZone(seen[r.Zone()].State)
 		delete(seen, r.Zone())
 	}
 	return a.dealWithOrphans(seen, were)

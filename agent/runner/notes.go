@@ -136,6 +136,16 @@ func noteProgress(s *vmm.RemovalStatus, rep zone.Report) {
 	}
 }
 
+// NoteZone takes down what the zone is that is being removed, as somebody else has
+// seen it: a halt may take its whole budget, and says nothing until then.
+func (r *Runner) NoteZone(is zone.State) {
+	r.notes.mu.Lock()
+	defer r.notes.mu.Unlock()
+	if s := r.notes.removal; s != nil && s.Gone == nil {
+		s.ZoneState = is.String()
+	}
+}
+
 func (r *Runner) noteGone(begun time.Time) {
 	now := time.Now()
 	r.notes.mu.Lock()

@@ -85,7 +85,8 @@ func (l *sled) othersLive(v *vm) {
 	next.ends(vmm.WireDestroyed)
 }
 
-// A halt that does not return holds up nobody, and goes on across a restart.
+// A halt that does not return is shown, holds up nobody, and goes on across a
+// restart (S, Q, R).
 func TestHaltHangs(t *testing.T) {
 	t.Parallel()
 	l := newSled(t, nil).start()
@@ -96,7 +97,10 @@ func TestHaltHangs(t *testing.T) {
 		v.removedOnTime(v.stop(0))
 	}
 	for i, v := range stuck {
-		l.until("the zone is "+teardown[i], func() bool { return l.State(v.zone) == teardown[i] })
+		l.until("the zone is shown as "+teardown[i], func() bool { return v.status().Removal.ZoneState == teardown[i] })
+		if why := v.status().Removal.LastError; why != "" {
+			t.Errorf("that took until the halt had failed: %s", why)
+		}
 	}
 	l.othersLive(other)
 	l.restart()
