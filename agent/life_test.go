@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -270,6 +271,20 @@ func TestUnregisterAnswersThoughTheZoneResists(t *testing.T) {
 		r.zones.SetFault(v.zone, zonetest.Halt, zonetest.Fault{})
 		pass(time.Minute)
 		r.forgotten(v)
+	})
+}
+
+func TestHangingHaltIsNamedAtOnce(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, r *rig) {
+		v := r.start()
+		r.zones.SetFault(v.zone, zonetest.Halt, zonetest.Fault{Hang: true, Times: 1})
+		r.stop(v, d(0))
+		pass(time.Second)
+		if s, err := r.Show(v.id); err != nil || !strings.Contains(s.WaitsFor, "halt is under way for 1s") {
+			t.Errorf("it waits for %q, %v", s.WaitsFor, err)
+		}
+		r.await(v, vmm.WireDestroyed)
 	})
 }
 

@@ -23,6 +23,9 @@ type Removal struct {
 	// context: the moment to wait, with a bound, for whoever still makes the
 	// zone, and to save what the kill does not destroy.
 	Before func(context.Context)
+	// Begin is told of every rung before it is tried, looks included, and of the
+	// empty one after it: what hangs is known by it. It must return at once.
+	Begin func(Rung)
 	// Observe is told of every rung tried, but for looks that succeed, from the
 	// removal's goroutine. It must return at once.
 	Observe func(Report)
@@ -153,6 +156,10 @@ func (c *climb) try(ctx context.Context, rung Rung) error {
 	budget := DefaultBudget(rung)
 	if d, ok := c.Budgets[rung]; ok {
 		budget = d
+	}
+	if c.Begin != nil {
+		c.Begin(rung)
+		defer c.Begin("")
 	}
 	begun := time.Now()
 	err := c.within(ctx, budget, rung)

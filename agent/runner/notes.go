@@ -24,6 +24,10 @@ type notes struct {
 	lastErr  string
 	attempts int
 	removal  *vmm.RemovalStatus
+	// rung is the step of the removal that is under way since rungSince; empty
+	// between two steps.
+	rung      zone.Rung
+	rungSince time.Time
 }
 
 // event adds to the VMM's history and tells the host.
@@ -100,6 +104,12 @@ func (n *notes) begin(begun time.Time) {
 	if n.removal == nil {
 		n.removal = &vmm.RemovalStatus{Begun: begun}
 	}
+}
+
+func (n *notes) rungBegins(rung zone.Rung) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.rung, n.rungSince = rung, time.Now()
 }
 
 // noteRung takes down a rung of the removal.

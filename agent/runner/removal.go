@@ -63,7 +63,7 @@ func (r *Runner) Gone() { r.send(report{in: vmm.ZoneGone{}}) }
 
 // removal says how this VMM's zone is removed.
 func (r *Runner) removal() zone.Removal {
-	return zone.Removal{Gate: r.host.Heavy, Observe: r.noteRung, Abandoned: r.host.Abandoned}
+	return zone.Removal{Gate: r.host.Heavy, Begin: r.notes.rungBegins, Observe: r.noteRung, Abandoned: r.host.Abandoned}
 }
 
 // beforeLook runs when the zone was killed and nothing of it has been removed.

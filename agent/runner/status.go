@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -54,6 +55,9 @@ func (n *notes) fill(out *vmm.Status, s vmm.State, events bool) {
 	if n.removal != nil {
 		removal := *n.removal
 		out.Removal = &removal
+	}
+	if s.Phase == vmm.Removing && n.rung != "" {
+		out.WaitsFor += fmt.Sprintf("; %s is under way for %s", n.rung, time.Since(n.rungSince).Round(100*time.Millisecond))
 	}
 	if events {
 		out.Events = slices.Clone(n.events)

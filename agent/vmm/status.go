@@ -68,8 +68,8 @@ type PropolisStatus struct {
 // RemovalStatus tells how far the zone's removal has come.
 type RemovalStatus struct {
 	Begun time.Time `json:"begun"`
-	// Rung is the step that was tried last, ZoneState what the host said of the
-	// zone before it, Attempt how often that step was tried.
+	// Rung is the step that was tried last, ZoneState what the host said last
+	// of the zone, Attempt how often that step was tried.
 	Rung      string `json:"rung"`
 	ZoneState string `json:"zone_state"`
 	Attempt   int    `json:"attempt"`
