@@ -113,10 +113,10 @@ soak: ## Kill the agent SOAK_KILLS times among VMMs that come and go.
 	@echo '==> soak, $(SOAK_KILLS) kills'
 	@cd cmd/sled-agent/crash && SOAK_KILLS=$(SOAK_KILLS) $(GO) test $(RACE) -count=1 -timeout 1h -run '^TestSoak$$'
 
-.PHONY: crash
-crash: ## Kill the agent at every step of every life; make test does it at every step once.
-	@echo '==> the agent dies at every step of every life'
-	@CRASH_EVERYWHERE=1 $(GO) test $(RACE) -count=1 -timeout 20m -run '^TestDeathAtEveryStep$$' ./cmd/sled-agent/crash
+.PHONY: test-slow
+test-slow: ## Run the tests that take minutes: a death at every step of every life, the illumos backend end to end.
+	@echo '==> the slow tests'
+	@SLOW_TESTS=1 $(GO) test $(RACE) -count=1 -timeout 20m ./cmd/sled-agent/crash ./cmd/sled-agent/illumos ./zone/illumos
 
 # What is measured on the whole agent comes last: it ends with a table.
 .PHONY: bench

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -38,7 +39,7 @@ type sled struct {
 func newSled(t *testing.T, o illumostest.Options) *sled {
 	t.Helper()
 	t.Parallel()
-	if testing.Short() {
+	if os.Getenv("SLOW_TESTS") != "1" {
 		t.Skip("runs hundreds of processes")
 	}
 	s := &sled{Host: illumostest.Install(t, t.TempDir(), o), t: t}

@@ -18,10 +18,18 @@ const leastPoints = 40
 // sampled is how many of a life's points a short run tries.
 const sampled = 2
 
-// everywhere, set by CRASH_EVERYWHERE=1, has the agent die at both passes of every
+// everywhere, set by SLOW_TESTS=1, has the agent die at both passes of every
 // point in every life. Otherwise it dies at every point once, in one life that
 // comes by it.
-var everywhere = os.Getenv("CRASH_EVERYWHERE") == "1"
+var everywhere = os.Getenv("SLOW_TESTS") == "1"
+
+// slow leaves a test to make test-slow: the whole suite is to take two minutes.
+func slow(t *testing.T) {
+	t.Helper()
+	if !everywhere {
+		t.Skip("part of make test-slow (SLOW_TESTS=1)")
+	}
+}
 
 // A point is one pass of a failpoint.
 type point struct {

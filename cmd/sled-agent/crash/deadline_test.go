@@ -55,6 +55,7 @@ func TestDeadlineIsKeptOnTheBootClock(t *testing.T) {
 
 // Restarts during the grace period do not begin it anew (D).
 func TestDeadlineOverManyRestarts(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	l := newSled(t, setup{modes: []string{"ignore-stop"}})
 	v := l.newVM(t)

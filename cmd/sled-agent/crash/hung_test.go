@@ -11,6 +11,7 @@ import (
 // A VMM whose Propolis hangs when the agent starts delays no other VMM's
 // adoption. It is shown for what it is, and its stop keeps its deadline (Q, S, D).
 func TestAdoptionOfAHungServer(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	l := newSled(t, setup{})
 	hung, others := l.newVM(t), make([]*vm, 6)

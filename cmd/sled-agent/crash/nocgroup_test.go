@@ -14,6 +14,7 @@ var withoutGroups = []string{"unshare", "-m", "sh", "-c", `umount -a -t cgroup2 
 // its directory was taken away while the agent was down. A VM that nobody can
 // name must not live on behind an end that was published (T, Z).
 func TestZoneLostWithoutControlGroups(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	if err := exec.Command(withoutGroups[0], append(withoutGroups[1:], "true")...).Run(); err != nil {
 		t.Skip("control groups cannot be taken away:", err)

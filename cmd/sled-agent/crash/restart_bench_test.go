@@ -88,6 +88,7 @@ func (v *vm) answers() {
 
 // A restart with 1,000 VMMs keeps its bound, also on a busy host (R).
 func TestRestartWithManyVMMs(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("a thousand registrations take their time")

@@ -14,6 +14,7 @@ const secondVersion = "crash-2"
 // An upgrade replaces the agent's program and leaves everything else as it is:
 // the VMs, their deadlines, their servers (R).
 func TestUpgrade(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	needsProc(t)
 	bin := t.TempDir()

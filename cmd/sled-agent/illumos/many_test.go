@@ -11,13 +11,7 @@ import (
 // delays no other, and is not forgotten by the next agent (Z, Q, R). It runs beside
 // no other test: the processes are too many for a pace that could be compared.
 func TestManyWithOneStuck(t *testing.T) {
-	zones := 50
-	switch {
-	case testing.Short():
-		zones = 12
-	case underRace:
-		zones = 20
-	}
+	const zones = 50
 	l := newSled(t, nil).start()
 	begun := time.Now()
 	vms := l.launch(zones)
