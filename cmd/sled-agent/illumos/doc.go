@@ -7,6 +7,8 @@
 // dataset are looked for at that moment and must be gone. When a test ends, the
 // host must be as it was.
 //
+// The tests are part of make test-slow and skip elsewhere.
+//
 // The letters in comments (D, Z, T, ...) name the agent's promises.
 //
 // What lives here: tests of what depends on the zones. What must not: tests of

@@ -47,6 +47,9 @@ type sled struct {
 // and the agent ended; then the host must be as it was.
 func newSled(t *testing.T, change section) *sled {
 	t.Helper()
+	if !slow {
+		t.Skip("part of make test-slow (SLOW_TESTS=1)")
+	}
 	dir, err := os.MkdirTemp("", "sled-illumos-") // Not t.TempDir: a socket's path has to be short.
 	if err != nil {
 		t.Fatal(err)
