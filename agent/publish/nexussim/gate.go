@@ -25,9 +25,10 @@ type gate struct {
 
 // A port is one listener with all its connections.
 type port struct {
-	server *http.Server
-	cut    context.CancelFunc
-	served chan struct{}
+	server  *http.Server
+	callers *callers
+	cut     context.CancelFunc
+	served  chan struct{}
 }
 
 // Listen opens the main port at host:port and returns the address it got; port
@@ -121,12 +122,13 @@ func (g *gate) close() {
 
 func serve(parent context.Context, ln net.Listener, h http.Handler) *port {
 	ctx, cut := context.WithCancel(parent)
-	p := &port{cut: cut, served: make(chan struct{})}
+	p := &port{callers: newCallers(), cut: cut, served: make(chan struct{})}
 	p.server = &http.Server{
 		Handler:           h,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
+		ConnState:         p.callers.note,
 		ErrorLog:          discardLog,
 	}
 	go func() {
