@@ -8,6 +8,7 @@ import (
 
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // noticed is how soon the agent notices what was done behind its back, if it
@@ -72,7 +73,7 @@ func (v *vm) failedSince(since time.Time) {
 	v.t.Helper()
 	v.ends(vmm.WireFailed)
 	row, _ := v.l.nexus.Row(v.id)
-	if took := row.History[len(row.History)-1].At.Sub(since); took > noticed {
+	if took := trial.Own(since, row.History[len(row.History)-1].At); took > noticed {
 		v.t.Errorf("it took the agent %v to notice", took)
 	}
 }
@@ -113,7 +114,7 @@ func TestOrphansAreRemoved(t *testing.T) {
 				} else {
 					l.unaware(func() { o = arrive(l) })
 				}
-				until(t, noticed, func() string { return strings.Join(o.left(l), ", ") })
+				trial.Until(t, noticed, func() string { return strings.Join(o.left(l), ", ") })
 				v.isFine()
 			})
 		}
@@ -144,7 +145,7 @@ func TestOrphansAreKept(t *testing.T) {
 	}
 	l.revive(l.now())
 	for _, o := range kept {
-		until(t, noticed, func() string {
+		trial.Until(t, noticed, func() string {
 			if !strings.Contains(l.now().said(), o.name) {
 				return "the log does not speak of " + o.name
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 	"github.com/sledagent/sledagent/internal/bootclock"
 )
 
@@ -24,7 +25,7 @@ func TestDeadlineIsKeptOnTheBootClock(t *testing.T) {
 	after := host.Now()
 	l.terminate()
 
-	out, err := exec.Command(program("sled-agent"), "ledger", "dump", "--config", l.config).Output()
+	out, err := exec.Command(trial.Path("sled-agent"), "ledger", "dump", "--config", l.config).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,12 +5,14 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // nothingLeft checks promise L once all VMMs are over.
 func (l *sled) nothingLeft() {
 	l.t.Helper()
-	until(l.t, 10*time.Second, func() string {
+	trial.Until(l.t, 10*time.Second, func() string {
 		left := leftovers(l.zonesDir())
 		for _, v := range l.made() {
 			left = append(left, cgroups(v.id.String())...)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // A VMM whose Propolis hangs when the agent starts delays no other VMM's
@@ -30,10 +31,10 @@ func TestAdoptionOfAHungServer(t *testing.T) {
 	}
 	// It is less than 1 s on an idle host; whoever waits for the server that hangs
 	// waits for 10 s.
-	if took, limit := time.Since(began), 3*time.Second; took > limit {
+	if took, limit := trial.Own(began, time.Now()), 3*time.Second; took > limit {
 		t.Errorf("the other VMMs were adopted after %v, want %v at most", took, limit)
 	}
-	until(t, patience, func() string {
+	trial.Until(t, trial.Patience, func() string {
 		if p := hung.status().Propolis; p == nil || p.SilentSince == nil {
 			return "the server that hangs is not shown as silent"
 		}
@@ -54,9 +55,9 @@ func TestAdoptionOfAHungServer(t *testing.T) {
 // status is all that the agent says of the VMM, once it has loaded its ledger.
 func (v *vm) status() (s vmm.Status) {
 	v.t.Helper()
-	until(v.t, patience, func() string {
+	trial.Until(v.t, trial.Patience, func() string {
 		var err error
-		if s, err = v.l.admin.Show(bounded(v.t, patience), v.id); err != nil {
+		if s, err = v.l.admin.Show(trial.Bounded(v.t, trial.Patience), v.id); err != nil {
 			return err.Error()
 		}
 		return ""
@@ -68,7 +69,7 @@ func (v *vm) status() (s vmm.Status) {
 // adopted it.
 func (v *vm) speaks() {
 	v.t.Helper()
-	until(v.t, patience, func() string {
+	trial.Until(v.t, trial.Patience, func() string {
 		for _, e := range v.status().Events {
 			if e.Kind == "observed" {
 				return ""

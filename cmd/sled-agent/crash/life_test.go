@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // grace is the grace period of stops that are ignored: long enough for an agent
@@ -88,7 +89,7 @@ func (v *vm) reboot() {
 	if got, lost := v.putState("reboot", ""); got.status != http.StatusOK && !(lost && got.status == http.StatusForbidden) {
 		v.t.Fatalf("reboot was answered with %v", got)
 	}
-	until(v.t, patience, func() string {
+	trial.Until(v.t, trial.Patience, func() string {
 		if r := v.record().VMM; r.State != vmm.WireRunning || r.Gen <= before {
 			return "VMM " + v.id.String() + " has not rebooted, it is " + string(r.State)
 		}

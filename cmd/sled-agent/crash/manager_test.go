@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 	"github.com/sledagent/sledagent/zone"
 	backend "github.com/sledagent/sledagent/zone/process"
 )
@@ -21,8 +22,8 @@ func (v *vm) zone() string { return zonePrefix + v.id.String() }
 // manager is somebody else who manages the zones of the sled.
 func (l *sled) manager() *backend.Manager {
 	l.t.Helper()
-	m, err := backend.New(backend.Config{Dir: l.zonesDir(), Prefix: zonePrefix, Self: program("sled-agent"),
-		Argv: []string{program("propolis-sim"), "run", "{addr}"}})
+	m, err := backend.New(backend.Config{Dir: l.zonesDir(), Prefix: zonePrefix, Self: trial.Path("sled-agent"),
+		Argv: []string{trial.Path("propolis-sim"), "run", "{addr}"}})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -33,7 +34,7 @@ func (l *sled) manager() *backend.Manager {
 // rebootZone ends a zone and boots it again, as if somebody had done so by hand.
 func (v *vm) rebootZone() {
 	v.t.Helper()
-	m, ctx := v.l.manager(), bounded(v.t, patience)
+	m, ctx := v.l.manager(), trial.Bounded(v.t, trial.Patience)
 	if err := m.Halt(ctx, v.zone()); err != nil {
 		v.t.Fatal(err)
 	}
@@ -76,7 +77,7 @@ func (l *sled) orphanDir() orphan {
 func (l *sled) orphanZone() orphan {
 	l.t.Helper()
 	o := orphan{zonePrefix + uuid.NewString()}
-	m, ctx := l.manager(), bounded(l.t, patience)
+	m, ctx := l.manager(), trial.Bounded(l.t, trial.Patience)
 	if _, err := m.Create(ctx, zone.Spec{Name: o.name, Addr: freeAddr(l.t)}); err != nil {
 		l.t.Fatal(err)
 	}
@@ -112,7 +113,7 @@ func (o orphan) left(l *sled) []string {
 // remove removes an orphan that was to be kept.
 func (o orphan) remove(t testing.TB, m *backend.Manager) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), trial.Patience)
 	defer cancel()
 	if err := zone.EnsureGone(ctx, m, o.name, zone.Removal{}); err != nil {
 		t.Error(err)

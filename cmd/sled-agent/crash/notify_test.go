@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // A manager of services is what systemd is to the agent: it hears how the agent
@@ -75,12 +76,12 @@ func TestServiceManager(t *testing.T) {
 	const watchdog = 2 * time.Second
 	m := newServiceManager(t)
 	l := newSled(t, setup{lives: [][]string{m.env(watchdog), m.env(watchdog)}})
-	m.wants("READY=1", patience)
+	m.wants("READY=1", trial.Patience)
 	v := l.newVM(t)
 	v.launch()
-	last := m.wants("WATCHDOG=1", patience)
+	last := m.wants("WATCHDOG=1", trial.Patience)
 	for range 2 {
-		at := m.wants("WATCHDOG=1", patience)
+		at := m.wants("WATCHDOG=1", trial.Patience)
 		if pause := at.Sub(last); pause > watchdog {
 			t.Errorf("between two beats there were %v of %v", pause, watchdog)
 		}
@@ -93,7 +94,7 @@ func TestServiceManager(t *testing.T) {
 	}
 	m.silence(watchdog)
 	l.crash() // so does systemd when the time is up
-	for m.hears(patience) != "READY=1" {
+	for m.hears(trial.Patience) != "READY=1" {
 		if t.Failed() || !l.now().running() {
 			t.Fatal("the next agent does not say that it is ready")
 		}

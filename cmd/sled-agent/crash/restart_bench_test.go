@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // many is how many VMMs the agent has to take over within 5 seconds (R).
@@ -75,7 +76,7 @@ func (l *sled) populate(n int) *vm {
 // answers waits until the VMM's state is read.
 func (v *vm) answers() {
 	v.t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(trial.Patience)
 	for time.Now().Before(deadline) {
 		got, err := v.l.ask(context.Background(), "GET", v.path()+"/state", nil)
 		if err == nil && got.status == http.StatusOK {
@@ -83,7 +84,7 @@ func (v *vm) answers() {
 		}
 		<-time.After(time.Millisecond)
 	}
-	v.t.Fatalf("VMM %s is not known after %v", v.id, patience)
+	v.t.Fatalf("VMM %s is not known after %v", v.id, trial.Patience)
 }
 
 // A restart with 1,000 VMMs keeps its bound, also on a busy host (R).
@@ -99,10 +100,10 @@ func TestRestartWithManyVMMs(t *testing.T) {
 	began := time.Now()
 	l.revive(l.now())
 	v.answers()
-	if took, limit := time.Since(began), 5*time.Second; took > limit && !underRace {
+	if took, limit := time.Since(began), 5*time.Second; took > limit && !trial.Race {
 		t.Errorf("with %d VMMs the agent answered after %v, want %v at most", many, took, limit)
 	}
-	about, err := l.admin.About(bounded(t, patience))
+	about, err := l.admin.About(trial.Bounded(t, trial.Patience))
 	if err != nil || about.VMMs != many {
 		t.Errorf("after the restart the agent says %+v, %v; want %d VMMs", about, err, many)
 	}

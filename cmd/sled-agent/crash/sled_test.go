@@ -19,6 +19,7 @@ import (
 
 	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // section is a table of the configuration file.
@@ -95,7 +96,7 @@ func newSled(t testing.TB, s setup) *sled {
 		t.Fatal(err)
 	}
 	if s.program == "" {
-		s.program = program("sled-agent")
+		s.program = trial.Path("sled-agent")
 	}
 	l := &sled{t: t, setup: s, dir: dir, addr: freeAddr(t).String(), nexus: nexussim.New(nexussim.Options{}),
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
@@ -119,7 +120,7 @@ func (l *sled) temp() string     { return filepath.Join(l.dir, "tmp") }
 
 func (l *sled) writeConfig(nexus string) {
 	l.t.Helper()
-	argv := []string{program("propolis-sim"), "run"}
+	argv := []string{trial.Path("propolis-sim"), "run"}
 	for _, mode := range l.setup.modes {
 		argv = append(argv, "--mode", mode)
 	}
@@ -170,8 +171,8 @@ func (l *sled) startBy(argv ...string) {
 	select {
 	case <-a.serving:
 	case <-a.exited:
-	case <-time.After(patience):
-		l.t.Errorf("the agent does not serve after %v", patience)
+	case <-time.After(trial.Patience):
+		l.t.Errorf("the agent does not serve after %v", trial.Patience)
 	}
 }
 
@@ -218,6 +219,10 @@ func (l *sled) revive(dead *agent) {
 	for _, v := range l.made() {
 		v.pin()
 	}
+	// What the dead agent has sent comes before what the next one sends.
+	if err := l.nexus.Settle(trial.Bounded(l.t, trial.Patience)); err != nil {
+		l.t.Error(err)
+	}
 	l.start()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -245,10 +250,10 @@ func (l *sled) terminate() {
 	_ = a.cmd.Process.Signal(syscall.SIGTERM) // It may have ended; its status will tell.
 	select {
 	case <-a.exited:
-		if took := time.Since(asked); took > 5*time.Second || a.how.ExitCode() != 0 {
+		if took := trial.Own(asked, time.Now()); took > 5*time.Second || a.how.ExitCode() != 0 {
 			l.t.Errorf("after SIGTERM the agent ended with %v after %v", a.how, took)
 		}
-	case <-time.After(2 * patience):
+	case <-time.After(2 * trial.Patience):
 		l.t.Error("the agent ignores SIGTERM")
 		l.kill()
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // unitFile is the unit that the project ships.
@@ -32,7 +33,7 @@ func TestUnit(t *testing.T) {
 	}
 	// It wants the program to be there.
 	unit := filepath.Join(t.TempDir(), "sled-agent.service")
-	there := strings.ReplaceAll(string(text), "/usr/bin/sled-agent", program("sled-agent"))
+	there := strings.ReplaceAll(string(text), "/usr/bin/sled-agent", trial.Path("sled-agent"))
 	if err := os.WriteFile(unit, []byte(there), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // secondVersion is what the agent says it is after the upgrade.
@@ -19,7 +20,7 @@ func TestUpgrade(t *testing.T) {
 	needsProc(t)
 	bin := t.TempDir()
 	installed := filepath.Join(bin, "sled-agent")
-	if err := os.Link(program("sled-agent"), installed); err != nil {
+	if err := os.Link(trial.Path("sled-agent"), installed); err != nil {
 		t.Skip("the temporary directory has no links:", err)
 	}
 	l := newSled(t, setup{program: installed})
@@ -30,7 +31,7 @@ func TestUpgrade(t *testing.T) {
 	stopping.lies("ignore-stop")
 
 	fresh := filepath.Join(bin, "fresh")
-	if err := buildAgent(fresh, secondVersion); err != nil {
+	if err := trial.Build(fresh, agentProgram(secondVersion)); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(fresh, installed); err != nil {
@@ -54,7 +55,7 @@ func TestUpgrade(t *testing.T) {
 // says checks which version runs.
 func (l *sled) says(version string) {
 	l.t.Helper()
-	about, err := l.admin.About(bounded(l.t, patience))
+	about, err := l.admin.About(trial.Bounded(l.t, trial.Patience))
 	if err != nil || about.Version != version || about.PID != l.now().pid() {
 		l.t.Errorf("the agent says that it is %+v, %v; want version %s", about, err, version)
 	}

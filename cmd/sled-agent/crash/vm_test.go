@@ -17,6 +17,7 @@ import (
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // apiVersion is the one that Nexus speaks.
@@ -83,9 +84,9 @@ func exchange(client *http.Client, req *http.Request) (answer, error) {
 // has loaded its ledger. lost tells whether an earlier try may have been heard.
 func (v *vm) insist(method, path string, body []byte) (got answer, lost bool) {
 	v.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), trial.Patience)
 	defer cancel()
-	until(v.t, patience, func() string {
+	trial.Until(v.t, trial.Patience, func() string {
 		var err error
 		got, err = v.l.ask(ctx, method, path, body)
 		if err != nil {
@@ -166,7 +167,7 @@ func (v *vm) start() {
 // runsStill waits until the agent says that the VM runs.
 func (v *vm) runsStill() {
 	v.t.Helper()
-	until(v.t, patience, func() string {
+	trial.Until(v.t, trial.Patience, func() string {
 		if state := v.record().VMM.State; state != vmm.WireRunning {
 			return fmt.Sprintf("VMM %s is %s", v.id, state)
 		}
@@ -224,7 +225,7 @@ func (v *vm) reaches(state vmm.WireState) {
 // row waits until Nexus's row of the VMM is the wanted one.
 func (v *vm) row(what string, wanted func(nexussim.Row) bool) nexussim.Row {
 	v.t.Helper()
-	err := v.l.nexus.Wait(bounded(v.t, patience), v.id, wanted)
+	err := v.l.nexus.Wait(trial.Bounded(v.t, trial.Patience), v.id, wanted)
 	row, _ := v.l.nexus.Row(v.id)
 	if err != nil {
 		v.t.Fatalf("Nexus does not know VMM %s as %s: %s", v.id, what, described(row))

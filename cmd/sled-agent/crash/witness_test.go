@@ -8,6 +8,7 @@ import (
 
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // lookEvery is how often a witness looks.
@@ -54,7 +55,7 @@ func (v *vm) lookAtServer() {
 // lookAtState checks that the VMM is not disowned before its time (N) and that
 // its generation never falls (T).
 func (v *vm) lookAtState(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, trial.Patience)
 	defer cancel()
 	got, err := v.l.ask(ctx, "GET", v.path()+"/state", nil)
 	if err != nil {
@@ -119,7 +120,7 @@ func (v *vm) endsInSilence() {
 
 func (v *vm) forgotten() {
 	v.t.Helper()
-	until(v.t, patience, func() string {
+	trial.Until(v.t, trial.Patience, func() string {
 		got, _ := v.insist("GET", v.path()+"/state", nil)
 		if got.status != http.StatusNotFound {
 			return "VMM " + v.id.String() + " is known: " + got.String()
@@ -138,7 +139,7 @@ const (
 // serverEnded waits until the server's end was seen and returns when that was.
 func (v *vm) serverEnded() (at time.Time) {
 	v.t.Helper()
-	until(v.t, patience, func() string {
+	trial.Until(v.t, trial.Patience, func() string {
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		if at = v.ended; at.IsZero() {
@@ -157,7 +158,8 @@ func (v *vm) removedOnTime(s stop) {
 	if before := s.sent.Add(s.grace).Sub(at); before > early {
 		v.t.Errorf("the removal began %v before the deadline", before)
 	}
-	behind, down := at.Sub(s.answered.Add(s.grace)), v.l.downtime(s.sent, at)
+	deadline := s.answered.Add(s.grace)
+	behind, down := trial.Own(deadline, at), v.l.downtime(s.sent, at)
 	v.t.Logf("the removal began %d ms after the deadline; the agent was down for %d ms", behind.Milliseconds(), down.Milliseconds())
 	if behind > late+down {
 		v.t.Errorf("the removal began %v after the deadline, and the agent was down for %v", behind, down)

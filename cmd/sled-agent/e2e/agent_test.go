@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"sync"
 	"testing"
+
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // An agent is one process of the program under test.
@@ -27,7 +29,7 @@ type agent struct {
 // address that it serves at. temp is where it may make temporary files.
 func startAgent(t *testing.T, temp string, args ...string) (*agent, <-chan string) {
 	t.Helper()
-	a := &agent{cmd: exec.Command(program("sled-agent"), args...), exited: make(chan struct{})}
+	a := &agent{cmd: exec.Command(trial.Path("sled-agent"), args...), exited: make(chan struct{})}
 	a.cmd.Env = append(os.Environ(), "TMPDIR="+temp)
 	stderr, w, err := os.Pipe()
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // apiVersion is the one that Nexus speaks.
@@ -25,7 +26,8 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte
-	took   time.Duration
+	// took is without what the machine stood still.
+	took time.Duration
 }
 
 func (a answer) String() string { return fmt.Sprintf("%d %s", a.status, bytes.TrimSpace(a.body)) }
@@ -85,13 +87,13 @@ func exchange(req *http.Request) (answer, error) {
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
-	return answer{res.StatusCode, res.Header, body, time.Since(sent)}, err
+	return answer{res.StatusCode, res.Header, body, trial.Own(sent, time.Now())}, err
 }
 
 // call is ask for a request that must be answered.
 func (l *sled) call(method, path string, body []byte) answer {
 	l.t.Helper()
-	got, err := l.ask(bounded(l.t, patience), method, path, body)
+	got, err := l.ask(trial.Bounded(l.t, trial.Patience), method, path, body)
 	if err != nil {
 		l.runs()
 		l.t.Fatal(err)

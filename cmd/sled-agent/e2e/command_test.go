@@ -13,6 +13,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"github.com/sledagent/sledagent/agent/admin"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // output is what a program that has ended has left.
@@ -24,7 +25,7 @@ type output struct {
 // execute runs the program to its end.
 func execute(t *testing.T, args ...string) output {
 	t.Helper()
-	cmd := exec.CommandContext(bounded(t, patience), program("sled-agent"), args...)
+	cmd := exec.CommandContext(trial.Bounded(t, trial.Patience), trial.Path("sled-agent"), args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
@@ -135,7 +136,7 @@ func TestSecondAgent(t *testing.T) {
 	if got := execute(t, "run", "--config", l.config); got.status != 95 {
 		t.Errorf("status %d, want 95: %q", got.status, got.stderr)
 	}
-	if _, err := l.admin.About(bounded(t, patience)); err != nil {
+	if _, err := l.admin.About(trial.Bounded(t, trial.Patience)); err != nil {
 		t.Errorf("after a second agent's start: %v", err)
 	}
 	v.state().wants(t, 200)
@@ -166,7 +167,7 @@ func TestTerminationLeavesVMsRunning(t *testing.T) {
 func (l *sled) abandon() {
 	l.past.stop()
 	killLeftovers(l.dir)
-	until(l.t, patience, func() string {
+	trial.Until(l.t, trial.Patience, func() string {
 		if left := processes(l.dir); len(left) > 0 {
 			return "processes run"
 		}
@@ -192,12 +193,12 @@ func TestPrivateFiles(t *testing.T) {
 			t.Errorf("%s has mode %o, want %o", path, got, want)
 		}
 	}
-	about, err := l.admin.About(bounded(t, patience))
+	about, err := l.admin.About(trial.Bounded(t, trial.Patience))
 	if err != nil || about.PID != l.pid() || about.API != "http://"+l.addr {
 		t.Errorf("the agent says of itself: %+v, %v", about, err)
 	}
 	l.terminate()
-	if _, err := l.admin.About(bounded(t, patience)); !errors.As(err, new(*admin.NoAgentError)) {
+	if _, err := l.admin.About(trial.Bounded(t, trial.Patience)); !errors.As(err, new(*admin.NoAgentError)) {
 		t.Errorf("after the agent's end its socket says: %v", err)
 	}
 	l.past.stop()

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // section is a table of the configuration file.
@@ -37,7 +39,7 @@ func (s setup) argv(dir string) []string {
 	case s.server != nil:
 		return s.server
 	case s.eachOwn:
-		return []string{"sh", "-c", `[ ! -f "$1" ] || . "$1"; exec "$0" run $flags {addr}`, program("propolis-sim"),
+		return []string{"sh", "-c", `[ ! -f "$1" ] || . "$1"; exec "$0" run $flags {addr}`, trial.Path("propolis-sim"),
 			filepath.Join(dir, "{zone}")}
 	}
 	argv := []string{"propolis-sim", "run"}

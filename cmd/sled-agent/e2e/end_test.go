@@ -8,6 +8,7 @@ import (
 
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // slack is what promise D allows a removal to begin after the deadline.
@@ -28,10 +29,17 @@ func (v *vm) removedOnTime(s stop) {
 // before it.
 func (v *vm) removedInTime(s stop) {
 	v.t.Helper()
-	late := v.event("removal").At.Sub(s.answered.Add(s.grace))
-	v.t.Logf("the removal began %d ms after the deadline", late.Milliseconds())
-	if late > slack {
-		v.t.Errorf("the removal began %v after the deadline", late)
+	deadline := s.answered.Add(s.grace)
+	v.within(slack, "the removal began", deadline, v.event("removal").At)
+}
+
+// within checks that something came soon after a moment.
+func (v *vm) within(allowed time.Duration, what string, since, at time.Time) {
+	v.t.Helper()
+	took := trial.Own(since, at)
+	v.t.Logf("%s after %d ms", what, took.Milliseconds())
+	if took > allowed {
+		v.t.Errorf("%s after %v, want %v at most", what, took, allowed)
 	}
 }
 
@@ -45,7 +53,7 @@ func (v *vm) endsFailed()    { v.t.Helper(); v.ends(vmm.WireFailed) }
 // all that is promised of an end (T, N, L).
 func (v *vm) ends(state vmm.WireState) {
 	v.t.Helper()
-	row := v.row(patience, "ended", func(r nexussim.Row) bool { return r.State().Terminal() && r.Acked >= r.Gen() })
+	row := v.row(trial.Patience, "ended", func(r nexussim.Row) bool { return r.State().Terminal() && r.Acked >= r.Gen() })
 	if row.State() != state {
 		v.t.Errorf("the VMM ended %s, want %s", row.State(), state)
 	}
@@ -57,7 +65,7 @@ func (v *vm) ends(state vmm.WireState) {
 // right (N, L).
 func (v *vm) forgotten() {
 	v.t.Helper()
-	until(v.t, patience, func() string {
+	trial.Until(v.t, trial.Patience, func() string {
 		if got := v.state(); got.status != http.StatusNotFound || got.code() != "NO_SUCH_INSTANCE" {
 			return fmt.Sprintf("Nexus has acknowledged the end and the state is answered with %v", got)
 		}
@@ -88,7 +96,7 @@ func (v *vm) toldTruly(row nexussim.Row) {
 // gone checks that nothing is left of the VMM's zone (L).
 func (v *vm) gone() {
 	v.t.Helper()
-	until(v.t, 10*time.Second, func() string {
+	trial.Until(v.t, 10*time.Second, func() string {
 		left, _ := filepath.Glob(filepath.Join(v.l.stateDir(), "*", "*"+v.id.String()+"*"))
 		if len(left) == 0 {
 			left = leftovers(v.id.String())
@@ -107,7 +115,5 @@ const failedWithin = 5 * time.Second
 // at some deadline.
 func (v *vm) removedAtOnce(since time.Time) {
 	v.t.Helper()
-	if took := v.event("removal").At.Sub(since); took > failedWithin {
-		v.t.Errorf("the removal began after %v", took)
-	}
+	v.within(failedWithin, "the removal began", since, v.event("removal").At)
 }

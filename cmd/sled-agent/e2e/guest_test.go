@@ -8,6 +8,7 @@ import (
 
 	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // A guest that powers itself off arms the deadline as a stop would, from the
@@ -56,7 +57,7 @@ func TestGuestReboots(t *testing.T) {
 	since := time.Now()
 	v.do("guest-reboot")
 	// Rebooting itself may pass between two looks of Nexus's, or of the monitor's.
-	v.l.past.await(v.t, v.id, patience, "observed Running again", func(e admin.NamedEvent) bool {
+	v.l.past.await(v.t, v.id, trial.Patience, "observed Running again", func(e admin.NamedEvent) bool {
 		return e.Kind == "observed" && strings.HasPrefix(e.Text, "Running") && e.At.After(since)
 	})
 	v.reaches(vmm.WireRunning)
@@ -67,7 +68,7 @@ func TestGuestReboots(t *testing.T) {
 // observed returns the event of Propolis's report of a state.
 func (v *vm) observed(state string) admin.NamedEvent {
 	v.t.Helper()
-	return v.l.past.await(v.t, v.id, patience, "observed "+state, func(e admin.NamedEvent) bool {
+	return v.l.past.await(v.t, v.id, trial.Patience, "observed "+state, func(e admin.NamedEvent) bool {
 		return e.Kind == "observed" && strings.HasPrefix(e.Text, state)
 	})
 }
@@ -76,8 +77,8 @@ func (v *vm) observed(state string) admin.NamedEvent {
 // waits (S).
 func (v *vm) stopsBy(who string) {
 	v.t.Helper()
-	until(v.t, 2*time.Second, func() string {
-		status, err := v.l.admin.Show(bounded(v.t, patience), v.id)
+	trial.Until(v.t, 2*time.Second, func() string {
+		status, err := v.l.admin.Show(trial.Bounded(v.t, trial.Patience), v.id)
 		if err != nil || status.Stop == nil || status.Stop.By != who || status.Deadline == nil || status.DeadlineFor != "stop" {
 			return fmt.Sprintf("the status does not tell of a stop by the %s: %+v, deadline %v for %q, %v", who, status.Stop,
 				status.Deadline, status.DeadlineFor, err)

@@ -16,6 +16,7 @@ import (
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
 	"github.com/sledagent/sledagent/agent/wire/wiretest"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // Every way to break a registration is refused, and none of them leaves anything
@@ -27,7 +28,7 @@ func TestBrokenRegistrations(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for d := range work {
-				got, err := l.ask(bounded(t, patience), "PUT", "/vmms/"+uuid.NewString(), d.Body)
+				got, err := l.ask(trial.Bounded(t, trial.Patience), "PUT", "/vmms/"+uuid.NewString(), d.Body)
 				if err != nil || got.status != http.StatusBadRequest {
 					t.Errorf("%s %s: got %v, %v, want status 400", d.Path, d.How, got, err)
 				}
@@ -48,7 +49,7 @@ func TestBrokenRegistrations(t *testing.T) {
 // knowsNothing checks that the agent has no VMM.
 func (l *sled) knowsNothing() {
 	l.t.Helper()
-	if all, err := l.admin.List(bounded(l.t, patience)); err != nil || len(all) != 0 {
+	if all, err := l.admin.List(trial.Bounded(l.t, trial.Patience)); err != nil || len(all) != 0 {
 		l.t.Errorf("the agent has VMMs %v, %v", all, err)
 	}
 }
@@ -125,7 +126,7 @@ func header(key, value string) http.Header { return http.Header{http.CanonicalHe
 // send sends a request with other headers than Nexus's; one that is empty is left
 // out.
 func (l *sled) send(method, path string, headers http.Header, body []byte) (answer, error) {
-	req, err := http.NewRequestWithContext(bounded(l.t, patience), method, "http://"+l.addr, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(trial.Bounded(l.t, trial.Patience), method, "http://"+l.addr, bytes.NewReader(body))
 	if err != nil {
 		return answer{}, err
 	}
@@ -198,7 +199,7 @@ func TestEverythingAtOnce(t *testing.T) {
 				if ask.target != "" {
 					body = target2body(ask.target)
 				}
-				if _, err := l.ask(bounded(t, patience), ask.method, v.path()+ask.path, body); err != nil {
+				if _, err := l.ask(trial.Bounded(t, trial.Patience), ask.method, v.path()+ask.path, body); err != nil {
 					t.Errorf("%s %s: %v", ask.method, ask.target, err)
 				}
 			}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // Twenty VMMs that lie about their stops are removed on time, all of them (D).
@@ -35,7 +37,7 @@ func TestHangingSnapshots(t *testing.T) {
 	for range 40 {
 		wg.Go(func() { _, _ = l.ask(ctx, "POST", stuck.snapshotPath(), snapshotBody()) })
 	}
-	until(t, patience, func() string {
+	trial.Until(t, trial.Patience, func() string {
 		if n := stuck.calls()["snapshot"]; n == 0 {
 			return "no snapshot request has arrived"
 		}
@@ -124,7 +126,7 @@ func TestLivesLeaveNoDescriptors(t *testing.T) {
 	before := descriptors(l.pid())
 	live(4)
 	live(4)
-	until(t, 10*time.Second, func() string {
+	trial.Until(t, 10*time.Second, func() string {
 		if now := descriptors(l.pid()); now > before+2 {
 			return fmt.Sprintf("the agent has %d descriptors and had %d", now, before)
 		}

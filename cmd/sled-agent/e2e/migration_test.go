@@ -11,6 +11,7 @@ import (
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 func migrateBody(source string) []byte {
@@ -37,7 +38,7 @@ func TestMigrationTarget(t *testing.T) {
 	l := newSled(t, setup{})
 	v, id := l.receive()
 	v.reaches(vmm.WireRunning)
-	row := v.row(patience, "migrated", func(r nexussim.Row) bool {
+	row := v.row(trial.Patience, "migrated", func(r nexussim.Row) bool {
 		return r.Record.MigrationIn != nil && r.Record.MigrationIn.State == vmm.MigrationCompleted
 	})
 	if row.Record.MigrationIn.ID != id {
@@ -115,7 +116,7 @@ func TestMigrationSourceFails(t *testing.T) {
 	v := l.launch()
 	v.lies("fail-migration")
 	v.do("migrate-out?id=" + uuid.NewString())
-	v.row(patience, "back from a migration", func(r nexussim.Row) bool {
+	v.row(trial.Patience, "back from a migration", func(r nexussim.Row) bool {
 		out := r.Record
 		return out != nil && out.MigrationOut != nil && out.MigrationOut.State == vmm.MigrationFailed &&
 			out.VMM.State == vmm.WireRunning

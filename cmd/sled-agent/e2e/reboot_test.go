@@ -6,6 +6,7 @@ import (
 
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 func TestReboot(t *testing.T) {
@@ -17,7 +18,7 @@ func TestReboot(t *testing.T) {
 	if got == nil || got.VMM.State != vmm.WireRebooting && got.VMM.State != vmm.WireRunning || got.VMM.Gen <= before {
 		t.Errorf("a reboot of generation %d was answered with %v", before, got)
 	}
-	v.row(patience, "running again", func(r nexussim.Row) bool {
+	v.row(trial.Patience, "running again", func(r nexussim.Row) bool {
 		return r.State() == vmm.WireRunning && r.Gen() > got.VMM.Gen
 	})
 	v.stop(time.Minute)
@@ -55,8 +56,10 @@ func TestStopOfAStuckReboot(t *testing.T) {
 			l := l.in(t)
 			v := l.launch()
 			v.lies(lies...)
-			go func() { _, _ = l.ask(bounded(t, patience), "PUT", v.path()+"/state", target2body("reboot")) }()
-			until(t, patience, func() string {
+			go func() {
+				_, _ = l.ask(trial.Bounded(t, trial.Patience), "PUT", v.path()+"/state", target2body("reboot"))
+			}()
+			trial.Until(t, trial.Patience, func() string {
 				if v.calls()["reboot"] == 0 {
 					return "Propolis has heard of no reboot"
 				}

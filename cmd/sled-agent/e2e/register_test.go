@@ -9,6 +9,7 @@ import (
 
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // A registration may be repeated: it answers with the state as it is.
@@ -118,7 +119,7 @@ func TestTwoVMMsRaceForOneAddress(t *testing.T) {
 	a.run()
 	b.run()
 	loser, winner := a, b
-	until(t, patience, func() string {
+	trial.Until(t, trial.Patience, func() string {
 		switch {
 		case l.stateOf(a).Terminal():
 			loser, winner = a, b

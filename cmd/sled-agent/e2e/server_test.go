@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // given out so far, of the addresses that the servers listen at.
@@ -44,7 +46,7 @@ func (v *vm) control(method, path string, body any) ([]byte, error) {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(bounded(v.t, patience), method, "http://"+v.addr.String()+"/sim/"+path,
+	req, err := http.NewRequestWithContext(trial.Bounded(v.t, trial.Patience), method, "http://"+v.addr.String()+"/sim/"+path,
 		bytes.NewReader(text))
 	if err != nil {
 		v.t.Fatal(err)

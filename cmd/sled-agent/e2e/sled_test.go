@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/sledagent/sledagent/agent/admin"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // A sled is a host as one test sees it.
@@ -77,12 +78,12 @@ func (l *sled) start() {
 	case a.addr = <-addr:
 	case <-a.exited:
 		l.t.Fatalf("the agent ended at once, with status %d", a.status)
-	case <-time.After(patience):
+	case <-time.After(trial.Patience):
 		l.t.Fatal("the agent does not serve")
 	}
 	l.admin = admin.NewClient(filepath.Join(l.stateDir(), "admin.sock"))
 	l.past.follow(l.t, l.admin)
-	until(l.t, patience, func() string {
+	trial.Until(l.t, trial.Patience, func() string {
 		if got := l.call("GET", "/vmms/"+uuid.NewString()+"/state", nil); got.status != http.StatusNotFound {
 			return fmt.Sprintf("an unknown VMM's state is answered with %v", got)
 		}

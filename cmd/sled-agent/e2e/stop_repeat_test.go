@@ -4,6 +4,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // Twenty stops at the same time all succeed, and none of them moves the deadline
@@ -17,7 +19,7 @@ func TestConcurrentStopsOfOneVMM(t *testing.T) {
 	for i := range 20 {
 		query := [...]string{"", "grace=1m", "grace=" + never.String()}[i%3]
 		wg.Go(func() {
-			got, err := l.ask(bounded(t, patience), "PUT", v.path()+"/state?"+query, target2body("stopped"))
+			got, err := l.ask(trial.Bounded(t, trial.Patience), "PUT", v.path()+"/state?"+query, target2body("stopped"))
 			if err != nil || got.status != 200 {
 				t.Errorf("a concurrent stop: %v, %v", got, err)
 			}
@@ -40,7 +42,7 @@ func TestFirstStopsAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			got, err := l.ask(bounded(t, patience), "PUT", v.path()+"/state?grace="+grace.String(), target2body("stopped"))
+			got, err := l.ask(trial.Bounded(t, trial.Patience), "PUT", v.path()+"/state?grace="+grace.String(), target2body("stopped"))
 			if err != nil || got.status != 200 {
 				t.Errorf("one of the stops: %v, %v", got, err)
 			}
@@ -92,7 +94,7 @@ func TestStopAfterTheEnd(t *testing.T) {
 			v := l.launch()
 			l.nexus.fault("status=503")
 			end.by(v)
-			until(t, patience, func() string {
+			trial.Until(t, trial.Patience, func() string {
 				if got := record(t, v.state().wants(t, 200).body).VMM.State; string(got) != end.want {
 					return "the state is " + string(got)
 				}

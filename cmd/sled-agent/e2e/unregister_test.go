@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // An unregister answers with the VMM's end, after which Nexus hears nothing more
@@ -70,7 +71,7 @@ func (v *vm) heardNoMore(answered time.Time, from uint64) {
 	v.t.Helper()
 	pace(time.Until(answered.Add(onTheWay+400*time.Millisecond)), 20*time.Millisecond, func() bool { return true })
 	for _, h := range v.l.nexus.heardOf(v.id) {
-		if late := h.at.Sub(answered); late > onTheWay {
+		if late := trial.Own(answered, h.at); late > onTheWay {
 			v.t.Errorf("Nexus was told %v %v after the unregister was answered", h.vmm, late)
 		}
 		if h.vmm.Gen >= from {
@@ -136,7 +137,7 @@ func TestOperatorsKill(t *testing.T) {
 			v := l.launch()
 			prepare(v)
 			killed := time.Now()
-			if _, err := l.admin.Kill(bounded(t, patience), v.id); err != nil {
+			if _, err := l.admin.Kill(trial.Bounded(t, trial.Patience), v.id); err != nil {
 				t.Fatal(err)
 			}
 			v.removedAtOnce(killed)

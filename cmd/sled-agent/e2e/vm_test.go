@@ -13,6 +13,7 @@ import (
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // A vm is a VMM that a test has made, and its Propolis server.
@@ -114,13 +115,13 @@ func (v *vm) unregister() *vmm.Record {
 // reaches waits until Nexus knows the VMM in this state.
 func (v *vm) reaches(state vmm.WireState) {
 	v.t.Helper()
-	v.row(patience, string(state), func(r nexussim.Row) bool { return r.State() == state })
+	v.row(trial.Patience, string(state), func(r nexussim.Row) bool { return r.State() == state })
 }
 
 // row waits until Nexus's row of the VMM is the wanted one.
 func (v *vm) row(within time.Duration, what string, wanted func(nexussim.Row) bool) nexussim.Row {
 	v.t.Helper()
-	err := v.l.nexus.Wait(bounded(v.t, within), v.id, wanted)
+	err := v.l.nexus.Wait(trial.Bounded(v.t, within), v.id, wanted)
 	row, _ := v.l.nexus.Row(v.id)
 	if err != nil {
 		v.l.runs()
@@ -132,5 +133,5 @@ func (v *vm) row(within time.Duration, what string, wanted func(nexussim.Row) bo
 // event returns the VMM's first event of a kind.
 func (v *vm) event(kind string) admin.NamedEvent {
 	v.t.Helper()
-	return v.l.past.await(v.t, v.id, patience, kind, func(e admin.NamedEvent) bool { return e.Kind == kind })
+	return v.l.past.await(v.t, v.id, trial.Patience, kind, func(e admin.NamedEvent) bool { return e.Kind == kind })
 }

@@ -1,4 +1,4 @@
-package crash
+package trial
 
 import (
 	"context"
@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for what should happen soon. It is generous:
+// Patience is how long a test waits for what should happen soon. It is generous:
 // what has a bound of its own is measured.
-const patience = 30 * time.Second
+const Patience = 30 * time.Second
 
-// until polls until holds returns "". What it returns otherwise says what is
+// Until polls until holds returns "". What it returns otherwise says what is
 // still missing, for the failure.
-func until(t testing.TB, within time.Duration, holds func() (missing string)) {
+func Until(t testing.TB, within time.Duration, holds func() (missing string)) {
 	t.Helper()
 	deadline := time.NewTimer(within)
 	defer deadline.Stop()
@@ -31,8 +31,8 @@ func until(t testing.TB, within time.Duration, holds func() (missing string)) {
 	}
 }
 
-// bounded returns a context for one wait.
-func bounded(t testing.TB, within time.Duration) context.Context {
+// Bounded returns a context for one wait.
+func Bounded(t testing.TB, within time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	t.Cleanup(cancel)
 	return ctx
