@@ -81,7 +81,17 @@ func (h *scripted) has(name string) bool {
 	return err == nil
 }
 
-// on replaces what a command does with a verb; an empty script restores it.
+// count returns how many files of the host's have a name of this pattern.
+func (h *scripted) count(pattern string) int {
+	names, err := filepath.Glob(h.path("bin/" + pattern))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return len(names)
+}
+
+// on replaces what a command does with a verb; an empty script restores it. In
+// it, "ordinary" does what the command does otherwise.
 func (h *scripted) on(command, script string) {
 	h.t.Helper()
 	if script == "" {

@@ -65,6 +65,8 @@ type Manager struct {
 	turns    turns
 	watches  watches
 	mnttab   string
+	// haltPoll is how often a zone is looked at whose halt is under way elsewhere.
+	haltPoll time.Duration
 	// life ends with Close.
 	life context.Context
 	end  context.CancelFunc
@@ -94,7 +96,7 @@ func New(cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("use illumos zones: find commands: %w", err)
 	}
-	m := &Manager{cfg: cfg, commands: set, ports: cfg.Ports, mnttab: mnttabFile}
+	m := &Manager{cfg: cfg, commands: set, ports: cfg.Ports, mnttab: mnttabFile, haltPoll: time.Second}
 	m.life, m.end = context.WithCancel(context.Background())
 	m.control = vnics{commands: set, over: cfg.Link, base: controlBase}
 	if m.ports == nil {

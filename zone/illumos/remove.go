@@ -10,9 +10,6 @@ import (
 	"github.com/sledagent/sledagent/zone/illumos/internal/command"
 )
 
-// haltPoll is how often a zone is looked at whose halt is under way elsewhere.
-const haltPoll = time.Second
-
 // errActive is what ends the removal of what only a zone without processes may lose.
 var errActive = errors.New("halt it first")
 
@@ -71,13 +68,13 @@ func (m *Manager) lookAfter(ctx context.Context, name string) (zone.Info, error)
 func (m *Manager) awaitHalt(ctx context.Context, name string, why error) error {
 	for {
 		select {
-		case <-time.After(haltPoll):
+		case <-time.After(m.haltPoll):
 		case <-ctx.Done():
 			return errors.Join(why, context.Cause(ctx))
 		}
 		i, err := m.look(ctx, name)
 		if err != nil {
-			return err
+			return errors.Join(why, err)
 		}
 		if !active(i.State) {
 			return nil

@@ -47,67 +47,6 @@ func TestKillExitCodes(t *testing.T) {
 	}
 }
 
-// The exit code of a halt says nothing; the state does.
-func TestHaltBelievesTheState(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		name   string
-		script string
-		ok     bool
-	}{
-		{"done, and says so", `state "$zone" installed`, true},
-		{"done, and says no", `state "$zone" installed; exit 1`, true},
-		{"gone", `state "$zone" absent; exit 1`, true},
-		{"not done, and says it is", `state "$zone" down 7`, false},
-		{"not done", `exit 1`, false},
-	} {
-		h := newScripted(t)
-		h.setState(testZone, zone.ShuttingDown)
-		h.on("zoneadm-halt", test.script)
-		if err := h.manager().Halt(bounded(t), testZone); (err == nil) != test.ok {
-			t.Errorf("%s: got error %v", test.name, err)
-		}
-	}
-}
-
-// A halt that is over budget goes on, is seen, and is not begun over and over.
-func TestHaltIsLeftToItself(t *testing.T) {
-	t.Parallel()
-	h := newScripted(t)
-	m := h.manager()
-	h.setState(testZone, zone.Running)
-	h.on("zoneadm-halt", `state "$zone" shutting_down 7; await "let-go"; state "$zone" installed`)
-	halt := func(d time.Duration) error {
-		ctx, cancel := context.WithTimeout(bounded(t), d)
-		defer cancel()
-		return m.Halt(ctx, testZone)
-	}
-	for range 2 {
-		if err := halt(2 * time.Second); !errors.Is(err, command.ErrLeft) || !errors.Is(err, context.DeadlineExceeded) {
-			t.Fatalf("got error %v, want that it was left", err)
-		}
-	}
-	i, err := m.Look(bounded(t), testZone)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if i.State != zone.ShuttingDown || !strings.Contains(i.Detail, "halt") {
-		t.Errorf("it is %v, because %q", i.State, i.Detail)
-	}
-	if err := halt(2 * time.Second); !errors.Is(err, command.ErrTooMany) || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got error %v, want that it was waited for", err)
-	}
-	last := make(chan error, 1)
-	go func() { last <- halt(time.Minute) }()
-	h.write("let-go", "")
-	if err := <-last; err != nil {
-		t.Errorf("a halt that others finish: %v", err)
-	}
-	if n := strings.Count(h.log(), " halt\n"); n != 2 {
-		t.Errorf("%d halts were run, want 2:\n%s", n, h.log())
-	}
-}
-
 // Uninstall goes by the state too, and takes nothing from a zone with processes.
 func TestUninstall(t *testing.T) {
 	t.Parallel()
@@ -344,9 +283,14 @@ func TestWhatSurvivesKillHoldsUpTheEnd(t *testing.T) {
 				created <- err
 			}()
 			h.await("the command to hang", func() bool { return h.has("hangs") })
-			short, cancel := context.WithTimeout(bounded(t), 3*time.Second)
-			defer cancel()
-			if err := zone.EnsureGone(short, m, testZone, quick); err == nil {
+			trying, cancel := context.WithCancel(bounded(t))
+			removal := quick
+			removal.Observe = func(r zone.Report) {
+				if errors.Is(r.Err, command.ErrLeft) {
+					cancel()
+				}
+			}
+			if err := zone.EnsureGone(trying, m, testZone, removal); err == nil {
 				t.Error("the zone is said to be gone")
 			}
 			if err := <-created; err == nil {

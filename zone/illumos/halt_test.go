@@ -1,0 +1,90 @@
+package illumos
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sledagent/sledagent/zone"
+	"github.com/sledagent/sledagent/zone/illumos/internal/command"
+)
+
+// The exit code of a halt says nothing; the state does.
+func TestHaltBelievesTheState(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		script string
+		ok     bool
+	}{
+		{"done, and says so", `state "$zone" installed`, true},
+		{"done, and says no", `state "$zone" installed; exit 1`, true},
+		{"gone", `state "$zone" absent; exit 1`, true},
+		{"not done, and says it is", `state "$zone" down 7`, false},
+		{"not done", `exit 1`, false},
+	} {
+		h := newScripted(t)
+		h.setState(testZone, zone.ShuttingDown)
+		h.on("zoneadm-halt", test.script)
+		if err := h.manager().Halt(bounded(t), testZone); (err == nil) != test.ok {
+			t.Errorf("%s: got error %v", test.name, err)
+		}
+	}
+}
+
+// A halt whose caller has gone goes on, is seen, and is not begun over and over.
+func TestHaltIsLeftToItself(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	m := h.manager()
+	m.haltPoll = 10 * time.Millisecond
+	h.setState(testZone, zone.Running)
+	h.on("zoneadm-halt", `state "$zone" shutting_down 7; touch "$dir/halting.$$"; await let-go; state "$zone" installed`)
+	h.on("zoneadm-list", `echo >>"$dir/lists"; ordinary`)
+	lists := func() int { return strings.Count(h.read("lists"), "\n") }
+	for n := 1; n <= 2; n++ {
+		err := haltUntil(h, m, "a halt to be under way", func() bool { return h.count("halting.*") == n })
+		if !errors.Is(err, command.ErrLeft) || !errors.Is(err, context.Canceled) {
+			t.Fatalf("got error %v, want that it was left", err)
+		}
+	}
+	i, err := m.Look(bounded(t), testZone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i.State != zone.ShuttingDown || !strings.Contains(i.Detail, "halt") {
+		t.Errorf("it is %v, because %q", i.State, i.Detail)
+	}
+	// A Halt that only waits looks again and again: once before, and more often then.
+	before := lists()
+	err = haltUntil(h, m, "a halt to wait for others", func() bool { return lists() >= before+2 })
+	if !errors.Is(err, command.ErrTooMany) || !errors.Is(err, context.Canceled) {
+		t.Errorf("got error %v, want that it was waited for", err)
+	}
+	last := make(chan error, 1)
+	before = lists()
+	go func() { last <- m.Halt(bounded(t), testZone) }()
+	// One list may be of the call before.
+	h.await("the last halt to wait for others", func() bool { return lists() >= before+3 })
+	h.write("let-go", "")
+	if err := <-last; err != nil {
+		t.Errorf("a halt that others finish: %v", err)
+	}
+	if n := h.count("halting.*"); n != 2 {
+		t.Errorf("%d halts were run, want 2:\n%s", n, h.log())
+	}
+}
+
+// haltUntil calls Halt, and ends its context when a condition holds.
+func haltUntil(h *scripted, m *Manager, what string, holds func() bool) error {
+	h.t.Helper()
+	ctx, cancel := context.WithCancel(bounded(h.t))
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- m.Halt(ctx, testZone) }()
+	h.await(what, holds)
+	cancel()
+	return <-ended
+}
