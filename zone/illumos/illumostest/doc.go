@@ -15,6 +15,9 @@
 // What a zone command is known to do wrong can be asked for with Inject, while
 // it runs.
 //
+// Whoever is no Go test makes such a host with the program, cmd/illumos-standin.
+//
 // What must not live here: the stand-in itself, which is in internal/standin,
-// and anything that knows the backend under test.
+// how a host is made of it, which is in internal/hostdir, and anything that knows
+// the backend under test.
 package illumostest

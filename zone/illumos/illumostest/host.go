@@ -2,15 +2,14 @@ package illumostest
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/sledagent/sledagent/zone/illumos/illumostest/internal/hostdir"
 	"github.com/sledagent/sledagent/zone/illumos/illumostest/internal/standin"
 )
 
@@ -35,9 +34,8 @@ const DefaultService = standin.DefaultService
 // by several goroutines at once.
 type Host struct {
 	t     testing.TB
-	dir   string
+	host  *hostdir.Host
 	store *standin.Store
-	once  sync.Once
 }
 
 // patience bounds waits for what happens soon unless something is broken.
@@ -47,31 +45,12 @@ const patience = 30 * time.Second
 // test ends. The program is built once per test binary.
 func Install(t testing.TB, dir string, o Options) *Host {
 	t.Helper()
-	dir, err := filepath.EvalSymlinks(dir)
+	made, err := hostdir.Make(dir, o, placeProgram)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &Host{t: t, dir: dir}
-	for path, mode := range map[string]os.FileMode{"bin": 0o755, "state": 0o700, "zones": 0o755, "images": 0o755} {
-		if err := os.Mkdir(filepath.Join(dir, path), mode); err != nil {
-			t.Fatal(err)
-		}
-	}
-	h.store = standin.Create(filepath.Join(dir, "state"), o, h.ZoneRoot())
+	h := &Host{t: t, host: made, store: made.Store}
 	t.Cleanup(h.Close)
-	h.write(filepath.Join(h.BinDir(), standin.StateFile), h.store.Dir)
-	for _, image := range h.Images() {
-		h.write(image, "image")
-	}
-	if err := placeProgram(h.Program()); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range standin.Names() {
-		// Hard links: a program finds its directory by the name it was run by.
-		if err := os.Link(h.Program(), filepath.Join(h.BinDir(), name)); err != nil {
-			t.Fatal(err)
-		}
-	}
 	return h
 }
 
@@ -82,18 +61,16 @@ func (h *Host) write(path, text string) {
 }
 
 // BinDir is the directory of the commands: the backend's command path.
-func (h *Host) BinDir() string { return filepath.Join(h.dir, "bin") }
+func (h *Host) BinDir() string { return h.host.BinDir() }
 
 // Program is the program by its own name, for its fault command.
-func (h *Host) Program() string { return filepath.Join(h.BinDir(), standin.Program) }
+func (h *Host) Program() string { return h.host.Program() }
 
 // ZoneRoot is a mounted dataset, rpool/zones, for zonepaths.
-func (h *Host) ZoneRoot() string { return filepath.Join(h.dir, "zones") }
+func (h *Host) ZoneRoot() string { return h.host.ZoneRoot() }
 
 // Images are two files that install takes.
-func (h *Host) Images() []string {
-	return []string{filepath.Join(h.dir, "images", "propolis-server.tar.gz"), filepath.Join(h.dir, "images", "overlay.tar.gz")}
-}
+func (h *Host) Images() []string { return h.host.Images() }
 
 // VMMDir is what the host has for /dev/vmm: a file per virtual machine.
 func (h *Host) VMMDir() string { return filepath.Join(h.store.Dir, "vmm") }
@@ -171,52 +148,11 @@ func (h *Host) Eventually(what string, is func() bool) {
 
 // Close takes the host down: every process that it started is killed, and a
 // command that still runs ends at its next step. It may be called repeatedly.
-func (h *Host) Close() { h.once.Do(h.close) }
-
-func (h *Host) close() {
+func (h *Host) Close() {
 	h.t.Helper()
-	h.write(filepath.Join(h.store.Dir, "closing"), "")
-	// What is being started was, or will not be.
-	h.store.Locked(func() {})
-	h.Eventually("nothing that the host started is left", func() bool {
-		left := h.Processes("")
-		for _, pid := range left {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
-		return len(left) == 0 && len(h.unfinished()) == 0
-	})
-}
-
-// unfinished are the commands that still run.
-func (h *Host) unfinished() []Call {
-	return slices.DeleteFunc(h.Calls(), func(c Call) bool { return !c.End.IsZero() || !standin.Runs(c.PID, h.BinDir()) })
-}
-
-// program is the built program, which has no name any more, so that nobody has
-// to remove it.
-var program = sync.OnceValues(func() (*os.File, error) {
-	dir, err := os.MkdirTemp("", "illumos-standin")
-	if err != nil {
-		return nil, err
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := h.host.Close(ctx); err != nil {
+		h.t.Error(err)
 	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "illumos-standin")
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", path,
-		"github.com/sledagent/sledagent/zone/illumos/illumostest/cmd/illumos-standin")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, &buildError{err, string(out)}
-	}
-	return os.Open(path)
-})
-
-type buildError struct {
-	error
-	output string
 }
-
-func (e *buildError) Error() string {
-	return "build illumos-standin: " + e.error.Error() + "\n" + e.output
-}
-
-func (e *buildError) Unwrap() error { return e.error }

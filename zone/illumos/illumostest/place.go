@@ -3,7 +3,10 @@ package illumostest
 import (
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"sync"
 )
 
 // placeProgram puts the program at path. A process of its own writes the file:
@@ -25,3 +28,32 @@ func placeProgram(path string) error {
 	}
 	return nil
 }
+
+// program is the built program, which has no name any more, so that nobody has
+// to remove it.
+var program = sync.OnceValues(func() (*os.File, error) {
+	dir, err := os.MkdirTemp("", "illumos-standin")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "illumos-standin")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", path,
+		"github.com/sledagent/sledagent/zone/illumos/illumostest/cmd/illumos-standin")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, &buildError{err, string(out)}
+	}
+	return os.Open(path)
+})
+
+type buildError struct {
+	error
+	output string
+}
+
+func (e *buildError) Error() string {
+	return "build illumos-standin: " + e.error.Error() + "\n" + e.output
+}
+
+func (e *buildError) Unwrap() error { return e.error }
