@@ -26,6 +26,7 @@ type output struct {
 func execute(t *testing.T, args ...string) output {
 	t.Helper()
 	cmd := exec.CommandContext(trial.Bounded(t, trial.Patience), trial.Path("sled-agent"), args...)
+	cmd.Env = environment()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()

@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"time"
 
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
@@ -97,7 +96,10 @@ func (v *vm) toldTruly(row nexussim.Row) {
 func (v *vm) gone() {
 	v.t.Helper()
 	trial.Until(v.t, 10*time.Second, func() string {
-		left, _ := filepath.Glob(filepath.Join(v.l.stateDir(), "*", "*"+v.id.String()+"*"))
+		var left []string
+		for _, dir := range entries(v.l.stateDir()) {
+			left = append(left, named(dir, v.id.String())...)
+		}
 		if len(left) == 0 {
 			left = leftovers(v.id.String())
 		}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -94,9 +93,8 @@ func (n *nexus) heardOf(id uuid.UUID) []heard {
 
 // inspect notes what there still is of a VMM that is said to have ended.
 func (n *nexus) inspect(id uuid.UUID, state vmm.WireState) {
-	left := leftovers(id.String())
-	dirs, _ := filepath.Glob(filepath.Join(zonesDir(n.dir), "*"+id.String()+"*"))
-	if left = append(left, dirs...); len(left) == 0 {
+	left := append(leftovers(id.String()), named(zonesDir(n.dir), id.String())...)
+	if len(left) == 0 {
 		return
 	}
 	n.mu.Lock()

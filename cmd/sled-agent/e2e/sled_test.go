@@ -146,9 +146,10 @@ func (l *sled) conclude() {
 func (l *sled) nothingLeft() {
 	deadline := time.Now().Add(10 * time.Second)
 	for {
-		left := append(leftovers(zonesDir(l.dir)), children(l.pid())...)
-		left = append(left, entries(zonesDir(l.dir))...)
-		left = append(left, entries(l.temp())...)
+		left := append(entries(zonesDir(l.dir)), entries(l.temp())...)
+		if len(left) == 0 {
+			left = append(leftovers(zonesDir(l.dir)), children(l.pid())...)
+		}
 		if len(left) == 0 {
 			return
 		}
