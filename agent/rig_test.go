@@ -17,6 +17,7 @@ import (
 
 	"github.com/sledagent/sledagent/agent"
 	"github.com/sledagent/sledagent/agent/api"
+	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/publish"
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/agent/runner"
@@ -70,6 +71,12 @@ func newRig(t *testing.T, journal runner.Journal) *rig {
 		nexus: nexussim.New(nexussim.Options{})}
 	r.zones = zonetest.New(zonetest.Hooks{Booted: r.booted})
 	r.net.serve("nexus:80", r.nexus.Handler())
+	r.begin(journal, nil)
+	return r
+}
+
+// begin starts an agent that knows these VMMs.
+func (r *rig) begin(journal runner.Journal, all []ledger.Loaded) {
 	r.pub = publish.New(publish.Config{Addresses: []string{"http://nexus"}, Transport: r.net.transport(), Log: zerolog.Nop()})
 	r.Agent = agent.New(agent.Config{
 		Zones: r.zones, Publisher: r.pub, Journal: journal, Limits: limits, Prefix: prefix, Evidence: 5 * time.Second,
@@ -78,8 +85,17 @@ func newRig(t *testing.T, journal runner.Journal) *rig {
 			return propolis.NewClient(addr, propolis.Options{Transport: r.net.transport()})
 		},
 	})
-	r.Adopt(nil)
-	return r
+	r.Adopt(all)
+}
+
+// end ends the agent; its zones go on.
+func (r *rig) end() {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := errors.Join(r.Agent.Close(ctx), r.pub.Close(ctx)); err != nil {
+		r.t.Error(err)
+	}
 }
 
 // booted serves a simulated Propolis in a zone.
@@ -102,11 +118,7 @@ func (r *rig) close() {
 	}
 	r.zones.Unhang()
 	r.nexus.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := errors.Join(r.Agent.Close(ctx), r.pub.Close(ctx)); err != nil {
-		r.t.Error(err)
-	}
+	r.end()
 	r.mu.Lock()
 	for _, s := range r.sims {
 		s.Close()

@@ -26,8 +26,9 @@ type Removal struct {
 	// Begin is told of every rung before it is tried, looks included, and of the
 	// empty one after it: what hangs is known by it. It must return at once.
 	Begin func(Rung)
-	// Observe is told of every rung tried, but for looks that succeed, from the
-	// removal's goroutine. It must return at once.
+	// Observe is told of every rung tried, from the removal's goroutine, but for
+	// looks that succeed and for the rung that the end of ctx breaks off. It must
+	// return at once.
 	Observe func(Report)
 	// Abandoned counts calls that outlived their budget and have not returned.
 	Abandoned *atomic.Int64
@@ -163,6 +164,9 @@ func (c *climb) try(ctx context.Context, rung Rung) error {
 	}
 	begun := time.Now()
 	err := c.within(ctx, budget, rung)
+	if err != nil && ctx.Err() != nil {
+		return err // It was broken off, which says nothing about the zone.
+	}
 	quiet := err == nil && (rung == RungLook || rung == RungVerify)
 	if !quiet {
 		c.tries[rung]++

@@ -184,6 +184,24 @@ func TestEndsWithItsContext(t *testing.T) {
 	})
 }
 
+// A rung that is broken off with the removal has not failed.
+func TestBrokenOffIsNotFailed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := zonetest.New(zonetest.Hooks{})
+		h.Put(name, zone.Running)
+		h.SetFault(name, zonetest.Halt, zonetest.Fault{Hang: true})
+		defer h.Unhang()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_ = zone.EnsureGone(ctx, h, name, zone.Removal{Observe: func(r zone.Report) {
+			if r.Err != nil {
+				t.Errorf("%s is reported to have failed: %v", r.Rung, r.Err)
+			}
+		}})
+	})
+}
+
 // TestAnyFaultsThatEndAreSurvived sets faults at random, each occurring a few
 // times, on a zone in any state: the zone is gone in the end, and only absence
 // ended the removal.

@@ -7,7 +7,8 @@
 //	  vmms
 //	    <propolis id>   one bucket per VMM
 //	      registration  JSON: what it was registered with, written once
-//	      state         JSON: phase, record, stop, deadline, zone (see stateDoc)
+//	      state         JSON: phase, record, stop, deadline, zone, what Nexus has
+//	                    acknowledged, how far the removal has come (see stateDoc)
 //
 // Behind each value is a line with its checksum (see seal).
 //

@@ -15,6 +15,10 @@ type Entry struct {
 	Registration *wire.Registration
 	State        vmm.State
 	Zone         Zone
+	// Acked is the newest generation of the record that Nexus has acknowledged.
+	Acked uint64
+	// Removal is how far the zone's removal has come; nil before it begins.
+	Removal *vmm.RemovalStatus
 }
 
 // Zone is what is known of the VMM's zone.
@@ -48,6 +52,10 @@ type stateDoc struct {
 	Disowned bool             `json:"disowned,omitempty"`
 	Propolis vmm.PropolisSeen `json:"propolis"`
 	Zone     Zone             `json:"zone"`
+	// What follows spares the next process work and shows it what was: it is
+	// saved when there is time, and none of it need be there.
+	Acked   uint64             `json:"acked_gen,omitempty"`
+	Removal *vmm.RemovalStatus `json:"removal,omitempty"`
 }
 
 type stopDoc struct {
@@ -90,7 +98,8 @@ func decodeRegistration(data []byte) (*wire.Registration, error) {
 func encodeState(e Entry, now time.Time, at time.Duration, boot string) ([]byte, error) {
 	s := e.State
 	doc := stateDoc{Boot: boot, Phase: s.Phase.String(), Since: s.Since.UTC(), Record: s.Record, Cold: s.Cold, Src: s.Src,
-		Epoch: s.Epoch, Outcome: s.Outcome, Reason: s.Reason, Disowned: s.Disowned, Propolis: s.Propolis, Zone: e.Zone}
+		Epoch: s.Epoch, Outcome: s.Outcome, Reason: s.Reason, Disowned: s.Disowned, Propolis: s.Propolis, Zone: e.Zone,
+		Acked: e.Acked, Removal: e.Removal}
 	if s.Stop != nil {
 		doc.Stop = &stopDoc{s.Stop.By, s.Stop.Requested, s.Stop.Grace, s.Stop.Asked, s.Stop.Acked}
 	}
@@ -100,18 +109,18 @@ func encodeState(e Entry, now time.Time, at time.Duration, boot string) ([]byte,
 	return json.Marshal(doc)
 }
 
-// decodeState reads a state. rebooted tells that it is from an earlier boot of
-// the host, whose deadlines have no meaning any more.
-func decodeState(data []byte, now time.Time, at time.Duration, boot string, limits vmm.Limits) (s vmm.State, z Zone, rebooted bool, err error) {
+// decodeState reads an entry without its registration. rebooted tells that it is
+// from an earlier boot of the host, whose deadlines have no meaning any more.
+func decodeState(data []byte, now time.Time, at time.Duration, boot string, limits vmm.Limits) (e Entry, rebooted bool, err error) {
 	var doc stateDoc
 	if err := json.Unmarshal(data, &doc); err != nil {
-		return s, z, false, fmt.Errorf("state: %w", err)
+		return e, false, fmt.Errorf("state: %w", err)
 	}
 	phase, ok := vmm.ParsePhase(doc.Phase)
 	if !ok || !doc.Record.Valid() || doc.Outcome < vmm.Undecided || doc.Outcome > vmm.Failed {
-		return s, z, false, fmt.Errorf("state: phase %q, record %+v or outcome %d is not one of a VMM", doc.Phase, doc.Record.VMM, doc.Outcome)
+		return e, false, fmt.Errorf("state: phase %q, record %+v or outcome %d is not one of a VMM", doc.Phase, doc.Record.VMM, doc.Outcome)
 	}
-	s = vmm.State{Phase: phase, Since: doc.Since, Record: doc.Record, Cold: doc.Cold, Src: doc.Src, Epoch: doc.Epoch,
+	s := vmm.State{Phase: phase, Since: doc.Since, Record: doc.Record, Cold: doc.Cold, Src: doc.Src, Epoch: doc.Epoch,
 		Outcome: doc.Outcome, Reason: doc.Reason, Disowned: doc.Disowned, Propolis: doc.Propolis, Limits: limits}
 	if doc.Stop != nil {
 		s.Stop = &vmm.StopRecord{By: doc.Stop.By, Requested: doc.Stop.Requested, Grace: doc.Stop.Grace,
@@ -122,10 +131,10 @@ func decodeState(data []byte, now time.Time, at time.Duration, boot string, limi
 		s.Armed = vmm.Deadline{For: doc.Deadline.For, Epoch: doc.Epoch, At: now.Add(doc.Deadline.At - at)}
 	}
 	if phase == vmm.Stopping && s.Stop == nil {
-		return s, z, false, fmt.Errorf("state: phase %q without a stop", doc.Phase)
+		return e, false, fmt.Errorf("state: phase %q without a stop", doc.Phase)
 	}
 	if d := doc.Deadline; d != nil && !slices.Contains(purposes, d.For) {
-		return s, z, false, fmt.Errorf("state: a deadline for %q", d.For)
+		return e, false, fmt.Errorf("state: a deadline for %q", d.For)
 	}
-	return s, doc.Zone, rebooted, nil
+	return Entry{State: s, Zone: doc.Zone, Acked: doc.Acked, Removal: doc.Removal}, rebooted, nil
 }

@@ -22,26 +22,26 @@ func FuzzDecodeState(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s, zone, rebooted, err := decodeState(data, now, time.Hour, "this", limits)
+		e, rebooted, err := decodeState(data, now, time.Hour, "this", limits)
 		if err != nil {
 			return
 		}
-		again, err := encodeState(Entry{State: s, Zone: zone}, now, time.Hour, "this")
+		again, err := encodeState(e, now, time.Hour, "this")
 		if err != nil {
-			t.Fatalf("%+v cannot be encoded: %v", s, err)
+			t.Fatalf("%+v cannot be encoded: %v", e, err)
 		}
-		got, _, _, err := decodeState(again, now, time.Hour, "this", limits)
+		got, _, err := decodeState(again, now, time.Hour, "this", limits)
 		if err != nil {
 			t.Fatalf("%s cannot be decoded: %v", again, err)
 		}
-		if diff := cmp.Diff(s, got, sameState); diff != "" {
+		if diff := cmp.Diff(e, got, sameEntry); diff != "" {
 			t.Fatal(diff)
 		}
 		in := vmm.Input(vmm.Resumed{})
 		if rebooted {
 			in = vmm.HostRebooted{}
 		}
-		vmm.Step(s, in, now)
+		vmm.Step(e.State, in, now)
 	})
 }
 

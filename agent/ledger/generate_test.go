@@ -119,6 +119,15 @@ func genEntry(now time.Time) *rapid.Generator[Entry] {
 	return rapid.Custom(func(t *rapid.T) Entry {
 		return Entry{Registration: genRegistration().Draw(t, "registration"), State: genState(now).Draw(t, "state"),
 			Zone: Zone{Incarnation: rapid.String().Draw(t, "incarnation"),
-				Links: rapid.MapOfN(rapid.String(), rapid.String(), 0, 3).Draw(t, "links")}}
+				Links: rapid.MapOfN(rapid.String(), rapid.String(), 0, 3).Draw(t, "links")},
+			Acked: rapid.Uint64().Draw(t, "acked"), Removal: rapid.Ptr(genRemoval(), true).Draw(t, "removal")}
+	})
+}
+
+func genRemoval() *rapid.Generator[vmm.RemovalStatus] {
+	return rapid.Custom(func(t *rapid.T) vmm.RemovalStatus {
+		return vmm.RemovalStatus{Begun: genTime().Draw(t, "begun"), Rung: rapid.String().Draw(t, "rung"),
+			ZoneState: rapid.String().Draw(t, "zone state"), Attempt: rapid.Int().Draw(t, "attempt"),
+			LastError: rapid.String().Draw(t, "error"), Gone: rapid.Ptr(genTime(), true).Draw(t, "gone")}
 	})
 }

@@ -199,14 +199,14 @@ func decodeEntry(id []byte, get func([]byte) []byte, now time.Time, at time.Dura
 	if err != nil {
 		return e, err
 	}
-	if e.Registration, err = decodeRegistration(registration); err != nil {
-		return e, err
-	}
 	state, err := unseal(id, stateKey, get(stateKey))
 	if err != nil {
 		return e, err
 	}
-	e.State, e.Zone, e.HostRebooted, err = decodeState(state, now, at, boot, limits)
+	if e.Entry, e.HostRebooted, err = decodeState(state, now, at, boot, limits); err != nil {
+		return e, err
+	}
+	e.Registration, err = decodeRegistration(registration)
 	return e, err
 }
 

@@ -45,10 +45,11 @@ func coded(e Entry, wrote, reads reading) (got Entry, rebooted bool, err error) 
 	if err != nil {
 		return got, false, err
 	}
-	if got.Registration, err = decodeRegistration(reg); err != nil {
+	got, rebooted, err = decodeState(state, reads.wall, reads.at, reads.boot, limits)
+	if err != nil {
 		return got, false, err
 	}
-	got.State, got.Zone, rebooted, err = decodeState(state, reads.wall, reads.at, reads.boot, limits)
+	got.Registration, err = decodeRegistration(reg)
 	return got, rebooted, err
 }
 

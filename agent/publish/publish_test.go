@@ -47,6 +47,39 @@ func TestAcknowledged(t *testing.T) {
 	})
 }
 
+// What an earlier process has heard acknowledged is not sent again, but for a
+// terminal record, whose acknowledgement somebody waits for.
+func TestAcknowledgedToAnEarlierProcess(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFake(t, always(204))
+		p := start(t, f, nil)
+		var res results
+		known, ended := uuid.New(), uuid.New()
+		p.Acknowledged(known, 3)
+		p.Acknowledged(ended, 5)
+		if _, ok := p.Status(known); ok {
+			t.Error("there is a status before anything was offered")
+		}
+		p.Offer(known, running(3), res.notify)
+		synctest.Wait()
+		if st, ok := p.Status(known); !ok || st != (vmm.PublishStatus{Gen: 3, Acked: 3}) {
+			t.Errorf("status is %+v, %v", st, ok)
+		}
+		if len(res.list()) != 0 || len(f.gens()) != 0 {
+			t.Errorf("notified %+v, sent %v", res.list(), f.gens())
+		}
+		p.Offer(known, running(4), nil)
+		p.Offer(ended, destroyed(5), res.notify)
+		synctest.Wait()
+		if got := res.one(t); got != (Result{Gen: 5, Acked: true, Attempts: 1}) {
+			t.Errorf("result is %+v", got)
+		}
+		if got := f.gens(); !slices.Contains(got, 4) || !slices.Contains(got, 5) || len(got) != 2 {
+			t.Errorf("sent %v", got)
+		}
+	})
+}
+
 func TestNewestWinsWhileAnOlderPUTIsSlow(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFake(t, func(c call) reply { return reply{status: 204, after: 3 * time.Second} })

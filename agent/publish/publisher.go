@@ -120,6 +120,23 @@ func New(cfg Config) *Publisher {
 	return p
 }
 
+// Acknowledged tells that an earlier process has heard Nexus acknowledge this
+// generation of the VMM's record, so that it need not be sent again. A terminal
+// record is sent all the same: somebody waits to hear of its acknowledgement.
+func (p *Publisher) Acknowledged(id uuid.UUID, gen uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || gen == 0 {
+		return
+	}
+	s := p.slots[id]
+	if s == nil {
+		s = newSlot(id)
+		p.slots[id] = s
+	}
+	s.acked = max(s.acked, gen)
+}
+
 // Offer makes r the record to be sent for this VMM, unless one of the same or
 // a greater generation was offered before. It replaces what waits; a PUT
 // under way is left to end, and r follows it. Offer does not keep r's pointers.
@@ -151,6 +168,10 @@ func (p *Publisher) Offer(id uuid.UUID, r vmm.Record, notify func(Result)) {
 	o.since = time.Now()
 	p.unlist(s)
 	s.newest = o
+	if 0 < s.acked && o.gen <= s.acked && !o.terminal() {
+		p.settle(s)
+		return
+	}
 	switch {
 	case err != nil:
 		// No try can succeed: a terminal record is due to be given up at once.

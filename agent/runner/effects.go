@@ -118,6 +118,8 @@ func (r *Runner) publish() {
 		var in vmm.Input = vmm.Acked{Gen: res.Gen}
 		if res.GaveUp {
 			in = vmm.GaveUp{Gen: res.Gen}
+		} else {
+			r.saveAcked(res.Gen)
 		}
 		r.send(report{in: in})
 	})

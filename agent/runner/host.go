@@ -55,6 +55,8 @@ type Host struct {
 
 // A Publisher tells Nexus; publish.Publisher is one.
 type Publisher interface {
+	// Acknowledged tells what Nexus has acknowledged to an earlier process.
+	Acknowledged(uuid.UUID, uint64)
 	Offer(uuid.UUID, vmm.Record, func(publish.Result))
 	Drop(uuid.UUID)
 	Status(uuid.UUID) (vmm.PublishStatus, bool)

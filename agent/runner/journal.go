@@ -37,7 +37,7 @@ func (r *Runner) commit(effects []vmm.Effect, caller *request, unchanged bool) {
 	r.point("save", "before")
 	b := batch{state: r.state, zone: r.facts, effects: effects, caller: caller, since: time.Now(), because: r.because}
 	if !unchanged {
-		b.saved = r.host.Journal.Save(r.id, ledger.Entry{Registration: r.reg, State: r.state, Zone: r.facts})
+		b.saved = r.save(r.state, r.facts)
 	}
 	r.pending = append(r.pending, b)
 	if len(r.pending) == 1 && b.saved == nil {

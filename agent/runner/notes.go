@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/internal/failpoint"
 	"github.com/sledagent/sledagent/zone"
@@ -106,6 +107,18 @@ func (n *notes) begin(begun time.Time) {
 	}
 }
 
+// resume takes down how far the removal had come when the last process ended.
+func (n *notes) resume(e ledger.Entry) {
+	if e.Removal == nil {
+		return
+	}
+	removal := *e.Removal
+	if e.State.Phase < vmm.Ended {
+		removal.Gone = nil // It is looked for again.
+	}
+	n.removal = &removal
+}
+
 func (n *notes) rungBegins(rung zone.Rung) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -129,6 +142,7 @@ func (r *Runner) noteRung(rep zone.Report) {
 		noteProgress(s, rep)
 	}
 	r.notes.mu.Unlock()
+	r.keepRemoval()
 	r.add(e)
 }
 
@@ -144,6 +158,19 @@ func noteProgress(s *vmm.RemovalStatus, rep zone.Report) {
 	if rep.Err != nil {
 		s.LastError = rep.Err.Error()
 	}
+}
+
+// keepRemoval saves what was taken down of the removal.
+func (r *Runner) keepRemoval() {
+	r.notes.mu.Lock()
+	s := r.notes.removal
+	if s == nil {
+		r.notes.mu.Unlock()
+		return
+	}
+	now := *s
+	r.notes.mu.Unlock()
+	r.saveRemoval(now)
 }
 
 // NoteZone takes down what the zone is that is being removed, as somebody else has
@@ -165,6 +192,7 @@ func (r *Runner) noteGone(begun time.Time) {
 		r.notes.removal.LastError = ""
 	}
 	r.notes.mu.Unlock()
+	r.keepRemoval()
 	r.eventTook("gone", "zone "+r.zone+" is verified gone", begun)
 }
 

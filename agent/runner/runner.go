@@ -41,6 +41,7 @@ type Runner struct {
 	ended chan struct{}
 	view  atomic.Pointer[view]
 	notes notes
+	kept  kept
 	snaps chan struct{}
 
 	// work ends when the VMM's removal begins.
@@ -88,7 +89,9 @@ func New(h *Host, id uuid.UUID, reg *wire.Registration) *Runner {
 // Adopt makes the Runner of a VMM that the ledger holds and starts it where it was.
 func Adopt(h *Host, e ledger.Loaded) *Runner {
 	r := newRunner(h, e.ID, e.Registration)
-	r.state, r.facts = e.State, e.Zone
+	r.state, r.facts, r.kept.entry = e.State, e.Zone, e.Entry
+	r.notes.resume(e.Entry)
+	h.Publisher.Acknowledged(e.ID, e.Acked)
 	r.view.Store(&view{state: e.State, zone: e.Zone})
 	close(r.ready)
 	var in vmm.Input = vmm.Resumed{}
@@ -191,7 +194,7 @@ func (r *Runner) leave() {
 	}
 	r.host.Guard.Drop(r.id.String())
 	r.host.Publisher.Drop(r.id)
-	r.host.Journal.Drop(r.id)
+	r.drop()
 	r.host.Forgotten(last)
 }
 

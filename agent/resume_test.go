@@ -1,0 +1,128 @@
+package agent_test
+
+import (
+	"maps"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/agent/ledger"
+	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/zone"
+	"github.com/sledagent/sledagent/zone/zonetest"
+)
+
+// memory is a journal that the next agent can read.
+type memory struct {
+	mu      sync.Mutex
+	entries map[uuid.UUID]ledger.Entry
+}
+
+func newMemory() *memory { return &memory{entries: map[uuid.UUID]ledger.Entry{}} }
+
+func (m *memory) Save(id uuid.UUID, e ledger.Entry) <-chan error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.entries[id] = e
+	return nil
+}
+
+func (m *memory) Drop(id uuid.UUID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.entries, id)
+}
+
+func (m *memory) entry(id uuid.UUID) (ledger.Entry, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e, ok := m.entries[id]
+	return e, ok
+}
+
+// restart ends the agent and starts the next one, on the same host.
+func (r *rig) restart(m *memory) {
+	r.t.Helper()
+	r.end()
+	m.mu.Lock()
+	all := maps.Clone(m.entries)
+	m.mu.Unlock()
+	var loaded []ledger.Loaded
+	for id, e := range all {
+		loaded = append(loaded, ledger.Loaded{ID: id, Entry: e})
+	}
+	r.begin(m, loaded)
+}
+
+// What Nexus has acknowledged it is not told again after a restart, and what it
+// has not it is.
+func TestRestartTellsNexusWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	bubbleWith(t, m, func(t *testing.T, r *rig) {
+		known, unknown := r.start(), r.start()
+		pass(time.Second)
+		r.nexusFault("status=503")
+		r.do(unknown, "guest-reboot")
+		pass(time.Second)
+		for _, v := range []guest{known, unknown} {
+			row, _ := r.nexus.Row(v.id)
+			if e, ok := m.entry(v.id); !ok || e.Acked != row.Acked || e.Acked == 0 {
+				t.Errorf("generation %d was acknowledged, and %d is kept of that", row.Acked, e.Acked)
+			}
+		}
+		r.nexusFault()
+		r.restart(m)
+		pass(time.Minute)
+		row, _ := r.nexus.Row(known.id)
+		for _, seen := range row.History {
+			if seen.Times > 1 {
+				t.Errorf("Nexus was told %d times of generation %d, which it acknowledged at once", seen.Times, seen.Gen)
+			}
+		}
+		if s, err := r.Show(known.id); err != nil || s.Publish == nil || s.Publish.Acked != row.Acked || s.Publish.Gen != row.Acked {
+			t.Errorf("it shows %+v, %v; Nexus has generation %d", s.Publish, err, row.Acked)
+		}
+		row, _ = r.nexus.Row(unknown.id)
+		if s, err := r.Show(unknown.id); err != nil || row.Acked != s.Record.VMM.Gen {
+			t.Errorf("Nexus has acknowledged generation %d, the VMM has %d, %v", row.Acked, s.Record.VMM.Gen, err)
+		}
+	})
+}
+
+// A removal that a restart interrupts is shown as it was, with its beginning and
+// its trouble, before anything of it is tried again.
+func TestRestartShowsHowFarARemovalWas(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	bubbleWith(t, m, func(t *testing.T, r *rig) {
+		v := r.start()
+		r.zones.SetFault(v.zone, zonetest.Halt, zonetest.Fault{Hang: true})
+		r.stop(v, d(0))
+		pass(zone.DefaultBudget(zone.RungHalt) + time.Second)
+		was, err := r.Show(v.id)
+		if err != nil || was.Removal == nil || was.Removal.LastError == "" {
+			t.Fatalf("it shows %+v, %v", was.Removal, err)
+		}
+		r.restart(m)
+		is, err := r.Show(v.id)
+		if err != nil || is.Removal == nil || *is.Removal != *was.Removal {
+			t.Errorf("it shows %+v, and was %+v, %v", is.Removal, was.Removal, err)
+		}
+		pass(time.Minute)
+		r.zones.SetFault(v.zone, zonetest.Halt, zonetest.Fault{})
+		r.zones.Unhang()
+		r.await(v, vmm.WireDestroyed)
+		is, err = r.Show(v.id)
+		if err != nil || !is.Removal.Begun.Equal(was.Removal.Begun) || is.Removal.Gone == nil || is.Removal.LastError != "" {
+			t.Errorf("gone, it shows %+v, %v", is.Removal, err)
+		}
+		r.forgotten(v)
+		pass(time.Second)
+		if e, ok := m.entry(v.id); ok {
+			t.Errorf("it is forgotten, and kept: %+v", e)
+		}
+	})
+}
