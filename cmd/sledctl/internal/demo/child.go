@@ -29,7 +29,7 @@ const (
 )
 
 // findPrograms looks beside the running program, where the build leaves them.
-func findPrograms(names ...string) (map[string]string, error) {
+func findPrograms(build string, names ...string) (map[string]string, error) {
 	self, err := os.Executable()
 	if err == nil {
 		self, err = filepath.EvalSymlinks(self)
@@ -41,7 +41,7 @@ func findPrograms(names ...string) (map[string]string, error) {
 	for _, name := range names {
 		path := filepath.Join(filepath.Dir(self), name)
 		if _, err := exec.LookPath(path); err != nil {
-			return nil, fmt.Errorf("the demo needs %s beside sledctl (`make build` puts it there): %w", name, err)
+			return nil, fmt.Errorf("the demo needs %s beside sledctl (`%s` puts it there): %w", name, build, err)
 		}
 		found[name] = path
 	}

@@ -83,14 +83,17 @@ func allEnded() (all []facts) {
 	return all
 }
 
-func TestIntro(t *testing.T) {
+// What is said of a backend is said where and as it should be.
+func TestIntroAndReport(t *testing.T) {
 	t.Parallel()
-	golden(t, "intro.txt", intro(grace))
-}
-
-func TestReport(t *testing.T) {
-	t.Parallel()
-	golden(t, "report.txt", report(allEnded(), grace))
+	for _, on := range backends() {
+		suffix := ".txt"
+		if on.name != backends()[0].name {
+			suffix = "-" + on.name + suffix
+		}
+		golden(t, "intro"+suffix, intro(on, grace))
+		golden(t, "report"+suffix, report(allEnded(), on, grace))
+	}
 }
 
 func TestReportOfBrokenPromises(t *testing.T) {
@@ -100,7 +103,7 @@ func TestReportOfBrokenPromises(t *testing.T) {
 	all[1].dead, all[1].forgotten = time.Time{}, time.Time{}
 	all[1].row.Record.VMM.State = vmm.WireStopping
 	all[1].left = []string{"zone directory oxz_propolis-server_x"}
-	golden(t, "report-broken.txt", report(all, grace))
+	golden(t, "report-broken.txt", report(all, backends()[0], grace))
 }
 
 // Every way in which a promise can be broken is found, and is told apart.

@@ -19,9 +19,11 @@ type facts struct {
 	sent, answered time.Time
 	// refusal is why the stop was not accepted; empty if it was.
 	refusal string
-	// pid is the zone's first process; dead is when it was first seen to be no more.
-	pid  int
-	dead time.Time
+	// things are what it had of the host when it ran, and pid is its server's
+	// process; dead is when that was first seen to be no more.
+	things []thing
+	pid    int
+	dead   time.Time
 	// forgotten is when the agent first said that it knows no such VMM, and
 	// atNexus what Nexus held right after that.
 	forgotten time.Time

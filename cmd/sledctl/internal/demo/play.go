@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,16 +93,32 @@ func (s *stage) start(ctx context.Context, p part) error {
 		return fmt.Errorf("wait until the %s VMM runs: %w; its state at Nexus is %q; the agent's last words:\n%s",
 			p.role.name, err, s.fact(p).row.State(), s.agent.log.tail())
 	}
+	if err := s.identify(ctx, p); err != nil {
+		return fmt.Errorf("find the %s VMM on the host: %w", p.role.name, err)
+	}
+	return s.sim.misbehave(ctx, p.at, p.role.faults)
+}
+
+// identify notes what there is of a VMM that runs. What is looked for at the end
+// must be there now, or its absence means nothing.
+func (s *stage) identify(ctx context.Context, p part) error {
 	status, err := s.admin.Show(ctx, p.id)
 	if err != nil {
-		return fmt.Errorf("ask the agent for the %s VMM: %w", p.role.name, err)
+		return err
 	}
-	// What is looked for at the end must be there now, or its absence means nothing.
-	if !alive(status.PID) || len(s.zoneDirs(p.id)) == 0 {
-		return fmt.Errorf("the %s VMM runs, but process %d or its zone directory is not seen", p.role.name, status.PID)
+	pid, err := s.ground.server(ctx, status)
+	if err != nil {
+		return err
 	}
-	s.board.note(p.id, func(f *facts) { f.running, f.pid = time.Now(), status.PID })
-	return s.sim.misbehave(ctx, p.at, p.role.faults)
+	things, err := s.ground.look(ctx, p.id, nil)
+	if err != nil {
+		return err
+	}
+	if kind := absent(s.ground.kinds(), things); kind != "" || !alive(pid) {
+		return fmt.Errorf("it runs, but its server's process (%d) or a %s is not seen", pid, cmp.Or(kind, kindProcess))
+	}
+	s.board.note(p.id, func(f *facts) { f.running, f.pid, f.things = time.Now(), pid, things })
+	return nil
 }
 
 // finish begins a VMM's end and watches until it is over, or the context is.
@@ -177,7 +194,10 @@ func (s *stage) inspect(ctx context.Context, parts []part) error {
 	}
 	for _, p := range parts {
 		s.askNexus(ctx, p)
-		left := s.leftovers(ctx, p)
+		left, err := s.leftovers(ctx, p)
+		if err != nil {
+			return fmt.Errorf("look for what is left of the %s VMM: %w", p.role.name, err)
+		}
 		s.board.note(p.id, func(f *facts) {
 			f.left = left
 			for _, v := range violations {
@@ -190,16 +210,17 @@ func (s *stage) inspect(ctx context.Context, parts []part) error {
 	return nil
 }
 
-func (s *stage) leftovers(ctx context.Context, p part) (left []string) {
-	for _, dir := range s.zoneDirs(p.id) {
-		left = append(left, "zone directory "+dir)
+func (s *stage) leftovers(ctx context.Context, p part) (left []string, err error) {
+	things, err := s.ground.look(ctx, p.id, s.fact(p).things)
+	for _, t := range things {
+		left = append(left, t.String())
 	}
 	var dialer net.Dialer
 	if conn, err := dialer.DialContext(ctx, "tcp", p.at.String()); err == nil {
 		_ = conn.Close()
 		left = append(left, "a server at "+p.at.String())
 	}
-	return left
+	return left, err
 }
 
 // follow notes the agent's events until the context or the agent ends.

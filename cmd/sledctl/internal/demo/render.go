@@ -7,7 +7,7 @@ import (
 )
 
 // intro says to somebody who has never heard of the project what they see.
-func intro(grace time.Duration) string {
+func intro(on backend, grace time.Duration) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `sled-agent runs virtual machines for a control plane, Nexus. It promises one thing above
 all: a stop that was accepted ends, even if the VM hangs, lies or crashes. See it tried on
@@ -16,6 +16,9 @@ five VMs (real processes, simulated guests), each given %v to stop:
 `, grace)
 	for _, r := range cast() {
 		fmt.Fprintf(&b, "  %-9s %s\n", r.name, r.story)
+	}
+	if on.setting != "" {
+		b.WriteString("\n" + wrap(on.setting) + "\n")
 	}
 	return b.String()
 }
@@ -38,7 +41,7 @@ func picture(all []facts, now time.Time) []string {
 }
 
 // report is the final table with its verdicts.
-func report(all []facts, grace time.Duration) string {
+func report(all []facts, on backend, grace time.Duration) string {
 	var b strings.Builder
 	b.WriteString(header + "\n")
 	kept := 0
@@ -56,14 +59,35 @@ func report(all []facts, grace time.Duration) string {
 		}
 	}
 	b.WriteString(legend)
-	fmt.Fprintf(&b, "\nThe promise was kept for %d of %d VMMs. %s\n", kept, len(all), checked)
+	// It also says why the verdict can be believed.
+	fmt.Fprintf(&b, "\n%s\n", wrap(fmt.Sprintf("The promise was kept for %d of %d VMMs. Checked with Nexus "+
+		"(destroyed, told once), the kernel (no process, no listener), %s and the agent (unknown, but not before "+
+		"Nexus knew).", kept, len(all), on.witness)))
 	return b.String()
 }
 
-// checked says why the verdict can be believed.
-const checked = `Checked with Nexus (destroyed, told once), the kernel
-(no process, no listener), the file system (no zone directory) and the agent (unknown, but not
-before Nexus knew).`
+// width is how long a line of prose may be.
+const width = 94
+
+// wrap breaks text into lines.
+func wrap(text string) string {
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i == 0:
+		case column+1+len(word) > width:
+			b.WriteByte('\n')
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += len(word)
+	}
+	return b.String()
+}
 
 func row(f facts, nexus, last string) string {
 	t := f.timeline()

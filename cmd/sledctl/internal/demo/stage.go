@@ -6,39 +6,50 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/BurntSushi/toml"
-	"github.com/google/uuid"
 
 	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/cmd/sledctl/internal/sledapi"
 )
 
-// strikeBudget is how long the agent may take to remove what still runs when
-// the demo ends early; then its processes are killed without it.
-const strikeBudget = 2500 * time.Millisecond
+const (
+	// setBudget is how long it may take until the agent serves.
+	setBudget = 5 * time.Second
+	// strikeBudget is how long the agent may take to remove what still runs when
+	// the demo ends early; then its processes are killed without it.
+	strikeBudget = 2500 * time.Millisecond
+	// clearBudget is how long it may take until nothing of the ground runs.
+	clearBudget = 3 * time.Second
+)
 
 // A stage is the running programs and the directory that they live in.
 type stage struct {
-	dir   string
-	nexus *child
-	agent *child
-	api   *sledapi.Client
-	admin *admin.Client
-	sim   simClient
-	board *board
+	dir    string
+	ground ground
+	nexus  *child
+	agent  *child
+	api    *sledapi.Client
+	admin  *admin.Client
+	sim    simClient
+	board  *board
 }
 
-// setUp starts Nexus and an agent that reports to it. On error the caller still
-// has to strike what was set up.
-func setUp(ctx context.Context, b *board, programs map[string]string, grace time.Duration) (s *stage, err error) {
+// stateDir is the agent's, below the stage's.
+const stateDir = "state"
+
+// setUp lays the ground and starts Nexus and an agent that reports to it. On
+// error the caller still has to strike what was set up.
+func setUp(ctx context.Context, b *board, on backend, programs map[string]string, grace time.Duration) (s *stage, err error) {
 	s = &stage{board: b}
 	if s.dir, err = os.MkdirTemp("", "sled-demo-"); err != nil {
 		return s, fmt.Errorf("make a directory for the demo: %w", err)
+	}
+	if s.ground, err = on.lay(ctx, s.dir, programs); err != nil {
+		return s, err
 	}
 	if err := s.startNexus(ctx, programs["nexus-sim"]); err != nil {
 		return s, err
@@ -73,21 +84,20 @@ func (s *stage) startAgent(ctx context.Context, path string, grace time.Duration
 	if s.api, err = sledapi.New(fmt.Sprintf("http://%v", said["addr"])); err != nil {
 		return err
 	}
-	s.admin = admin.NewClient(filepath.Join(s.dir, "state", "admin.sock"))
+	s.admin = admin.NewClient(filepath.Join(s.dir, stateDir, "admin.sock"))
 	return nil
 }
 
 // writeConfig writes the agent's. The grace period of a guest that powers
 // itself off is the configured one.
 func (s *stage) writeConfig(file string, grace time.Duration) error {
-	type section = map[string]any
 	text, err := toml.Marshal(section{
-		"state_dir": filepath.Join(s.dir, "state"),
+		"state_dir": filepath.Join(s.dir, stateDir),
 		"api":       section{"listen": "127.0.0.1:0"},
 		"log":       section{"format": "json", "level": "info"},
 		"nexus":     section{"addresses": []string{s.sim.records}},
 		"watchdog":  section{"stop_grace": grace.String()},
-		"zones":     section{"backend": "process"},
+		"zones":     s.ground.zones(),
 	})
 	if err != nil {
 		return fmt.Errorf("write the agent's configuration: %w", err)
@@ -96,34 +106,53 @@ func (s *stage) writeConfig(file string, grace time.Duration) error {
 }
 
 // strike ends everything and leaves nothing behind: first the VMMs, through the
-// agent, for an agent that ends leaves its VMMs running; then the programs, then
+// agent, for an agent that ends leaves its VMMs running; then the programs and
 // whatever process was seen and has survived, then the directory.
 func (s *stage) strike() error {
-	if s.agent != nil {
-		if s.api != nil {
-			s.unregisterAll()
-			s.api.Close()
-		}
-		if s.admin != nil {
-			s.admin.Close()
-		}
-		s.agent.end(termBudget)
-	}
+	s.endAgent()
 	for _, f := range s.board.look() {
-		if alive(f.pid) {
+		if f.dead.IsZero() && alive(f.pid) {
 			_ = syscall.Kill(f.pid, syscall.SIGKILL) // It may end this very moment.
 		}
 	}
+	err := s.clearGround()
 	if s.nexus != nil {
 		s.nexus.end(termBudget)
 	}
 	if s.dir == "" {
+		return err
+	}
+	if gone := os.RemoveAll(s.dir); gone != nil {
+		err = errors.Join(err, fmt.Errorf("remove the demo's directory: %w", gone))
+	}
+	return err
+}
+
+func (s *stage) clearGround() error {
+	if s.ground == nil {
 		return nil
 	}
-	if err := os.RemoveAll(s.dir); err != nil {
-		return fmt.Errorf("remove the demo's directory: %w", err)
+	ctx, cancel := context.WithTimeout(context.Background(), clearBudget)
+	defer cancel()
+	if err := s.ground.clear(ctx); err != nil {
+		return fmt.Errorf("end what the zones stood on: %w", err)
 	}
 	return nil
+}
+
+// endAgent ends the VMMs and the agent.
+func (s *stage) endAgent() {
+	if s.agent == nil {
+		return
+	}
+	if s.api != nil {
+		s.unregisterAll()
+		s.api.Close()
+	}
+	if s.admin != nil {
+		s.admin.Close()
+	}
+	s.agent.end(termBudget)
 }
 
 // unregisterAll removes the VMMs that are not over and waits for it, a while.
@@ -137,22 +166,14 @@ func (s *stage) unregisterAll() {
 		}
 		wg.Go(func() {
 			if _, err := s.api.Unregister(ctx, f.id); err == nil {
-				_ = await(ctx, func() bool { return len(s.zoneDirs(f.id)) == 0 })
+				_ = await(ctx, func() bool {
+					left, err := s.ground.look(ctx, f.id, f.things)
+					return err == nil && len(left) == 0
+				})
 			}
 		})
 	}
 	wg.Wait()
-}
-
-// zoneDirs lists what the file system still has of a VMM's zone.
-func (s *stage) zoneDirs(id uuid.UUID) (out []string) {
-	entries, _ := os.ReadDir(filepath.Join(s.dir, "state", "zones")) // No such directory, no zones.
-	for _, e := range entries {
-		if strings.Contains(e.Name(), id.String()) {
-			out = append(out, e.Name())
-		}
-	}
-	return out
 }
 
 // alive tells whether there is such a process, be it only a zombie.

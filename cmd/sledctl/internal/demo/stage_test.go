@@ -20,6 +20,10 @@ var programs = map[string]string{
 	"agent-ends":   `echo "bad configuration" >&2; exit 96`,
 	"says-address": `echo 'not JSON' >&2; echo '{"message":"hello"}' >&2; echo '{"addr":"127.0.0.1:1"}' >&2; exec sleep 60`,
 	"silent":       `exec sleep 60`,
+	"says-file":    `exec cat "$0.says"`,
+	"good-standin": `[ "$1" != close ] || { echo "will not close" >&2; exit 1; }; echo '{"command_path":"/x/bin","zone_root":"/x/zones"}'`,
+	"no-standin":   `echo "no room" >&2; exit 1`,
+	"chatty":       `echo hello`,
 	"ignores-term": `trap "" TERM; echo '{"addr":"x"}' >&2; while :; do sleep 0.05; done`,
 }
 
@@ -54,16 +58,23 @@ func program(name string) string { return filepath.Join(programDir, name) }
 // said, and nothing is left.
 func TestSetUpThatFails(t *testing.T) {
 	t.Parallel()
-	tests := []struct{ name, nexus, agent, want string }{
-		{"Nexus ends", "nexus-ends", "agent-ends", "boo"},
-		{"agent ends", "good-nexus", "agent-ends", "exit status 96"},
-		{"no agent", "good-nexus", "nothing", "start nothing"},
+	process, illumos := backends()[0], backends()[1]
+	tests := []struct {
+		name               string
+		on                 backend
+		nexus, agent, want string
+	}{
+		{"Nexus ends", process, "nexus-ends", "agent-ends", "boo"},
+		{"agent ends", process, "good-nexus", "agent-ends", "exit status 96"},
+		{"no agent", process, "good-nexus", "nothing", "start nothing"},
+		{"no ground", illumos, "good-nexus", "nothing", "no room"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			programs := map[string]string{"nexus-sim": program(tt.nexus), "sled-agent": program(tt.agent)}
-			s, err := setUp(t.Context(), newBoard(cast()), programs, grace)
+			programs := map[string]string{"nexus-sim": program(tt.nexus), "sled-agent": program(tt.agent),
+				standin: program("no-standin")}
+			s, err := setUp(t.Context(), newBoard(cast()), tt.on, programs, grace)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
@@ -85,7 +96,7 @@ func TestSetUpThatFails(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	t.Parallel()
-	s := &stage{dir: t.TempDir(), sim: simClient{records: "http://127.0.0.1:12221"}}
+	s := &stage{dir: t.TempDir(), ground: processGround{}, sim: simClient{records: "http://127.0.0.1:12221"}}
 	file := filepath.Join(s.dir, "sled-agent.toml")
 	if err := s.writeConfig(file, grace); err != nil {
 		t.Fatal(err)
@@ -107,7 +118,7 @@ func TestConfig(t *testing.T) {
 
 func TestProgramsMustBeThere(t *testing.T) {
 	t.Parallel()
-	_, err := findPrograms("no-such-program")
+	_, err := findPrograms("make build", "no-such-program")
 	if err == nil || !strings.Contains(err.Error(), "make build") {
 		t.Errorf("error %v, want one that says what to do", err)
 	}

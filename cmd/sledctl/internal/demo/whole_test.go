@@ -2,6 +2,7 @@ package demo
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,18 @@ import (
 	"time"
 )
 
+// slow is set for make test-slow: a demo with zones of illumos takes seconds of
+// processor time.
+var slow = os.Getenv("SLOW_TESTS") == "1"
+
+// backendsToRun are those whose demonstration is run as a whole.
+func backendsToRun() []backend {
+	if slow {
+		return backends()
+	}
+	return backends()[:1]
+}
+
 // built returns a directory with the real programs in it.
 func built(t *testing.T) string {
 	t.Helper()
@@ -18,7 +31,11 @@ func built(t *testing.T) string {
 		t.Skip("builds and runs the real programs")
 	}
 	dir := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", dir+"/", "github.com/sledagent/sledagent/cmd/...")
+	args := []string{"build", "-o", dir + "/", "github.com/sledagent/sledagent/cmd/..."}
+	if slow {
+		args = append(args, "github.com/sledagent/sledagent/zone/illumos/illumostest/cmd/"+standin)
+	}
+	build := exec.CommandContext(t.Context(), "go", args...)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
@@ -42,14 +59,14 @@ func demonstration(t *testing.T, programs string, args ...string) (cmd *exec.Cmd
 }
 
 // wantClean fails if the demo has left a file, or a process that was told of its
-// directory: the agent and the zones are. One that keeps the output open would
-// keep Wait from returning, too.
+// directory, by an argument or in its environment: all are. One that keeps the
+// output open would keep Wait from returning, too.
 func wantClean(t *testing.T, tmp string) {
 	t.Helper()
 	if left, err := filepath.Glob(filepath.Join(tmp, "*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
-	ps, err := exec.CommandContext(t.Context(), "ps", "-A", "-o", "args").Output()
+	ps, err := exec.CommandContext(t.Context(), "ps", "axeww", "-o", "args").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,9 +82,18 @@ func wantClean(t *testing.T, tmp string) {
 func TestTheWholeDemo(t *testing.T) {
 	t.Parallel()
 	programs := built(t)
+	for _, on := range backendsToRun() {
+		t.Run(on.name, func(t *testing.T) {
+			t.Parallel()
+			wholeDemo(t, programs, on)
+		})
+	}
+}
+
+func wholeDemo(t *testing.T, programs string, on backend) {
 	t.Run("to the end", func(t *testing.T) {
 		t.Parallel()
-		cmd, out, tmp := demonstration(t, programs, "--grace", "1s")
+		cmd, out, tmp := demonstration(t, programs, "--grace", "1s", "--backend", on.name)
 		begun := time.Now()
 		if err := cmd.Run(); err != nil || !strings.Contains(out.String(), "kept for 5 of 5 VMMs") {
 			t.Errorf("%v:\n%s", err, out)
@@ -80,7 +106,7 @@ func TestTheWholeDemo(t *testing.T) {
 	for _, after := range []time.Duration{20 * time.Millisecond, 150 * time.Millisecond, 700 * time.Millisecond} {
 		t.Run("interrupted after "+after.String(), func(t *testing.T) {
 			t.Parallel()
-			cmd, out, tmp := demonstration(t, programs, "--grace", "1m")
+			cmd, out, tmp := demonstration(t, programs, "--grace", "1m", "--backend", on.name)
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -91,5 +117,49 @@ func TestTheWholeDemo(t *testing.T) {
 			}
 			wantClean(t, tmp)
 		})
+	}
+}
+
+// A host that does not let its zones go breaks the promise, and the demo says so
+// and what is left. It leaves nothing all the same.
+func TestADemoOnAHostThatClings(t *testing.T) {
+	t.Parallel()
+	if !slow {
+		t.Skip("part of make test-slow (SLOW_TESTS=1)")
+	}
+	cmd, out, tmp := demonstration(t, built(t), "--grace", "1s", "--backend", "illumos")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	fault(t, tmp, `{"Do":"stuck","State":"down"}`)
+	if err := cmd.Wait(); err == nil {
+		t.Error("no error")
+	}
+	for _, want := range []string{"kept for 0 of 5 VMMs", "broken (Z): zone oxz_", "broken (Z): datalink ox", "broken (L)"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the demo does not say %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(out.String())
+	}
+	wantClean(t, tmp)
+}
+
+// fault puts a fault into the demo's host as soon as there is one.
+func fault(t *testing.T, tmp, text string) {
+	t.Helper()
+	var hosts []string
+	ctx, cancel := context.WithTimeout(t.Context(), setBudget)
+	defer cancel()
+	err := await(ctx, func() bool {
+		hosts, _ = filepath.Glob(filepath.Join(tmp, "*", "illumos", "bin", ".state")) // The pattern is a good one.
+		return len(hosts) > 0
+	})
+	if err != nil {
+		t.Fatalf("no host: %v", err)
+	}
+	if _, err := output(t.Context(), filepath.Join(filepath.Dir(hosts[0]), standin), "fault", text); err != nil {
+		t.Fatal(err)
 	}
 }
