@@ -33,7 +33,8 @@ RACE ?= $(shell $(GO) list -race unsafe >/dev/null 2>&1 && \
 help: ## Say what there is to make (the default).
 	@echo 'make TARGET, where TARGET is one of'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
-	@echo 'Variables: FUZZTIME=$(FUZZTIME) for each fuzz target, BENCH=$(BENCH) for a pattern, RACE= for no race detector.'
+	@echo 'Variables: FUZZTIME=$(FUZZTIME) for each fuzz target, BENCH=$(BENCH) for a pattern, RACE= for no race detector,'
+	@echo 'BACKEND=illumos for a demo with zones of illumos.'
 
 .PHONY: build
 build: ## Build the programs into bin/.
@@ -116,7 +117,7 @@ soak: ## Kill the agent SOAK_KILLS times among VMMs that come and go.
 .PHONY: test-slow
 test-slow: ## Run the tests that take minutes: a death at every step of every life, the illumos backend end to end.
 	@echo '==> the slow tests'
-	@SLOW_TESTS=1 $(GO) test $(RACE) -count=1 -timeout 20m ./cmd/sled-agent/crash ./cmd/sled-agent/illumos ./zone/illumos
+	@SLOW_TESTS=1 $(GO) test $(RACE) -count=1 -timeout 20m ./cmd/sled-agent/crash ./cmd/sled-agent/illumos ./zone/illumos ./cmd/sledctl/internal/demo
 
 # What is measured on the whole agent comes last: it ends with a table.
 .PHONY: bench
@@ -129,9 +130,18 @@ bench: ## Run the benchmarks that match BENCH, each beside its floor.
 		awk '/^(goos|goarch|pkg|cpu|PASS|ok)/ { next } /^(--- )?FAIL/ { bad = 1 } { print } END { exit bad }'; \
 	done
 
+# The agent's zones in the demo: process, or illumos, for which a stand-in for its
+# commands is built as well.
+BACKEND ?= process
+
 .PHONY: demo
-demo: build ## Build, then watch the agent survive a Propolis that does not stop.
-	@bin/sledctl demo
+demo: build $(if $(filter illumos,$(BACKEND)),standin) ## Build, then watch the agent survive a Propolis that does not stop.
+	@bin/sledctl demo --backend '$(BACKEND)'
+
+.PHONY: standin
+standin:
+	@echo '==> build $(BIN)/illumos-standin'
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w' -o $(BIN)/ ./zone/illumos/illumostest/cmd/illumos-standin
 
 .PHONY: man
 man: build ## Put all man pages into bin/man; read them with man -M bin/man sledctl.
