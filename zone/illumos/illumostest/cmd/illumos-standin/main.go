@@ -31,7 +31,8 @@ const usage = `Usage:
         The commands of the host.
 
 Example:
-  $ illumos-standin install /tmp/sled4 >sled-agent.toml
+  $ echo 'state_dir = "/tmp/sled4-state"' >sled-agent.toml
+  $ illumos-standin install /tmp/sled4 >>sled-agent.toml
   $ sled-agent run --config sled-agent.toml &
   $ /tmp/sled4/bin/zoneadm list -cip
   $ /tmp/sled4/bin/illumos-standin fault '{"Do":"stuck","State":"down"}'
