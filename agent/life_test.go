@@ -296,9 +296,9 @@ func TestReboot(t *testing.T) {
 		if err != nil || record.VMM.State != vmm.WireRebooting && record.VMM.State != vmm.WireRunning {
 			t.Errorf("%+v, %v", record.VMM, err)
 		}
-		pass(24 * time.Hour)
+		pass(2 * limits.RebootTimeout)
 		if record, err := r.State(v.id); err != nil || record.VMM.State != vmm.WireRunning {
-			t.Errorf("a day later: %+v, %v", record.VMM, err)
+			t.Errorf("later: %+v, %v", record.VMM, err)
 		}
 		r.fault(v, "refuse-reboot=403:no")
 		var refusal *propolis.Error
