@@ -84,7 +84,8 @@ func (m *Manager) awaitService(ctx context.Context, booted zone.Info, service st
 		case "online", "degraded":
 			return nil
 		case "maintenance":
-			return fmt.Errorf("%s is in maintenance: %s", service, m.whyNot(ctx, booted.Name))
+			why := m.whyNot(ctx, booted.Name)
+			return errors.Join(fmt.Errorf("%s is in maintenance: %s", service, why), context.Cause(ctx))
 		}
 		select {
 		case <-time.After(pause.NextBackOff()):
@@ -95,7 +96,8 @@ func (m *Manager) awaitService(ctx context.Context, booted zone.Info, service st
 }
 
 // serviceState is a service's state, or why there will be none. That the zone's
-// repository does not answer is none while the zone boots.
+// repository does not answer is none while the zone boots. That the booted zone
+// has no incarnation is because zoneadm list reads ids before states.
 func (m *Manager) serviceState(ctx context.Context, booted zone.Info, service string) (string, error) {
 	argv := []string{"svcprop", "-z", booted.Name, "-p", "restarter/state", service}
 	out, err := m.commands.Output(ctx, command.Call{Argv: argv, For: booted.Name, Budget: quickBudget})
@@ -111,7 +113,7 @@ func (m *Manager) serviceState(ctx context.Context, booted zone.Info, service st
 		return "", lookErr
 	case i.State != zone.Running:
 		return "", fmt.Errorf("the zone is %v by now", i.State)
-	case i.Incarnation != booted.Incarnation:
+	case booted.Incarnation != "" && i.Incarnation != booted.Incarnation:
 		return "", errors.New("the zone has rebooted")
 	}
 	return "not known to SMF", nil

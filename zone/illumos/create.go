@@ -133,18 +133,18 @@ func (m *Manager) makeLinks(ctx context.Context, spec zone.Spec, links []string)
 }
 
 // install gives a configured zone its files. The words after "install" are the
-// brand's.
+// brand's. What counts is the state: zoneadm sets it to installed as its last
+// deed, or to incomplete or configured, as the brand's hook asks for (illumos
+// zoneadm.c).
 func (m *Manager) install(ctx context.Context, name string) error {
 	argv := append([]string{"zoneadm", "-z", name, "install"}, m.cfg.Image...)
-	if err := m.commands.Run(ctx, command.Call{Argv: argv, For: name, Budget: installBudget}); err != nil {
-		return err
-	}
-	i, err := m.look(ctx, name)
+	failed := m.commands.Run(ctx, command.Call{Argv: argv, For: name, Budget: installBudget})
+	i, err := m.lookAfter(ctx, name)
 	if err != nil {
-		return err
+		return errors.Join(failed, err)
 	}
 	if i.State != zone.Installed {
-		return errors.New("zoneadm install ended well, and the zone is " + i.State.String())
+		return errors.Join(failed, fmt.Errorf("after zoneadm install it is %v", i.State))
 	}
 	return nil
 }

@@ -17,19 +17,40 @@ func TestHaltBelievesTheState(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		script string
-		ok     bool
+		err    string
 	}{
-		{"done, and says so", `state "$zone" installed`, true},
-		{"done, and says no", `state "$zone" installed; exit 1`, true},
-		{"gone", `state "$zone" absent; exit 1`, true},
-		{"not done, and says it is", `state "$zone" down 7`, false},
-		{"not done", `exit 1`, false},
+		{"done, and says so", `state "$zone" installed`, ""},
+		{"done, and says no", `state "$zone" installed; exit 1`, ""},
+		{"done, by a zoneadmd that had to be restarted", `echo "WARNING: restarted zoneadmd to recover." >&2; ordinary`, ""},
+		{"gone", `state "$zone" absent; exit 1`, ""},
+		{"not done, and says it is", `state "$zone" down 7; echo "zone is already halted"`, "it is still down"},
+		{"not done", `echo "zone '$zone': unable to destroy zone" >&2; exit 1`, "unable to destroy zone"},
 	} {
 		h := newScripted(t)
 		h.setState(testZone, zone.ShuttingDown)
 		h.on("zoneadm-halt", test.script)
-		if err := h.manager().Halt(bounded(t), testZone); (err == nil) != test.ok {
-			t.Errorf("%s: got error %v", test.name, err)
+		err := h.manager().Halt(bounded(t), testZone)
+		if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+			t.Errorf("%s: got error %v, want %q", test.name, err, test.err)
+		}
+	}
+}
+
+// zoneadm refuses to halt what has no files, and reports what has no processes
+// as halted: there is nothing to do.
+func TestHaltOfWhatIsNotActive(t *testing.T) {
+	t.Parallel()
+	for _, s := range zone.States() {
+		if active(s) {
+			continue
+		}
+		h := newScripted(t)
+		h.setState(testZone, s)
+		if err := h.manager().Halt(bounded(t), testZone); err != nil {
+			t.Errorf("%v: %v", s, err)
+		}
+		if log := h.log(); log != "" {
+			t.Errorf("%v: commands were run: %s", s, log)
 		}
 	}
 }

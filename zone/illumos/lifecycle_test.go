@@ -70,6 +70,26 @@ func TestCommandsOfALife(t *testing.T) {
 	}
 }
 
+// Zones are listed all at once: a list of one zone would run its brand's check
+// of the configuration.
+func TestListArguments(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	m := h.manager()
+	h.on("zoneadm-list", `echo "$*" >>"$dir/lists"; ordinary`)
+	_, createErr := m.Create(bounded(t), testSpec())
+	bootErr := m.Boot(bounded(t), testZone)
+	_, listErr := m.List(bounded(t))
+	_, lookErr := m.Look(bounded(t), testZone)
+	goneErr := zone.EnsureGone(bounded(t), m, testZone, quick)
+	if err := errors.Join(createErr, bootErr, listErr, lookErr, goneErr); err != nil {
+		t.Fatal(err)
+	}
+	if rest := strings.ReplaceAll(h.read("lists"), "list -cip\n", ""); rest != "" {
+		t.Errorf("also listed by: %s", rest)
+	}
+}
+
 func replaceRoot(h *scripted, text string) string {
 	return strings.ReplaceAll(text, h.path("bin/root"), "ZONEROOT")
 }
@@ -120,7 +140,8 @@ func TestStrangersAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	h := newScripted(t)
 	m := h.manager()
-	for _, name := range []string{"global", "oxz_crucible", "", "a b", "-z", testPrefix, "../etc"} {
+	for _, name := range []string{"global", "oxz_crucible", "", "a b", "-z", testPrefix, "../etc",
+		testPrefix + strings.Repeat("x", zone.MaxName)} {
 		h.on("pkill-run", "touch $dir/killed")
 		_, createErr := m.Create(t.Context(), zone.Spec{Name: name})
 		for verb, err := range map[string]error{
@@ -159,10 +180,20 @@ func TestNewNamesWhatIsWrong(t *testing.T) {
 		"relative root":  func(c *Config) { c.ZoneRoot = "zones" },
 		"shell in image": func(c *Config) { c.Image = []string{"/a;reboot"} },
 		"space in image": func(c *Config) { c.Image = []string{"/a b"} },
+		"relative image": func(c *Config) { c.Image = []string{"a.tar.gz"} },
+		"long image":     func(c *Config) { c.Image = []string{"/" + strings.Repeat("a", 400), "/" + strings.Repeat("b", 400)} },
 		"no image":       func(c *Config) { c.Image = nil },
 		"no brand":       func(c *Config) { c.Brand = "" },
 		"no link":        func(c *Config) { c.Link = "" },
 		"no prefix":      func(c *Config) { c.Prefix = "" },
+		"bad prefix":     func(c *Config) { c.Prefix = "_vm_" },
+		"reserved names": func(c *Config) { c.Prefix = "SUNW_" },
+		"long prefix":    func(c *Config) { c.Prefix = strings.Repeat("x", zone.MaxName-35) },
+		"space in link":  func(c *Config) { c.Link = "net 0" },
+		"comma in brand": func(c *Config) { c.Brand = "a,b" },
+		"equals in link": func(c *Config) { c.Link = "a=b" },
+		"quote in brand": func(c *Config) { c.Brand = `a"b` },
+		"line in root":   func(c *Config) { c.ZoneRoot = "/zones\nset brand=x" },
 		"bad service":    func(c *Config) { c.Service = "propolis-server" },
 	} {
 		cfg := h.config()

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/rs/zerolog"
 
 	"github.com/sledagent/sledagent/zone"
@@ -26,8 +27,8 @@ type Config struct {
 	// ZoneRoot/NAME.
 	ZoneRoot string
 	Brand    string
-	// Image are the arguments of zoneadm install, at least one. zoneadm pastes
-	// them into a shell command, unquoted.
+	// Image are the arguments of zoneadm install, at least one: absolute paths.
+	// zoneadm pastes them into a shell command of bounded length, unquoted.
 	Image []string
 	// Link is the datalink over which VNICs are made.
 	Link string
@@ -124,11 +125,34 @@ func check(cfg Config) error {
 			return fmt.Errorf("%s %q is empty or has characters that zonecfg reads", what, value)
 		}
 	}
-	if len(cfg.Image) == 0 {
-		return errors.New("no image is given")
+	if err := zone.ValidName(cfg.Prefix + uuid.Nil.String()); err != nil {
+		return fmt.Errorf("prefix %q makes no name of a zone: %w", cfg.Prefix, err)
 	}
 	if !strings.HasPrefix(cfg.Service, "svc:/") {
 		return fmt.Errorf("service %q does not begin with svc:/", cfg.Service)
+	}
+	return checkInstall(cfg)
+}
+
+// zoneadm install makes one shell command of the brand's hook, a zone's name
+// and path, and its own arguments, in a buffer of 1024 bytes (illumos
+// zoneadm.c). maxHook is more than any brand's hook takes of it.
+const (
+	maxInstall = 1024
+	maxHook    = 128
+)
+
+// checkInstall refuses arguments with which no zone could ever be installed.
+func checkInstall(cfg Config) error {
+	if len(cfg.Image) == 0 {
+		return errors.New("no image is given")
+	}
+	longest := maxHook + zone.MaxName + len(cfg.ZoneRoot) + 1 + zone.MaxName
+	for _, image := range cfg.Image {
+		longest += 1 + len(image)
+	}
+	if longest >= maxInstall {
+		return fmt.Errorf("zone root and images are %d bytes too long for zoneadm install", longest-maxInstall+1)
 	}
 	return nil
 }

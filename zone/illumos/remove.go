@@ -170,7 +170,7 @@ func (m *Manager) Delete(ctx context.Context, name string) error {
 		}
 		cfg, err := m.export(ctx, name)
 		if err != nil {
-			return err
+			return m.unlessAbsent(ctx, name, err)
 		}
 		m.claims.note(name, cfg.Links)
 		if err := m.unmakeLinks(ctx, name, cfg.Links); err != nil {

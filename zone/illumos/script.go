@@ -90,11 +90,18 @@ func (m *Manager) unconfigure(ctx context.Context, name string) error {
 	if err == nil {
 		return nil
 	}
-	// The second of two deletions finds no zone, which is what it wanted.
-	if i, lookErr := m.look(ctx, name); lookErr == nil && i.State == zone.Absent {
-		return nil
-	} else if lookErr != nil {
+	return m.unlessAbsent(ctx, name, err)
+}
+
+// unlessAbsent returns err unless the zone is gone: the second of two deletions
+// finds none, which is what it wanted.
+func (m *Manager) unlessAbsent(ctx context.Context, name string, err error) error {
+	i, lookErr := m.lookAfter(ctx, name)
+	switch {
+	case lookErr != nil:
 		return errors.Join(err, lookErr)
+	case i.State == zone.Absent:
+		return nil
 	}
 	return err
 }

@@ -14,98 +14,6 @@ import (
 	"github.com/sledagent/sledagent/zone"
 )
 
-func TestBootNeedsInstalledZone(t *testing.T) {
-	t.Parallel()
-	for _, s := range zone.States() {
-		if s == zone.Installed {
-			continue
-		}
-		h := newScripted(t)
-		h.setState(testZone, s)
-		if err := h.manager().Boot(bounded(t), testZone); !errors.Is(err, zone.ErrNotInstalled) {
-			t.Errorf("%v: got error %v", s, err)
-		}
-		if log := h.log(); log != "" {
-			t.Errorf("%v: commands were run: %s", s, log)
-		}
-	}
-}
-
-func TestBootBelievesTheState(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		name   string
-		script string
-		ok     bool
-	}{
-		{"running, and says no", `state "$zone" running 7; exit 1`, true},
-		{"shutting down, and says it is booted", `state "$zone" shutting_down 7; echo "zone is already booted"`, false},
-		{"torn down again", `echo "zone '$zone': could not stat /sbin/init" >&2; exit 1`, false},
-		{"gone", `state "$zone" absent`, false},
-	} {
-		h := newScripted(t)
-		h.setState(testZone, zone.Installed)
-		h.on("zoneadm-boot", test.script)
-		if err := h.manager().Boot(bounded(t), testZone); (err == nil) != test.ok {
-			t.Errorf("%s: got error %v", test.name, err)
-		}
-	}
-}
-
-// A repository that does not answer yet is waited for, and each service in turn.
-func TestBootWaitsForServices(t *testing.T) {
-	t.Parallel()
-	h := newScripted(t)
-	h.setState(testZone, zone.Installed)
-	h.on("svcprop-run", `echo "$*" >>"$dir/asked"
-		n=$(wc -l <"$dir/asked")
-		[ $n -gt 1 ] || { echo "svcprop: Could not connect to repository" >&2 && exit 1; }
-		case $n in 2) echo offline ;; *) echo online ;; esac`)
-	if err := h.manager().Boot(bounded(t), testZone); err != nil {
-		t.Fatal(err)
-	}
-	ask := "-z " + testZone + " -p restarter/state "
-	milestone, service := ask+"svc:/milestone/single-user:default\n", ask+"svc:/system/illumos/propolis-server:default\n"
-	if diff := cmp.Diff(milestone+milestone+milestone+service, h.read("asked")); diff != "" {
-		t.Errorf("asked (-want +got):\n%s", diff)
-	}
-}
-
-func TestBootFailsInMaintenance(t *testing.T) {
-	t.Parallel()
-	h := newScripted(t)
-	h.setState(testZone, zone.Installed)
-	logs := "bin/root/" + testZone + "/root/var/svc/log"
-	if err := os.MkdirAll(h.path(logs), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	h.write(strings.TrimPrefix(logs, "bin/")+"/system-illumos-propolis-server:default.log", "datalink is unknown\n")
-	h.on("svcprop-run", `case $5 in *propolis*) echo maintenance ;; *) echo online ;; esac`)
-	h.on("svcs-run", `[ "$*" = "-xv -z `+testZone+`" ] && echo "Reason: Start method exited with 96."`)
-	err := h.manager().Boot(bounded(t), testZone)
-	for _, want := range []string{"maintenance", "exited with 96", "datalink is unknown"} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got error %v, want that it says %q", err, want)
-		}
-	}
-}
-
-func TestBootEndsWithItsZone(t *testing.T) {
-	t.Parallel()
-	for script, want := range map[string]string{
-		`state "$2" down 7; exit 1`:       "the zone is down by now",
-		`state "$2" running 8; exit 1`:    "the zone has rebooted",
-		`state "$2" absent; echo; exit 0`: "the zone is absent by now",
-	} {
-		h := newScripted(t)
-		h.setState(testZone, zone.Installed)
-		h.on("svcprop-run", script)
-		if err := h.manager().Boot(bounded(t), testZone); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got error %v, want that %s", err, want)
-		}
-	}
-}
-
 // A removal does not wait for a start to end by itself.
 func TestRemovalBreaksOffStart(t *testing.T) {
 	t.Parallel()
@@ -113,11 +21,15 @@ func TestRemovalBreaksOffStart(t *testing.T) {
 		"zoneadm-install": `state "$zone" incomplete; touch "$dir/hangs"; exec sleep 600`,
 		"zoneadm-boot":    `state "$zone" ready 7; touch "$dir/hangs"; await let-go`,
 		"svcprop-run":     `touch "$dir/hangs"; exit 1`,
+		"svcs-run":        `touch "$dir/hangs"; exec sleep 600`,
 	} {
 		t.Run(command, func(t *testing.T) {
 			t.Parallel()
 			h := newScripted(t)
 			m := h.manager()
+			if command == "svcs-run" {
+				h.on("svcprop-run", "echo maintenance")
+			}
 			h.on(command, hang)
 			started := make(chan error, 1)
 			go func() {
@@ -275,11 +187,12 @@ func TestForeignLinkIsSpared(t *testing.T) {
 	}
 }
 
-// A list without the zone that is always there says nothing of the others.
-func TestListWithoutGlobalZone(t *testing.T) {
+// A list that lacks the zone that is always there, or ends within a line, says
+// nothing of the others.
+func TestListLacksZones(t *testing.T) {
 	t.Parallel()
 	for _, script := range []string{":", "echo", `echo "-:other:installed:/zones/other::omicron1:excl"`,
-		"printf '0:global:running:/::ipkg:shared'"} {
+		"printf '0:global:running:/::ipkg:shared'", `printf '0:global:running:/::ipkg:shared\n-:other:inst'`} {
 		h := newScripted(t)
 		h.on("zoneadm-list", script)
 		if i, err := h.manager().Look(bounded(t), testZone); err == nil {

@@ -60,6 +60,7 @@ func TestUninstall(t *testing.T) {
 		{"done before", zone.Incomplete, `state "$zone" configured; exit 22`, true},
 		{"half done", zone.Installed, `state "$zone" incomplete; exit 1`, false},
 		{"said to be done", zone.Installed, ``, false},
+		{"refused", zone.Installed, `exit 22`, false},
 		{"already", zone.Configured, `touch "$dir/ran"`, true},
 		{"absent", zone.Absent, `touch "$dir/ran"`, true},
 		{"running", zone.Running, `touch "$dir/ran"`, false},

@@ -109,6 +109,26 @@ func TestWatchTellsOnce(t *testing.T) {
 	}
 }
 
+// A zone that came up while it was listed can be listed without an id.
+func TestWatchOfBootWithoutID(t *testing.T) {
+	watching(t, func(t *testing.T, m *Manager, h *fakeHost) {
+		h.set("a", -1, zone.Running)
+		ends := make(told, 8)
+		m.Watch("a", ends.of("a"))
+		synctest.Wait()
+		h.set("a", 7, zone.Running)
+		time.Sleep(2 * watchEvery)
+		if got := ends.all(); len(got) > 0 {
+			t.Errorf("told %v of a zone that runs", got)
+		}
+		h.set("a", 8, zone.Running)
+		time.Sleep(2 * watchEvery)
+		if diff := cmp.Diff([]string{"a: zone has rebooted"}, ends.all()); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestWatchOfWhatDoesNotRun(t *testing.T) {
 	watching(t, func(t *testing.T, m *Manager, h *fakeHost) {
 		ends := make(told, 8)
