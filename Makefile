@@ -29,6 +29,10 @@ PLATFORMS = illumos/amd64 linux/arm64 darwin/arm64
 RACE ?= $(shell $(GO) list -race unsafe >/dev/null 2>&1 && \
 	{ test "$$($(GO) env GOOS)" = darwin || command -v $$($(GO) env CC) >/dev/null 2>&1; } && echo -race)
 
+# By default each test program sleeps for a second before it ends, in case that
+# the detector has something left to say.
+export GORACE ?= atexit_sleep_ms=50
+
 .PHONY: help
 help: ## Say what there is to make (the default).
 	@echo 'make TARGET, where TARGET is one of'
