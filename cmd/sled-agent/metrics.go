@@ -10,15 +10,15 @@ import (
 
 // collectors are the metrics of the agent's own machinery; those of the VMMs
 // are the admin server's.
-func collectors(a *agent.Agent, p *publish.Publisher, stats kstat.Source) []prometheus.Collector {
+func collectors(a *agent.Agent, p *publish.Publisher, z *zones) []prometheus.Collector {
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sled_agent_" + name, Help: help}, f)
 	}
 	counter := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "sled_agent_" + name, Help: help}, f)
 	}
-	return []prometheus.Collector{
-		kstat.NewCollector(stats, nil),
+	all := []prometheus.Collector{
+		kstat.NewCollector(z.stats, nil),
 		gauge("deadlines_armed", "Deadlines that are armed now.", func() float64 { return float64(a.Watchdog().Armed) }),
 		gauge("removals", "Zone removals under way.", func() float64 { return float64(a.Watchdog().Removing) }),
 		counter("deadlines_fired_total", "Deadlines that have passed.", func() float64 { return float64(a.Watchdog().Fired) }),
@@ -32,4 +32,9 @@ func collectors(a *agent.Agent, p *publish.Publisher, stats kstat.Source) []prom
 		gauge("publish_in_flight", "PUTs to Nexus under way.", func() float64 { return float64(p.Stats().InFlight) }),
 		gauge("publish_waiting", "Records that wait to be published.", func() float64 { return float64(p.Stats().Waiting) }),
 	}
+	if z.leftBehind != nil {
+		all = append(all, gauge("commands_left_behind", "Commands of the host that have outlived their budgets and not ended.",
+			func() float64 { return float64(z.leftBehind()) }))
+	}
+	return all
 }

@@ -145,7 +145,7 @@ func (d *daemon) assemble(cfg *config.Config, sled api.Identifiers) (err error) 
 		d.reservoir = bhyve.Size{Bytes: cfg.VMMReservoir.Size}
 	}
 	d.api = api.New(d.agent, api.Options{Log: d.log})
-	d.admin = admin.New(d.agent, admin.Options{Log: d.log, Collectors: collectors(d.agent, d.publisher, d.zones.stats)})
+	d.admin = admin.New(d.agent, admin.Options{Log: d.log, Collectors: collectors(d.agent, d.publisher, d.zones)})
 	return nil
 }
 

@@ -28,7 +28,10 @@ type zones struct {
 	stats kstat.Source
 	// bhyve is the host's hypervisor; nil where zones have none.
 	bhyve *bhyve.Host
-	close func() error
+	// leftBehind counts the host's commands that have outlived their budgets; nil
+	// where zones are not made by commands.
+	leftBehind func() int
+	close      func() error
 }
 
 // openZones opens the backend of that name.
@@ -62,7 +65,7 @@ func openIllumos(cfg *config.Config, log zerolog.Logger) (*zones, error) {
 		return nil, err
 	}
 	return &zones{Manager: m, isolation: "zones of the kernel", stats: kstat.New(kstat.In(c.CommandPath)),
-		bhyve: vm, close: m.Close}, nil
+		bhyve: vm, leftBehind: m.LeftBehind, close: m.Close}, nil
 }
 
 // sizeReservoir brings the reservoir that guests' memory comes from to the size
