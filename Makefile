@@ -106,7 +106,7 @@ fuzz: ## Run each fuzz target for FUZZTIME.
 	@set -e; found=$$($(call functions,Fuzz)); echo "$$found" | while read -r package function; do \
 		test -n "$$function" || continue; \
 		echo "==> $$function of $$package, $(FUZZTIME)"; \
-		$(GO) test -run '^$$' -fuzz "^$$function\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
+		$(GO) test -run '^$$' -fuzz "^$$function\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x "$$package" </dev/null; \
 	done
 
 # How often a soak kills the agent; SOAK_SEED repeats an earlier one's choices.
