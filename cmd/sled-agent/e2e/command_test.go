@@ -174,7 +174,7 @@ func (l *sled) abandon() {
 		}
 		return ""
 	})
-	for _, v := range l.made() {
+	for _, v := range l.own.all() {
 		for _, dir := range cgroups(v.id.String()) {
 			_ = os.Remove(dir) // It is gone by itself, or of no use to anybody.
 		}

@@ -16,14 +16,9 @@ type section = map[string]any
 // A setup says what is special about one test's agent. The zero value is an
 // agent with defaults and a healthy Nexus.
 type setup struct {
-	// modes are faults that every Propolis server begins with.
-	modes []string
-	// times are further flags of the servers.
-	times []string
-	// server replaces the servers' command line altogether.
+	// server replaces the servers' command line, which otherwise lets each VMM's
+	// server begin in a way of its own (see vm.born).
 	server []string
-	// eachOwn lets each VMM's server begin in a way of its own (see vm.born).
-	eachOwn bool
 	// watchdog, propolis and nexus are keys of those sections.
 	watchdog, propolis, nexus section
 	// standalone: there is no Nexus.
@@ -35,18 +30,11 @@ type setup struct {
 
 // argv is the command line of the servers.
 func (s setup) argv(dir string) []string {
-	switch {
-	case s.server != nil:
+	if s.server != nil {
 		return s.server
-	case s.eachOwn:
-		return []string{"sh", "-c", `[ ! -f "$1" ] || . "$1"; exec "$0" run $flags {addr}`, trial.Path("propolis-sim"),
-			filepath.Join(dir, "{zone}")}
 	}
-	argv := []string{"propolis-sim", "run"}
-	for _, mode := range s.modes {
-		argv = append(argv, "--mode", mode)
-	}
-	return append(append(argv, s.times...), "{addr}")
+	return []string{"sh", "-c", `sim=$0 addr=$1; [ ! -f "$2" ] || . "$2"; exec "$sim" run $flags "$addr"`,
+		trial.Path("propolis-sim"), "{addr}", filepath.Join(dir, "{zone}")}
 }
 
 // config is the configuration of an agent below dir that reports to nexus.

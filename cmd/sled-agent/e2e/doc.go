@@ -2,12 +2,14 @@
 // binary, real Propolis simulators as processes in its zones, real signals, and
 // a simulated Nexus that notices every contradiction.
 //
-// A test gets an agent of its own (newSled), with a state directory, a Nexus and
-// addresses of its own, makes VMMs there and breaks something. When it ends, the
-// agent must have left nothing: no process, no zone, no control group, no file;
-// it must exit with 0 within the time it promised; and Nexus must have heard
-// nothing untrue. Whenever a terminal state arrives at Nexus, the VMM's zone is
-// looked for at that moment and must be gone.
+// A test makes VMMs with servers and addresses of their own on a sled and breaks
+// something. The sled, an agent with its state directory and its Nexus, is its own
+// (newSled) if the test configures, ends or burdens the agent or breaks Nexus; the
+// others share one (sharedSled). When the last test of a sled ends, the agent must
+// have left nothing: no process, no zone, no control group, no file; it must exit
+// with 0 within the time it promised; and Nexus must have heard nothing untrue.
+// Whenever a terminal state arrives at Nexus, the VMM's zone is looked for at that
+// moment and must be gone.
 //
 // The letters in comments (D, Z, T, ...) name the agent's promises.
 //

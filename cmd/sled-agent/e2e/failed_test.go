@@ -6,12 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // A death that nobody asked for is Failed, and soon (T).
 func TestDeathsNobodyAskedFor(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	for name, death := range map[string]func(*vm){
 		"the server crashes":      func(v *vm) { v.do("crash") },
 		"the server exits":        func(v *vm) { v.do("exit") },
@@ -44,7 +43,7 @@ func (v *vm) failedSince(died time.Time) {
 
 // A start that fails is Failed, and nothing is left of it (L).
 func TestStartsThatFail(t *testing.T) {
-	l := newSled(t, setup{eachOwn: true})
+	l := sharedSled(t)
 	for name, birth := range map[string]string{
 		"the VM is refused with 400":       lying("refuse-ensure=400"),
 		"the VM is refused with 500":       lying("refuse-ensure=500:Internal"),
@@ -85,8 +84,9 @@ func TestStartsWithoutAProgram(t *testing.T) {
 
 // What a server said last before it failed is kept, where people look (E).
 func TestLastWordsOfAServer(t *testing.T) {
-	l := newSled(t, setup{server: []string{"sh", "-c", "echo no memory for {addr} today >&2; exit 3"}})
+	l := sharedSled(t)
 	v := l.register()
+	v.born(`echo no memory for "$addr" today >&2; exit 3`)
 	v.run()
 	v.endsFailed()
 	events, _ := l.past.of(v.id)
@@ -100,7 +100,7 @@ func TestLastWordsOfAServer(t *testing.T) {
 
 // A start has a budget, whatever it waits for.
 func TestStartTimeout(t *testing.T) {
-	l := newSled(t, setup{eachOwn: true, watchdog: section{"start_timeout": grace.String()}})
+	l := newSled(t, setup{watchdog: section{"start_timeout": grace.String()}})
 	for name, birth := range map[string]string{
 		"the request hangs":          lying("hang-ensure"),
 		"the server does not listen": "exec sleep 3600",
@@ -136,8 +136,9 @@ func TestStartTimeoutSparesWhatRuns(t *testing.T) {
 
 // A stop while a start's budget runs has its own deadline and ends Destroyed (T).
 func TestStopBeatsStartTimeout(t *testing.T) {
-	l := newSled(t, setup{modes: []string{"stay-starting", "ignore-stop"}, watchdog: section{"start_timeout": "3s"}})
+	l := newSled(t, setup{watchdog: section{"start_timeout": "3s"}})
 	v := l.register()
+	v.born(lying("stay-starting,ignore-stop"))
 	v.run()
 	v.event("run")
 	s := v.stop(grace)
@@ -148,8 +149,9 @@ func TestStopBeatsStartTimeout(t *testing.T) {
 // A stop's grace that outlasts the start's budget is the stop's own: the VMM ends
 // Destroyed however late.
 func TestStopOutlastsStartTimeout(t *testing.T) {
-	l := newSled(t, setup{modes: []string{"stay-starting", "ignore-stop"}, watchdog: section{"start_timeout": "1500ms"}})
+	l := newSled(t, setup{watchdog: section{"start_timeout": "1500ms"}})
 	v := l.register()
+	v.born(lying("stay-starting,ignore-stop"))
 	v.run()
 	v.event("run")
 	s := v.stop(3 * time.Second)
@@ -157,13 +159,13 @@ func TestStopOutlastsStartTimeout(t *testing.T) {
 	v.endsDestroyed()
 }
 
-// servesBeside is a server whose end does not end the zone.
-var servesBeside = []string{"sh", "-c", `"$0" run {addr} & exec sleep 3600`}
+// servesBeside is how a server is born whose end does not end the zone.
+const servesBeside = `"$sim" run "$addr" & exec sleep 3600`
 
 // A server that refuses connections while its zone runs is gone, after a while.
 func TestServerGoneFromARunningZone(t *testing.T) {
-	l := newSled(t, setup{server: append(servesBeside, trial.Path("propolis-sim")), propolis: section{"gone_after": "1s"}})
-	v := l.launch()
+	l := newSled(t, setup{propolis: section{"gone_after": "1s"}})
+	v := l.launchBorn(servesBeside)
 	died := time.Now()
 	v.signal("propolis-sim", syscall.SIGKILL)
 	v.failedSince(died)
@@ -174,8 +176,8 @@ func TestServerGoneFromARunningZone(t *testing.T) {
 
 // The same with a stop pending ends Destroyed, at the deadline at the latest.
 func TestServerGoneDuringStop(t *testing.T) {
-	l := newSled(t, setup{server: append(servesBeside, trial.Path("propolis-sim"))})
-	v := l.launch()
+	l := sharedSled(t)
+	v := l.launchBorn(servesBeside)
 	v.lies("ignore-stop")
 	s := v.stop(grace)
 	v.event("asked")

@@ -47,6 +47,7 @@ func (p *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (l *sled) fake(says func(wanted uint64) string) (*vm, *fakeServer) {
 	l.t.Helper()
 	v := l.register()
+	v.born("exec sleep 3600")
 	v.run()
 	v.event("zone-booted")
 	listener, err := net.Listen("tcp", v.addr.String())

@@ -44,7 +44,7 @@ func TestStopOfAGuestThatPowersOff(t *testing.T) {
 }
 
 func TestGuestPowersOff(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	v.do("guest-poweroff")
 	v.endsDestroyed()
@@ -52,7 +52,7 @@ func TestGuestPowersOff(t *testing.T) {
 
 // A guest that reboots itself goes on running.
 func TestGuestReboots(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	since := time.Now()
 	v.do("guest-reboot")

@@ -163,7 +163,7 @@ func TestHostileConnections(t *testing.T) {
 
 // A client that gives up changes nothing: what it has asked for happens.
 func TestClientsThatHangUp(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	v.lies("hang-stop")
 	c, err := net.Dial("tcp", l.addr)

@@ -18,11 +18,13 @@ func migrateBody(source string) []byte {
 	return fmt.Appendf(nil, `{"state":{"type":"migration_target","value":{"src_propolis_addr":%q}}}`, source)
 }
 
-// receive registers a VMM as the target of a migration and lets it begin.
-func (l *sled) receive() (*vm, uuid.UUID) {
+// receive registers a VMM as the target of a migration, whose server lies, and
+// lets it begin.
+func (l *sled) receive(modes string) (*vm, uuid.UUID) {
 	l.t.Helper()
 	id := uuid.New()
 	v := l.registerWith(wire.BodyOptions{PropolisAddr: freeAddr(l.t), MigrationID: &id})
+	v.born(lying(modes))
 	in := record(l.t, v.state().wants(l.t, http.StatusOK).body).MigrationIn
 	if in == nil || in.ID != id || in.State != vmm.MigrationPending || in.Gen != 1 {
 		l.t.Fatalf("registered as a target, its migration is %v", in)
@@ -35,8 +37,8 @@ func (l *sled) receive() (*vm, uuid.UUID) {
 }
 
 func TestMigrationTarget(t *testing.T) {
-	l := newSled(t, setup{})
-	v, id := l.receive()
+	l := sharedSled(t)
+	v, id := l.receive("")
 	v.reaches(vmm.WireRunning)
 	row := v.row(trial.Patience, "migrated", func(r nexussim.Row) bool {
 		return r.Record.MigrationIn != nil && r.Record.MigrationIn.State == vmm.MigrationCompleted
@@ -49,7 +51,7 @@ func TestMigrationTarget(t *testing.T) {
 }
 
 func TestMigrationTargetFails(t *testing.T) {
-	t.Parallel()
+	l := sharedSled(t)
 	for name, mode := range map[string]string{
 		"in a phase":        "fail-migration",
 		"at its creation":   "refuse-ensure=500:Internal",
@@ -57,8 +59,7 @@ func TestMigrationTargetFails(t *testing.T) {
 		"and its server is": "refuse-ensure=400",
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newSled(t, setup{modes: []string{mode}})
-			v, _ := l.receive()
+			v, _ := l.in(t).receive(mode)
 			v.endsFailed()
 			v.migrationFailed()
 		})
@@ -77,8 +78,8 @@ func (v *vm) migrationFailed() {
 // A target whose source is silent stays in a phase; its stop ends on time, and
 // the migration has failed.
 func TestStopOfAStuckMigrationTarget(t *testing.T) {
-	l := newSled(t, setup{modes: []string{"stay-migrating", "ignore-stop"}})
-	v, _ := l.receive()
+	l := sharedSled(t)
+	v, _ := l.receive("stay-migrating,ignore-stop")
 	v.observed("Migrating")
 	s := v.stop(grace)
 	v.removedInTime(s)
@@ -89,7 +90,7 @@ func TestStopOfAStuckMigrationTarget(t *testing.T) {
 // A VMM that was not registered as a target cannot become one: that is a start
 // that failed.
 func TestMigrationWithoutAnID(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.register()
 	l.call("PUT", v.path()+"/state", migrateBody("127.0.0.1:1")).wants(t, http.StatusOK)
 	v.endsFailed()
@@ -98,7 +99,7 @@ func TestMigrationWithoutAnID(t *testing.T) {
 // The source's agent learns of the migration from Propolis. A VM that has left
 // has ended in an orderly way, and its migration is complete.
 func TestMigrationSource(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	id := uuid.New()
 	v.do("migrate-out?id=" + id.String())
@@ -112,7 +113,7 @@ func TestMigrationSource(t *testing.T) {
 
 // A source whose migration failed runs on.
 func TestMigrationSourceFails(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	v.lies("fail-migration")
 	v.do("migrate-out?id=" + uuid.NewString())
@@ -127,7 +128,7 @@ func TestMigrationSourceFails(t *testing.T) {
 
 // A migration that does not get on does not hold up a stop of the source.
 func TestStopOfAStuckMigrationSource(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	v.lies("stay-migrating", "ignore-stop")
 	v.do("migrate-out?id=" + uuid.NewString())

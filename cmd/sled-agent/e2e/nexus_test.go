@@ -24,7 +24,6 @@ import (
 // state arrives.
 type nexus struct {
 	*nexussim.Server
-	t     *testing.T
 	dir   string // of the sled that it looks for zones in
 	url   string
 	front *http.Server
@@ -42,7 +41,7 @@ type heard struct {
 
 func newNexus(t *testing.T, dir string, ownPort bool) *nexus {
 	t.Helper()
-	n := &nexus{Server: nexussim.New(nexussim.Options{}), t: t, dir: dir, heard: map[uuid.UUID][]heard{}}
+	n := &nexus{Server: nexussim.New(nexussim.Options{}), dir: dir, heard: map[uuid.UUID][]heard{}}
 	if ownPort {
 		addr, err := n.Listen("127.0.0.1:0")
 		if err != nil {
@@ -104,9 +103,8 @@ func (n *nexus) inspect(id uuid.UUID, state vmm.WireState) {
 
 // fault puts faults in the place of those in force.
 func (n *nexus) fault(specs ...string) {
-	n.t.Helper()
 	if err := n.SetFault(specs...); err != nil {
-		n.t.Fatal(err)
+		panic(err) // The test is wrong.
 	}
 }
 
@@ -120,15 +118,15 @@ func (n *nexus) close() {
 }
 
 // judge fails the test for everything that Nexus should not have heard.
-func (n *nexus) judge() {
-	n.t.Helper()
+func (n *nexus) judge(t *testing.T) {
+	t.Helper()
 	for _, v := range n.Violations() {
-		n.t.Errorf("Nexus was told a contradiction: %s: %s", v.Rule, v.Text)
+		t.Errorf("Nexus was told a contradiction: %s: %s", v.Rule, v.Text)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, p := range n.premature {
-		n.t.Error(p)
+		t.Error(p)
 	}
 }
 

@@ -12,8 +12,9 @@ import (
 // Generations that fall at Propolis rise at Nexus (T). A monitor that waits for
 // the next generation then waits for long, which is no reason to miss a deadline.
 func TestGenerationsThatFall(t *testing.T) {
-	l := newSled(t, setup{modes: []string{"backwards", "ignore-stop"}})
+	l := sharedSled(t)
 	v := l.register()
+	v.born(lying("backwards,ignore-stop"))
 	v.run()
 	v.event("run")
 	s := v.stop(grace)
@@ -24,7 +25,7 @@ func TestGenerationsThatFall(t *testing.T) {
 // A Propolis that answers nothing but errors, and at once, is called about once a
 // second for each kind of call, not as fast as it answers.
 func TestErrorStorm(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	for _, lie := range []string{"storm", "garbage-all", "reset-all", "babble-all"} {
 		t.Run(lie, func(t *testing.T) {
 			l := l.in(t)
@@ -54,7 +55,7 @@ func TestErrorStorm(t *testing.T) {
 // A monitor that has something to tell at once, each time, is asked no more often
 // than one that fails.
 func TestMonitorThatNeverWaits(t *testing.T) {
-	l := newSled(t, setup{server: []string{"sleep", "3600"}})
+	l := sharedSled(t)
 	for name, next := range map[string]func(uint64) uint64{
 		"with nothing new":         func(uint64) uint64 { return 7 },
 		"with the next generation": func(n uint64) uint64 { return n },
@@ -78,7 +79,7 @@ func TestMonitorThatNeverWaits(t *testing.T) {
 
 // Whatever the monitor says, the agent goes on and a stop ends (X, D).
 func TestMonitorThatTellsNonsense(t *testing.T) {
-	l := newSled(t, setup{server: []string{"sleep", "3600"}})
+	l := sharedSled(t)
 	var vms []*vm
 	for _, nonsense := range []string{
 		"", "null", "[]", "{}", `"Running"`, strings.Repeat("[", 100_000), strings.Repeat(`{"a":`, 100_000),

@@ -10,7 +10,7 @@ import (
 )
 
 func TestReboot(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	before := record(t, v.state().body).VMM.Gen
 	got := v.putState("reboot", "").wants(t, 200).updated(t)
@@ -47,7 +47,7 @@ func TestRebootTimeout(t *testing.T) {
 
 // A stop of a reboot that hangs is a stop like any other.
 func TestStopOfAStuckReboot(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	for name, lies := range map[string][]string{
 		"stays in Rebooting": {"stay-rebooting", "ignore-stop"},
 		"never answers":      {"hang-reboot", "hang-stop"},
@@ -74,7 +74,7 @@ func TestStopOfAStuckReboot(t *testing.T) {
 
 // What Propolis says to a reboot is said to Nexus.
 func TestRebootRefused(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	for name, c := range map[string]struct {
 		lie  string
 		want int
@@ -100,8 +100,9 @@ func TestRebootRefused(t *testing.T) {
 }
 
 func TestRebootWhileStarting(t *testing.T) {
-	l := newSled(t, setup{modes: []string{"stay-starting"}})
+	l := sharedSled(t)
 	v := l.register()
+	v.born(lying("stay-starting"))
 	v.run()
 	v.event("run")
 	v.observed("Starting")
@@ -113,7 +114,7 @@ func TestRebootWhileStarting(t *testing.T) {
 
 // A VMM without a zone has nothing to reboot; nor has one that is on its way out.
 func TestRebootOfWhatDoesNotRun(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.register()
 	v.putState("reboot", "").wants(t, 500)
 	v.run()
@@ -130,7 +131,7 @@ func TestRebootOfWhatDoesNotRun(t *testing.T) {
 // A Propolis that has no VM to reboot is winding down, or has lost it. The
 // caller is told the VMM's state as it is, and the monitor says which it was.
 func TestRebootOfALostVM(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	v.lies("refuse-reboot=424:NoInstance")
 	if got := v.putState("reboot", "").wants(t, 200).updated(t); got == nil || got.VMM.State != vmm.WireRunning {

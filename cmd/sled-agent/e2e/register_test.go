@@ -14,7 +14,7 @@ import (
 
 // A registration may be repeated: it answers with the state as it is.
 func TestRegisterAgain(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.register()
 	if got := record(t, l.call("PUT", v.path(), v.body).wants(t, 200).body).VMM; got.State != vmm.WireStarting || got.Gen != 2 {
 		t.Errorf("registered again, it is %v", got)
@@ -35,7 +35,7 @@ func TestRegisterAgain(t *testing.T) {
 
 // Another instance's VMM of the same id is a conflict, and nothing changes.
 func TestRegisterAnotherInstance(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	other := wire.NewBody(wire.BodyOptions{InstanceID: uuid.New(), PropolisAddr: v.addr})
 	l.call("PUT", v.path(), other).wants(t, http.StatusConflict)
@@ -48,7 +48,7 @@ func TestRegisterAnotherInstance(t *testing.T) {
 
 // A run may be repeated, too.
 func TestRunAgain(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.register()
 	for range 3 {
 		v.run()
@@ -67,7 +67,7 @@ func TestRunAgain(t *testing.T) {
 
 // Of a VMM that nobody has registered, everything is answered 404 with its code.
 func TestUnknownVMM(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	path := "/vmms/" + uuid.NewString()
 	for _, ask := range []struct {
 		method, path string
@@ -90,7 +90,7 @@ func TestUnknownVMM(t *testing.T) {
 // Two VMMs with one address: the second cannot be started, and the first does not
 // notice.
 func TestTwoVMMsWithOneAddress(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	first := l.launch()
 	before, puts := record(t, first.state().body), first.calls()
 	second := l.registerWith(wire.BodyOptions{PropolisAddr: first.addr})
@@ -113,7 +113,7 @@ func TestTwoVMMsWithOneAddress(t *testing.T) {
 // So it is if both start at the same time: one runs, and its server only ever had
 // one VM to make.
 func TestTwoVMMsRaceForOneAddress(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	addr := freeAddr(t)
 	a, b := l.registerWith(wire.BodyOptions{PropolisAddr: addr}), l.registerWith(wire.BodyOptions{PropolisAddr: addr})
 	a.run()

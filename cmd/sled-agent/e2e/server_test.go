@@ -59,7 +59,8 @@ func (v *vm) control(method, path string, body any) ([]byte, error) {
 }
 
 // born says how a server that has not yet been started will be: a line of shell
-// that runs before it and may replace it or set its flags. The setup is eachOwn.
+// that runs before it and may replace it or set its flags. Of the variables, sim is
+// the simulator and addr the address to serve on.
 func (v *vm) born(line string) {
 	v.t.Helper()
 	if err := os.WriteFile(filepath.Join(v.l.dir, v.zone()), []byte(line), 0o600); err != nil {
@@ -68,7 +69,12 @@ func (v *vm) born(line string) {
 }
 
 // lying is the line of shell for a server that lies from the start.
-func lying(modes string) string { return "flags='--mode " + modes + "'" }
+func lying(modes string) string {
+	if modes == "" {
+		return ""
+	}
+	return "flags='--mode " + modes + "'"
+}
 
 // lies puts faults in the place of those that are in force at the server.
 func (v *vm) lies(modes ...string) {

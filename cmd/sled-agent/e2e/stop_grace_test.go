@@ -10,8 +10,8 @@ import (
 
 // No grace: the removal begins at once, although Propolis would have stopped.
 func TestZeroGrace(t *testing.T) {
-	l := newSled(t, setup{times: []string{"--stop-time", "1h"}})
-	v := l.launch()
+	l := sharedSled(t)
+	v := l.launchBorn("flags='--stop-time 1h'")
 	s := v.stop(0)
 	v.removedOnTime(s)
 	v.endsDestroyed()
@@ -48,7 +48,7 @@ func TestDefaultGrace(t *testing.T) {
 
 // A grace that cannot be understood changes nothing: the VM runs on.
 func TestBadGraceChangesNothing(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	before := record(t, v.state().body)
 	for _, query := range []string{"grace=", "grace=-1s", "grace=-1ns", "grace=10", "grace=ten", "grace=1d", "grace=NaN",

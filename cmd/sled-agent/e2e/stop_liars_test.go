@@ -12,7 +12,7 @@ const grace = 1500 * time.Millisecond
 // Whatever Propolis answers to a stop or does instead of stopping, the zone is
 // removed at the deadline and the VMM ends Destroyed (D, Z, T).
 func TestStopOfALiarEndsAtTheDeadline(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	for name, lies := range map[string][]string{
 		"accepts and does nothing":            {"ignore-stop"},
 		"stays Stopping":                      {"stay-stopping"},

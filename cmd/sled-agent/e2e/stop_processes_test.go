@@ -9,7 +9,7 @@ import (
 // A server that is stopped by a signal answers nothing and does not even die of
 // SIGTERM (D, Z).
 func TestStopOfAFrozenServer(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	v.signal("propolis-sim", syscall.SIGSTOP)
 	s := v.stop(grace)
@@ -20,7 +20,7 @@ func TestStopOfAFrozenServer(t *testing.T) {
 // Even the first process of the zone may be stopped by a signal.
 func TestStopOfAFrozenZone(t *testing.T) {
 	sees(t)
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	for _, p := range processes(v.id.String()) {
 		if err := syscall.Kill(p.pid, syscall.SIGSTOP); err != nil {
@@ -35,8 +35,8 @@ func TestStopOfAFrozenZone(t *testing.T) {
 // A process that has left its parent and its session dies with the zone (Z, L).
 func TestStopFindsEscapedProcesses(t *testing.T) {
 	sees(t)
-	l := newSled(t, setup{modes: []string{"escape", "ignore-term", "stay-stopping"}})
-	v := l.launch()
+	l := sharedSled(t)
+	v := l.launchBorn(lying("escape,ignore-term,stay-stopping"))
 	if found := processes(v.id.String()); len(found) < 3 {
 		t.Fatalf("want the init, the server and one that escaped, got %v", found)
 	}
@@ -47,15 +47,15 @@ func TestStopFindsEscapedProcesses(t *testing.T) {
 
 // An orderly stop leaves an escaped process no life either.
 func TestOrderlyStopFindsEscapedProcesses(t *testing.T) {
-	l := newSled(t, setup{modes: []string{"escape"}})
-	v := l.launch()
+	l := sharedSled(t)
+	v := l.launchBorn(lying("escape"))
 	v.stop(time.Minute)
 	v.endsDestroyed()
 }
 
 // A stop that Propolis carries out ends when it is done, not at the deadline.
 func TestOrderlyStopEndsAtOnce(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	s := v.stop(time.Minute)
 	v.removedAtOnce(s.sent)
@@ -65,7 +65,7 @@ func TestOrderlyStopEndsAtOnce(t *testing.T) {
 // A server that dies while it is being stopped has stopped: at once, and
 // Destroyed (T).
 func TestCrashDuringStop(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	for name, lies := range map[string][]string{
 		"before the request":      {"crash-before-stop"},
 		"after the request":       {"crash-on-stop"},
@@ -88,7 +88,7 @@ func TestCrashDuringStop(t *testing.T) {
 
 // A VM that is missing while its stop is pending has stopped, too.
 func TestVMLostDuringStop(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	v.lies("stay-stopping")
 	s := v.stop(time.Minute)
@@ -100,7 +100,7 @@ func TestVMLostDuringStop(t *testing.T) {
 
 // So has one whose zone somebody else has killed.
 func TestZoneKilledDuringStop(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	v.lies("ignore-stop")
 	s := v.stop(time.Minute)
@@ -112,7 +112,7 @@ func TestZoneKilledDuringStop(t *testing.T) {
 
 // A Propolis that refuses at first is asked again until it stops.
 func TestStopIsRepeatedUntilAccepted(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	v.lies("refuse-stop=503*2")
 	s := v.stop(time.Minute)
@@ -122,7 +122,7 @@ func TestStopIsRepeatedUntilAccepted(t *testing.T) {
 
 // One that fails its VM when told to stop has been told to stop (T).
 func TestFailureDuringStopIsDestroyed(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	v.lies("ignore-stop")
 	s := v.stop(time.Minute)

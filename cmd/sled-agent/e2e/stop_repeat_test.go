@@ -11,7 +11,7 @@ import (
 // Twenty stops at the same time all succeed, and none of them moves the deadline
 // of the first.
 func TestConcurrentStopsOfOneVMM(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	v.lies("ignore-stop")
 	first := v.stop(grace)
@@ -35,7 +35,7 @@ func TestConcurrentStopsOfOneVMM(t *testing.T) {
 
 // Twenty first stops at once are one stop.
 func TestFirstStopsAtOnce(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	v.lies("hang-stop")
 	s := stop{sent: time.Now(), grace: grace}
@@ -55,7 +55,7 @@ func TestFirstStopsAtOnce(t *testing.T) {
 }
 
 func TestRepeatedStopShortens(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	v.lies("ignore-stop")
 	v.stop(never)
@@ -66,7 +66,7 @@ func TestRepeatedStopShortens(t *testing.T) {
 }
 
 func TestRepeatedStopNeverExtends(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	v.lies("ignore-stop")
 	s := v.stop(grace)

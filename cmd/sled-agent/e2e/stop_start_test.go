@@ -13,7 +13,7 @@ const never = 30 * time.Minute
 
 // A VMM that was never started has nothing to wait for.
 func TestStopOfANeverStartedVMM(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.register()
 	s := v.stop(never)
 	row := v.row(trial.Patience, "ended", func(r nexussim.Row) bool { return r.State().Terminal() })
@@ -23,8 +23,9 @@ func TestStopOfANeverStartedVMM(t *testing.T) {
 
 // A Propolis that has accepted Run and stays in Starting has a guest to stop.
 func TestStopWhileStartingNeverEnds(t *testing.T) {
-	l := newSled(t, setup{modes: []string{"stay-starting", "ignore-stop"}})
+	l := sharedSled(t)
 	v := l.register()
+	v.born(lying("stay-starting,ignore-stop"))
 	v.run()
 	v.event("run")
 	s := v.stop(grace)
@@ -35,7 +36,7 @@ func TestStopWhileStartingNeverEnds(t *testing.T) {
 // Before that there is no guest, so the stop of a start that hangs need not wait
 // for the deadline; it must not wait longer either.
 func TestStopOfAStuckStart(t *testing.T) {
-	l := newSled(t, setup{eachOwn: true})
+	l := sharedSled(t)
 	for name, start := range map[string]struct{ birth, until string }{
 		"the request to make the VM hangs": {lying("hang-ensure"), "zone-booted"},
 		"the VM is being made for ever":    {lying("stay-creating"), "zone-booted"},
@@ -60,7 +61,7 @@ func TestStopOfAStuckStart(t *testing.T) {
 
 // A stop before the zone could be made ends what the start makes meanwhile.
 func TestStopRightAfterRun(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	for range 10 {
 		v := l.register()
 		v.run()
@@ -72,7 +73,7 @@ func TestStopRightAfterRun(t *testing.T) {
 
 // A run after the stop is too late: whatever the VMM was, it is ending.
 func TestRunAfterStop(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	v := l.launch()
 	v.lies("ignore-stop")
 	s := v.stop(grace)

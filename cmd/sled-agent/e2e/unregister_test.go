@@ -14,7 +14,7 @@ import (
 // An unregister answers with the VMM's end, after which Nexus hears nothing more
 // of it and nothing is left.
 func TestUnregister(t *testing.T) {
-	l := newSled(t, setup{eachOwn: true})
+	l := sharedSled(t)
 	for name, prepare := range map[string]func(*sled) *vm{
 		"a VMM that was never started": (*sled).register,
 		"a VMM that runs":              (*sled).launch,
@@ -98,7 +98,7 @@ func TestUnregisterOfAnEndedVMM(t *testing.T) {
 }
 
 func TestUnregisterOfAnUnknownVMM(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	got := l.call("DELETE", "/vmms/"+uuid.NewString(), nil).wants(t, http.StatusOK)
 	if got.updated(t) != nil {
 		t.Errorf("got %v, want null", got)
@@ -107,7 +107,7 @@ func TestUnregisterOfAnUnknownVMM(t *testing.T) {
 
 // Registered and taken back at once, many times over: nothing is left.
 func TestRegisterAndUnregister(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	for i := range 30 {
 		v := l.register()
 		if i%2 == 0 {
@@ -123,7 +123,7 @@ func TestRegisterAndUnregister(t *testing.T) {
 // The operator's kill begins at once and ends Destroyed, whatever waits for
 // whom.
 func TestOperatorsKill(t *testing.T) {
-	l := newSled(t, setup{})
+	l := sharedSled(t)
 	for name, prepare := range map[string]func(*vm){
 		"of a VMM that runs":     func(v *vm) {},
 		"of a server that hangs": func(v *vm) { v.lies("hang-all") },

@@ -36,9 +36,7 @@ func (l *sled) register() *vm {
 func (l *sled) registerWith(o wire.BodyOptions) *vm {
 	l.t.Helper()
 	v := &vm{t: l.t, l: l, id: uuid.New(), addr: o.PropolisAddr, body: wire.NewBody(o)}
-	l.mu.Lock()
-	l.vms = append(l.vms, v)
-	l.mu.Unlock()
+	l.own.add(v)
 	got := record(l.t, l.call("PUT", v.path(), v.body).wants(l.t, http.StatusOK).body)
 	if got.VMM.Gen != 2 {
 		l.t.Fatalf("registered with generation 2, the answer has %d", got.VMM.Gen)
@@ -50,6 +48,16 @@ func (l *sled) registerWith(o wire.BodyOptions) *vm {
 func (l *sled) launch() *vm {
 	l.t.Helper()
 	v := l.register()
+	v.run()
+	v.reaches(vmm.WireRunning)
+	return v
+}
+
+// launchBorn is launch for a server that begins in a way of its own.
+func (l *sled) launchBorn(how string) *vm {
+	l.t.Helper()
+	v := l.register()
+	v.born(how)
 	v.run()
 	v.reaches(vmm.WireRunning)
 	return v
