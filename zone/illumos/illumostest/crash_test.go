@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -108,6 +109,56 @@ func TestZoneadmdDies(t *testing.T) {
 		t.Errorf("zoneadmd died in boot and left the zone %s", got)
 	}
 	h.want(0, "WARNING", "zoneadm", "-z", "z", "halt")
+}
+
+// An uninstall waits for a boot that is under way and was not yet to be seen; it
+// leaves the zone and its zoneadmd be then.
+func TestUninstallDuringBoot(t *testing.T) {
+	h := install(t, Options{})
+	h.installed("z", "ox0")
+	slow := h.Inject(Fault{Do: Hang, Command: "zoneadmd", Verb: "boot"})
+	boot := h.begin("zoneadm", "-z", "z", "boot")
+	slow.WaitStruck(1)
+	if got := h.State("z"); got != "installed" {
+		t.Errorf("at the beginning of a boot the zone is %s", got)
+	}
+	uninstalled := make(chan Result, 1)
+	go func() { uninstalled <- h.Run("zoneadm", "-z", "z", "uninstall", "-F") }()
+	h.Eventually("the uninstall has begun", func() bool { c := h.Calls(); return c[len(c)-1].Args[2] == "uninstall" })
+	slow.Release()
+	if err := boot.Wait(); err != nil {
+		t.Errorf("boot: %v", err)
+	}
+	// It may have begun to look only when the boot was done.
+	if r := <-uninstalled; r.Exit != 1 || !strings.Contains(r.ErrOut, "uninstall operation is invalid for running zones.") {
+		t.Errorf("uninstall: %+v", r)
+	}
+	if r := h.want(0, "", "zoneadm", "-z", "z", "halt"); strings.Contains(r.ErrOut, "WARNING") {
+		t.Error("the zoneadmd of a zone that runs was ended")
+	}
+}
+
+// zoneadm ignores SIGHUP, and works in the root directory.
+func TestZoneadmSurroundings(t *testing.T) {
+	h := install(t, Options{})
+	h.configure("z")
+	hang := h.Inject(Fault{Do: Hang, When: During, Command: "zoneadm", Verb: "install"})
+	client := h.begin("zoneadm", "-z", "z", "install", h.Images()[0])
+	hang.WaitStruck(1)
+	if err := client.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	hang.Release()
+	if err := client.Wait(); err != nil {
+		t.Errorf("an install that was sent SIGHUP: %v", err)
+	}
+	h.bring("z", "configured")
+	dir, file := filepath.Split(h.Images()[0])
+	relative := h.Command("zoneadm", "-z", "z", "install", file)
+	relative.Dir = dir
+	if r := h.finish(relative); r.Exit != 1 || !strings.Contains(r.ErrOut, "cannot read image") {
+		t.Errorf("an install of a relative path: %+v", r)
+	}
 }
 
 // A second halt waits for the first and then finds nothing to do.

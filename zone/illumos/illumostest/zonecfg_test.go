@@ -83,6 +83,23 @@ func TestZonecfgCreate(t *testing.T) {
 	}
 }
 
+// What is configured while a zone runs is for its next boot.
+func TestZonecfgOfRunningZone(t *testing.T) {
+	h := install(t, Options{})
+	h.running("z", "ox0")
+	h.ok("dladm", "create-vnic", "-t", "-l", "underlay_stub0", "ox1")
+	h.ok("zonecfg", "-z", "z", "-f", h.script("add net\nset physical=ox1\nend\n"))
+	owner := func() string { return strings.TrimSpace(h.ok("dladm", "show-vnic", "-p", "-o", "ZONE", "ox1")) }
+	if got := owner(); got != "" {
+		t.Errorf("the link was given to zone %s, which runs", got)
+	}
+	h.ok("zoneadm", "-z", "z", "halt")
+	h.ok("zoneadm", "-z", "z", "boot")
+	if got := owner(); got != "z" {
+		t.Errorf("after a boot the link is in zone %q", got)
+	}
+}
+
 func TestZonecfgDelete(t *testing.T) {
 	h := install(t, Options{})
 	h.ok("dladm", "create-vnic", "-t", "-l", "underlay_stub0", "ox0")

@@ -118,7 +118,8 @@ func (h *host) startZoneadmd(zone string) error {
 	return nil
 }
 
-// dismissZoneadmd ends the zone's zoneadmd, if there is one.
+// dismissZoneadmd ends the zone's zoneadmd, if there is one, after what it does
+// now. It refuses while the zone is active.
 func (h *host) dismissZoneadmd(zone string) {
 	_, _ = h.callDoor(zone, request{Verb: dismiss})
 }

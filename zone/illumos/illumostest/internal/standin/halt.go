@@ -23,11 +23,13 @@ func (d *zoneadmd) active() bool {
 // tearDown goes on from the state in which an earlier one was left.
 func (d *zoneadmd) tearDown(verb string) reply {
 	d.init.Store(0)
-	if s := d.state(); s == Running || s == ShuttingDown {
+	if from := d.state(); from != Down {
 		if f := d.linger(verb, ShuttingDown); f != nil {
 			return reply{f.Exit, f.Text}
 		}
-		d.endProcesses()
+		if from != Ready { // nothing was ever started in it
+			d.endProcesses()
+		}
 	}
 	if f := d.linger(verb, Down); f != nil {
 		return reply{f.Exit, f.Text}
@@ -58,7 +60,7 @@ func (d *zoneadmd) linger(verb, state string) *Fault {
 // giveBackLinks needs the lock.
 func (d *zoneadmd) giveBackLinks(z *Zone) {
 	linger := d.Options().LinkLinger
-	for _, name := range z.Config.Links() {
+	for _, name := range z.Links {
 		if l, ok := d.Links.Get(name); ok && linger > 0 && z.holds(name) {
 			l.BusyUntil = time.Now().Add(linger)
 			d.Links.put(name, l)
@@ -84,7 +86,7 @@ func (d *zoneadmd) endProcesses() {
 func (d *zoneadmd) destroy() {
 	_ = os.Remove(d.VM(d.zone))
 	d.Change(d.zone, func(z *Zone) {
-		z.State, z.ID, z.UniqID = Installed, 0, 0
+		z.State, z.ID, z.UniqID, z.Links = Installed, 0, 0, nil
 		z.InitPID, z.ServerPID, z.Repository = 0, 0, false
 		z.Services, z.Requests = nil, nil
 	})

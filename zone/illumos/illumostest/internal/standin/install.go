@@ -177,8 +177,8 @@ func (c *call) uninstall(z *Zone, args []string) int {
 	case !slices.Contains(args, "-F"):
 		return c.complain("Input not from terminal and -F not specified: uninstall aborted.")
 	}
-	defer c.lockZone(c.zone)()
 	c.dismissZoneadmd(c.zone)
+	defer c.lockZone(c.zone)()
 	z, ok := c.Zones.Get(c.zone)
 	switch {
 	case !ok:

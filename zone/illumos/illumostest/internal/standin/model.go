@@ -21,6 +21,9 @@ type Zone struct {
 	Name   string
 	State  string
 	Config Config
+	// Links are the datalinks that the zone was given when it became ready. What
+	// is configured later does not touch it.
+	Links []string `json:",omitempty"`
 	// UUID is empty until the zone is first installed.
 	UUID string
 	// ID is the kernel's number of an active zone, 0 otherwise. Numbers are
@@ -51,7 +54,7 @@ func (z *Zone) Active() bool {
 // holds tells whether a datalink is in the zone. The kernel gives links back
 // when the last process has ended.
 func (z *Zone) holds(link string) bool {
-	return z.Active() && z.State != Down && slices.Contains(z.Config.Links(), link)
+	return z.Active() && z.State != Down && slices.Contains(z.Links, link)
 }
 
 // A Service is one SMF instance.

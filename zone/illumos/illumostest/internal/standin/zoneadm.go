@@ -3,9 +3,11 @@ package standin
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 var zoneName = regexp.MustCompile(`^[A-Za-z0-9][-_.A-Za-z0-9]*$`)
@@ -14,8 +16,11 @@ func validZoneName(name string) bool {
 	return len(name) <= 63 && zoneName.MatchString(name) && name != "global" && !strings.HasPrefix(name, "SUNW")
 }
 
-// zoneadm is zoneadm(8).
+// zoneadm is zoneadm(8). It works in the root directory, and ignores SIGHUP.
 func zoneadm(c *call) int {
+	// Caught and not ignored, so that what it starts does not inherit it.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	check(os.Chdir("/"))
 	args := c.args
 	if len(args) >= 2 && args[0] == "-z" {
 		c.zone, args = args[1], args[2:]

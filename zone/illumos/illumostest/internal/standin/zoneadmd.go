@@ -78,11 +78,21 @@ func (d *zoneadmd) serve(conn net.Conn) {
 		_ = json.NewEncoder(conn).Encode(reply{})
 		return
 	case dismiss:
-		d.busy.Lock()
-		os.Exit(0)
+		d.dismissed()
+		_ = json.NewEncoder(conn).Encode(reply{1, "the zone is active"})
+		return
 	}
 	// The client may be gone by now; nobody minds.
 	_ = json.NewEncoder(conn).Encode(d.handle(r))
+}
+
+// dismissed ends the process, once nothing is under way, unless the zone is active.
+func (d *zoneadmd) dismissed() {
+	d.busy.Lock()
+	defer d.busy.Unlock()
+	if !d.active() {
+		os.Exit(0)
+	}
 }
 
 func (d *zoneadmd) handle(r request) reply {
@@ -169,7 +179,7 @@ func (d *zoneadmd) bringUp(verb string) reply {
 			z.ID, m.NextID = d.freeID(m.NextID)
 			z.UniqID, m.NextUniq = m.NextUniq, m.NextUniq+1
 		})
-		z.State, z.Booted, z.Services = Ready, time.Now(), nil
+		z.State, z.Booted, z.Services, z.Links = Ready, time.Now(), nil, z.Config.Links()
 		d.Zones.put(d.zone, z)
 	})
 	if problem != "" {
