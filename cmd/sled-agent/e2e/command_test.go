@@ -84,7 +84,7 @@ func TestNoConfiguration(t *testing.T) {
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	file := writeConfig(t, dir, setup{watchdog: section{"stop_grace": "90s"}}.config(dir, "http://127.0.0.1:1"))
+	file := writeConfig(t, dir, setup{watchdog: section{"stop_grace": "90s"}}.config(dir, "http://127.0.0.1:1", &processGround{dir, nil}))
 	got := execute(t, "check", "--config", file)
 	if got.status != 0 || got.stderr != "" {
 		t.Fatalf("status %d, %q", got.status, got.stderr)
@@ -122,7 +122,7 @@ func TestBusyPort(t *testing.T) {
 	}
 	defer taken.Close()
 	dir := t.TempDir()
-	c := setup{}.config(dir, "")
+	c := setup{}.config(dir, "", &processGround{dir, nil})
 	c["api"] = section{"listen": taken.Addr().String()}
 	got := execute(t, "run", "--config", writeConfig(t, dir, c))
 	if got.status != 95 || !strings.Contains(got.stderr, taken.Addr().String()) {
@@ -167,18 +167,7 @@ func TestTerminationLeavesVMsRunning(t *testing.T) {
 // abandon kills what the agent has left running, which has ended for good.
 func (l *sled) abandon() {
 	l.past.stop()
-	killLeftovers(l.dir)
-	trial.Until(l.t, trial.Patience, func() string {
-		if left := processes(l.dir); len(left) > 0 {
-			return "processes run"
-		}
-		return ""
-	})
-	for _, v := range l.own.all() {
-		for _, dir := range cgroups(v.id.String()) {
-			_ = os.Remove(dir) // It is gone by itself, or of no use to anybody.
-		}
-	}
+	l.ground.end(l.t)
 	l.ended = true
 }
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -19,8 +20,8 @@ type setup struct {
 	// server replaces the servers' command line, which otherwise lets each VMM's
 	// server begin in a way of its own (see vm.born).
 	server []string
-	// watchdog, propolis and nexus are keys of those sections.
-	watchdog, propolis, nexus section
+	// zones, watchdog, propolis and nexus are keys of those sections.
+	zones, watchdog, propolis, nexus section
 	// standalone: there is no Nexus.
 	standalone bool
 	// nexusPort makes Nexus serve on its own port, which it can close. A zone is
@@ -37,21 +38,22 @@ func (s setup) argv(dir string) []string {
 		trial.Path("propolis-sim"), "{addr}", filepath.Join(dir, "{zone}")}
 }
 
-// config is the configuration of an agent below dir that reports to nexus.
-func (s setup) config(dir, nexus string) section {
+// config is the configuration of an agent below dir that has its zones on the
+// ground and reports to nexus.
+func (s setup) config(dir, nexus string, g ground) section {
 	toNexus := section{"retry_initial": "20ms", "retry_max": "200ms"}
 	if nexus != "" {
 		toNexus["addresses"] = []string{nexus}
 	}
-	for key, value := range s.nexus {
-		toNexus[key] = value
-	}
+	maps.Copy(toNexus, s.nexus)
+	zones := g.zones()
+	maps.Copy(zones, s.zones)
 	c := section{
 		"state_dir": filepath.Join(dir, "state"),
 		"api":       section{"listen": "127.0.0.1:0"},
 		"log":       section{"level": "debug", "format": "json"},
 		"nexus":     toNexus,
-		"zones":     section{"backend": "process", "process": section{"propolis": s.argv(dir)}},
+		"zones":     zones,
 	}
 	if s.watchdog != nil {
 		c["watchdog"] = s.watchdog

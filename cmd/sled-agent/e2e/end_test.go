@@ -96,14 +96,7 @@ func (v *vm) toldTruly(row nexussim.Row) {
 func (v *vm) gone() {
 	v.t.Helper()
 	trial.Until(v.t, 10*time.Second, func() string {
-		var left []string
-		for _, dir := range entries(v.l.stateDir()) {
-			left = append(left, named(dir, v.id.String())...)
-		}
-		if len(left) == 0 {
-			left = leftovers(v.id.String())
-		}
-		if len(left) > 0 {
+		if left := v.l.ground.of(v.id); len(left) > 0 {
 			return fmt.Sprintf("there is %q", left)
 		}
 		return ""

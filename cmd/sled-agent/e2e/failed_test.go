@@ -5,7 +5,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
 )
 
 // A death that nobody asked for is Failed, and soon (T).
@@ -15,7 +14,7 @@ func TestDeathsNobodyAskedFor(t *testing.T) {
 		"the server crashes":      func(v *vm) { v.do("crash") },
 		"the server exits":        func(v *vm) { v.do("exit") },
 		"the server is killed":    func(v *vm) { v.signal("propolis-sim", syscall.SIGKILL) },
-		"the zone is killed":      func(v *vm) { v.signal("sled-zone-init", syscall.SIGKILL) },
+		"the zone is killed":      func(v *vm) { v.signal(v.l.ground.init(), syscall.SIGKILL) },
 		"the server loses its VM": func(v *vm) { v.do("lose-vm") },
 		"the VM fails":            func(v *vm) { v.do("fail") },
 		"it crashes rebooting": func(v *vm) {

@@ -21,6 +21,7 @@ type host struct {
 	setup  setup
 	dir    string
 	config string
+	ground ground
 	nexus  *nexus
 	admin  *admin.Client
 	past   *timeline
@@ -57,12 +58,13 @@ func (l *sled) open() {
 	if err := os.Mkdir(l.temp(), 0o700); err != nil {
 		l.t.Fatal(err)
 	}
+	l.ground = newGround(l.t, dir, l.setup.argv(dir))
 	addr := ""
 	if !l.setup.standalone {
-		l.nexus = newNexus(l.t, dir, l.setup.nexusPort)
+		l.nexus = newNexus(l.t, l.ground, l.setup.nexusPort)
 		addr = l.nexus.url
 	}
-	l.config = writeConfig(l.t, dir, l.setup.config(dir, addr))
+	l.config = writeConfig(l.t, dir, l.setup.config(dir, addr, l.ground))
 	l.start()
 }
 
@@ -95,6 +97,9 @@ func (l *sled) close() {
 		return
 	}
 	defer func() {
+		if l.ground != nil {
+			l.ground.end(l.t)
+		}
 		killLeftovers(l.dir)
 		if err := os.RemoveAll(l.dir); err != nil {
 			l.t.Errorf("remove the test's directory: %v", err)
@@ -140,9 +145,9 @@ func (l *sled) conclude() {
 func (l *sled) nothingLeft() {
 	deadline := time.Now().Add(10 * time.Second)
 	for {
-		left := append(entries(zonesDir(l.dir)), entries(l.temp())...)
+		left := append(l.ground.all(), entries(l.temp())...)
 		if len(left) == 0 {
-			left = append(leftovers(zonesDir(l.dir)), children(l.pid())...)
+			left = children(l.pid())
 		}
 		if len(left) == 0 {
 			return

@@ -63,6 +63,3 @@ func named(dir, mark string) (found []string) {
 	}
 	return found
 }
-
-// zonesDir is where the agent of a test's directory has its zones.
-func zonesDir(dir string) string { return filepath.Join(dir, "state", "zones") }

@@ -24,9 +24,9 @@ import (
 // state arrives.
 type nexus struct {
 	*nexussim.Server
-	dir   string // of the sled that it looks for zones in
-	url   string
-	front *http.Server
+	ground ground // where it looks for zones
+	url    string
+	front  *http.Server
 
 	mu        sync.Mutex
 	premature []string
@@ -39,9 +39,9 @@ type heard struct {
 	vmm vmm.Runtime
 }
 
-func newNexus(t *testing.T, dir string, ownPort bool) *nexus {
+func newNexus(t *testing.T, g ground, ownPort bool) *nexus {
 	t.Helper()
-	n := &nexus{Server: nexussim.New(nexussim.Options{}), dir: dir, heard: map[uuid.UUID][]heard{}}
+	n := &nexus{Server: nexussim.New(nexussim.Options{}), ground: g, heard: map[uuid.UUID][]heard{}}
 	if ownPort {
 		addr, err := n.Listen("127.0.0.1:0")
 		if err != nil {
@@ -92,7 +92,7 @@ func (n *nexus) heardOf(id uuid.UUID) []heard {
 
 // inspect notes what there still is of a VMM that is said to have ended.
 func (n *nexus) inspect(id uuid.UUID, state vmm.WireState) {
-	left := append(leftovers(id.String()), named(zonesDir(n.dir), id.String())...)
+	left := n.ground.of(id)
 	if len(left) == 0 {
 		return
 	}

@@ -64,7 +64,10 @@ func (l *sled) launchBorn(how string) *vm {
 }
 
 // zone is the name of the VMM's zone.
-func (v *vm) zone() string { return "oxz_propolis-server_" + v.id.String() }
+func (v *vm) zone() string { return zonePrefix + v.id.String() }
+
+// zonePrefix is what the names of the agent's zones begin with.
+const zonePrefix = "oxz_propolis-server_"
 
 func (v *vm) path() string { return "/vmms/" + v.id.String() }
 

@@ -1,0 +1,92 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
+)
+
+// A ground is what an agent makes its zones of, and how they look from outside.
+type ground interface {
+	// zones is the configuration's table of that name.
+	zones() section
+	// of lists what there is of a VMM's zone.
+	of(id uuid.UUID) []string
+	// all lists what there is of zones on the whole.
+	all() []string
+	// init is what the command line of a zone's first process contains.
+	init() string
+	// end ends whatever runs in zones and takes the ground away.
+	end(t *testing.T)
+}
+
+// onIllumos tells whether the suite runs with the illumos backend.
+var onIllumos = os.Getenv("E2E_BACKEND") == "illumos"
+
+// newGround makes what the agent of a test in dir has its zones on. server is the
+// command line in each.
+func newGround(t *testing.T, dir string, server []string) ground {
+	t.Helper()
+	switch backend := os.Getenv("E2E_BACKEND"); backend {
+	case "", "process":
+		return &processGround{dir, server}
+	case "illumos":
+		return newIllumosGround(t, dir, server)
+	default:
+		t.Fatalf("E2E_BACKEND is %q, want process or illumos", backend)
+		return nil
+	}
+}
+
+// notOnIllumos skips a test of what only the process backend has.
+func notOnIllumos(t *testing.T, why string) {
+	t.Helper()
+	if onIllumos {
+		t.Skip("on illumos: " + why)
+	}
+}
+
+// A processGround has zones that are process trees.
+type processGround struct {
+	dir    string // the test's
+	server []string
+}
+
+func (g *processGround) zones() section {
+	return section{"backend": "process", "process": section{"propolis": g.server}}
+}
+
+func (g *processGround) of(id uuid.UUID) (left []string) {
+	for _, dir := range entries(filepath.Join(g.dir, "state")) {
+		left = append(left, named(dir, id.String())...)
+	}
+	return append(left, leftovers(id.String())...)
+}
+
+func (g *processGround) all() []string {
+	dir := filepath.Join(g.dir, "state", "zones")
+	return append(entries(dir), leftovers(dir)...)
+}
+
+func (g *processGround) init() string { return "sled-zone-init" }
+
+func (g *processGround) end(t *testing.T) {
+	t.Helper()
+	killLeftovers(g.dir)
+	trial.Until(t, trial.Patience, func() string {
+		if left := processes(g.dir); len(left) > 0 {
+			return fmt.Sprintf("processes run: %v", left)
+		}
+		return ""
+	})
+	for _, zone := range entries(filepath.Join(g.dir, "state", "zones")) {
+		for _, group := range cgroups(filepath.Base(zone)) {
+			_ = os.Remove(group) // It is gone by itself, or of no use to anybody.
+		}
+	}
+}
