@@ -34,6 +34,9 @@
 // the client (illumos zoneadmd.c: the door call cannot be cancelled), which is
 // left to end by itself. See internal/command for what cannot be killed.
 //
+// What the host does otherwise than one would think is in traps.md, each with
+// the test that fails when this package does not mind it.
+//
 // Everything here compiles on every system, and works where Config.CommandPath
 // holds programs of the commands' names. What must not live here: VMMs,
 // Propolis's API, retries of removals and their order, ioctls and kstats.
