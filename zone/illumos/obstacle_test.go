@@ -84,7 +84,7 @@ func TestLockOfAnother(t *testing.T) {
 	h := newScripted(t)
 	m := h.manager()
 	h.setState(testZone, zone.Installed)
-	h.on("zoneadm-uninstall", `trap '' HUP; touch "$dir/waiting"; while :; do sleep 600; done`)
+	h.on("zoneadm-uninstall", `trap '' HUP; touch "$dir/waiting"; await never`)
 	ctx, cancel := context.WithCancel(bounded(t))
 	defer cancel()
 	ended := make(chan error, 1)

@@ -19,8 +19,13 @@ state() {
 	mv "$dir/zones/.$1.$$" "$dir/zones/$1"
 }
 
-# await FILE: returns when somebody has made that file.
-await() { until [ -e "$dir/$1" ]; do sleep 0.01; done; }
+# await FILE: returns when somebody has made that file, and ends with the host.
+await() {
+	until [ -e "$dir/$1" ]; do
+		[ -d "$dir" ] || exit 1
+		sleep 0.01
+	done
+}
 
 # ordinary: what a command does that no test has replaced.
 ordinary() {
