@@ -24,6 +24,8 @@ type setup struct {
 	zones, watchdog, propolis, nexus section
 	// standalone: there is no Nexus.
 	standalone bool
+	// alone: no other test runs meanwhile.
+	alone bool
 	// nexusPort makes Nexus serve on its own port, which it can close. A zone is
 	// then not looked for when its VMM's terminal state arrives.
 	nexusPort bool

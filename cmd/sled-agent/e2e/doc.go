@@ -11,6 +11,11 @@
 // Whenever a terminal state arrives at Nexus, the VMM's zone is looked for at that
 // moment and must be gone.
 //
+// What an agent makes its zones of is its ground: processes, or with
+// E2E_BACKEND=illumos the zones of a host that behaves as illumos does (see
+// zone/illumos/illumostest). All tests run on both; those of what can go wrong on
+// the second alone (illumos_*_test.go) run there, as part of make test-slow.
+//
 // The letters in comments (D, Z, T, ...) name the agent's promises.
 //
 // What lives here: tests, and what they need to look at an agent from outside.

@@ -14,7 +14,7 @@ func TestDeathsNobodyAskedFor(t *testing.T) {
 		"the server crashes":      func(v *vm) { v.do("crash") },
 		"the server exits":        func(v *vm) { v.do("exit") },
 		"the server is killed":    func(v *vm) { v.signal("propolis-sim", syscall.SIGKILL) },
-		"the zone is killed":      func(v *vm) { v.signal(v.l.ground.init(), syscall.SIGKILL) },
+		"the zone is killed":      func(v *vm) { v.l.ground.halt(v) },
 		"the server loses its VM": func(v *vm) { v.do("lose-vm") },
 		"the VM fails":            func(v *vm) { v.do("fail") },
 		"it crashes rebooting": func(v *vm) {
@@ -36,8 +36,13 @@ func TestDeathsNobodyAskedFor(t *testing.T) {
 func (v *vm) failedSince(died time.Time) {
 	v.t.Helper()
 	v.endsFailed()
+	v.reportedWithin(failedWithin, died)
+}
+
+func (v *vm) reportedWithin(allowed time.Duration, since time.Time) {
+	v.t.Helper()
 	row, _ := v.l.nexus.Row(v.id)
-	v.within(failedWithin, "the end was reported", died, row.History[len(row.History)-1].At)
+	v.within(allowed, "the end was reported", since, row.History[len(row.History)-1].At)
 }
 
 // A start that fails is Failed, and nothing is left of it (L).
@@ -53,9 +58,6 @@ func TestStartsThatFail(t *testing.T) {
 		"the server crashes at Run":        lying("crash-before-run"),
 		"the server crashes in Starting":   lying("crash-in-starting"),
 		"the server is of another version": "flags='--api-version 5.0.0'",
-		"the server ends at once":          "exit 0",
-		"the server is killed at once":     "kill -9 $$",
-		"the server cannot be executed":    "exec no-such-program-anywhere",
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := l.in(t).register()
@@ -65,6 +67,48 @@ func TestStartsThatFail(t *testing.T) {
 			v.failedSince(began)
 		})
 	}
+}
+
+// So is that of a server that does not live to serve. SMF, if it runs the server,
+// starts it again a few times; if it gives up when the agent already waits for the
+// server, that start ends with its budget.
+func TestServersThatEndAtOnce(t *testing.T) {
+	const budget = 4 * time.Second
+	l := newSled(t, setup{watchdog: section{"start_timeout": budget.String()}})
+	allowed := failedWithin
+	if backend == "illumos" {
+		allowed += budget
+	}
+	for name, birth := range map[string]string{
+		"by themselves":           "exit 0",
+		"killed":                  "kill -9 $$",
+		"for want of the program": "exec no-such-program-anywhere",
+		"with last words":         `echo no memory for "$addr" today >&2; exit 3`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := l.in(t).register()
+			v.born(birth)
+			began := time.Now()
+			v.run()
+			v.endsFailed()
+			v.reportedWithin(allowed, began)
+			if strings.HasPrefix(birth, "echo") {
+				v.hasSaid("no memory for " + v.addr.String() + " today")
+			}
+		})
+	}
+}
+
+// hasSaid checks that the server's last words are kept where people look (E).
+func (v *vm) hasSaid(words string) {
+	v.t.Helper()
+	events, _ := v.l.past.of(v.id)
+	for _, e := range events {
+		if strings.Contains(e.Text+e.Error, words) {
+			return
+		}
+	}
+	v.t.Errorf("the server's last words are in none of the events:%s", listed(events))
 }
 
 // So is the start of a program that is not there, or that is none.
@@ -79,22 +123,6 @@ func TestStartsWithoutAProgram(t *testing.T) {
 			v.failedSince(began)
 		})
 	}
-}
-
-// What a server said last before it failed is kept, where people look (E).
-func TestLastWordsOfAServer(t *testing.T) {
-	l := sharedSled(t)
-	v := l.register()
-	v.born(`echo no memory for "$addr" today >&2; exit 3`)
-	v.run()
-	v.endsFailed()
-	events, _ := l.past.of(v.id)
-	for _, e := range events {
-		if strings.Contains(e.Text+e.Error, "no memory for "+v.addr.String()+" today") {
-			return
-		}
-	}
-	t.Errorf("the server's last words are in none of the events:%s", listed(events))
 }
 
 // A start has a budget, whatever it waits for.
@@ -121,10 +149,10 @@ func TestStartTimeout(t *testing.T) {
 // The budget ends with the start: a VM that runs is not touched by it.
 func TestStartTimeoutSparesWhatRuns(t *testing.T) {
 	sees(t)
-	l := newSled(t, setup{watchdog: section{"start_timeout": "3s"}})
+	l := newSled(t, setup{watchdog: section{"start_timeout": starting().String()}})
 	v := l.launch()
 	began := v.event("start").At
-	pace(time.Until(began.Add(3500*time.Millisecond)), 50*time.Millisecond, func() bool { return true })
+	pace(time.Until(began.Add(starting()+500*time.Millisecond)), 50*time.Millisecond, func() bool { return true })
 	v.state().wants(t, 200)
 	if v.count("removal") != 0 || len(processes(v.id.String())) == 0 {
 		t.Error("a VM that ran was removed")
@@ -135,7 +163,7 @@ func TestStartTimeoutSparesWhatRuns(t *testing.T) {
 
 // A stop while a start's budget runs has its own deadline and ends Destroyed (T).
 func TestStopBeatsStartTimeout(t *testing.T) {
-	l := newSled(t, setup{watchdog: section{"start_timeout": "3s"}})
+	l := newSled(t, setup{watchdog: section{"start_timeout": starting().String()}})
 	v := l.register()
 	v.born(lying("stay-starting,ignore-stop"))
 	v.run()
@@ -148,12 +176,12 @@ func TestStopBeatsStartTimeout(t *testing.T) {
 // A stop's grace that outlasts the start's budget is the stop's own: the VMM ends
 // Destroyed however late.
 func TestStopOutlastsStartTimeout(t *testing.T) {
-	l := newSled(t, setup{watchdog: section{"start_timeout": "1500ms"}})
+	l := newSled(t, setup{watchdog: section{"start_timeout": (starting() / 2).String()}})
 	v := l.register()
 	v.born(lying("stay-starting,ignore-stop"))
 	v.run()
 	v.event("run")
-	s := v.stop(3 * time.Second)
+	s := v.stop(starting())
 	v.removedInTime(s)
 	v.endsDestroyed()
 }

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -19,20 +21,29 @@ type ground interface {
 	of(id uuid.UUID) []string
 	// all lists what there is of zones on the whole.
 	all() []string
-	// init is what the command line of a zone's first process contains.
-	init() string
+	// halt ends a VMM's zone in a way that is not the agent's.
+	halt(v *vm)
 	// end ends whatever runs in zones and takes the ground away.
 	end(t *testing.T)
 }
 
-// onIllumos tells whether the suite runs with the illumos backend.
-var onIllumos = os.Getenv("E2E_BACKEND") == "illumos"
+// backend is what the whole suite runs with.
+var backend = os.Getenv("E2E_BACKEND")
+
+// starting is twice as long as a start may take, on a busy machine too. On illumos
+// it takes a dozen commands.
+func starting() time.Duration {
+	if backend == "illumos" {
+		return 12 * time.Second
+	}
+	return 3 * time.Second
+}
 
 // newGround makes what the agent of a test in dir has its zones on. server is the
 // command line in each.
 func newGround(t *testing.T, dir string, server []string) ground {
 	t.Helper()
-	switch backend := os.Getenv("E2E_BACKEND"); backend {
+	switch backend {
 	case "", "process":
 		return &processGround{dir, server}
 	case "illumos":
@@ -40,14 +51,6 @@ func newGround(t *testing.T, dir string, server []string) ground {
 	default:
 		t.Fatalf("E2E_BACKEND is %q, want process or illumos", backend)
 		return nil
-	}
-}
-
-// notOnIllumos skips a test of what only the process backend has.
-func notOnIllumos(t *testing.T, why string) {
-	t.Helper()
-	if onIllumos {
-		t.Skip("on illumos: " + why)
 	}
 }
 
@@ -73,7 +76,10 @@ func (g *processGround) all() []string {
 	return append(entries(dir), leftovers(dir)...)
 }
 
-func (g *processGround) init() string { return "sled-zone-init" }
+func (g *processGround) halt(v *vm) {
+	v.t.Helper()
+	v.signal("sled-zone-init", syscall.SIGKILL)
+}
 
 func (g *processGround) end(t *testing.T) {
 	t.Helper()

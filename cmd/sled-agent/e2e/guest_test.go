@@ -78,10 +78,10 @@ func (v *vm) observed(state string) admin.NamedEvent {
 func (v *vm) stopsBy(who string) {
 	v.t.Helper()
 	trial.Until(v.t, 2*time.Second, func() string {
-		status, err := v.l.admin.Show(trial.Bounded(v.t, trial.Patience), v.id)
-		if err != nil || status.Stop == nil || status.Stop.By != who || status.Deadline == nil || status.DeadlineFor != "stop" {
-			return fmt.Sprintf("the status does not tell of a stop by the %s: %+v, deadline %v for %q, %v", who, status.Stop,
-				status.Deadline, status.DeadlineFor, err)
+		status := v.status()
+		if status.Stop == nil || status.Stop.By != who || status.Deadline == nil || status.DeadlineFor != "stop" {
+			return fmt.Sprintf("the status does not tell of a stop by the %s: %+v, deadline %v for %q", who, status.Stop,
+				status.Deadline, status.DeadlineFor)
 		}
 		return ""
 	})

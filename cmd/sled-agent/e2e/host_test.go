@@ -90,6 +90,14 @@ func (l *sled) start() {
 	})
 }
 
+// restart kills the agent and starts the next one.
+func (l *sled) restart() {
+	l.t.Helper()
+	l.past.stop()
+	l.kill()
+	l.start()
+}
+
 // close ends what the tests have left, checks that nothing remains and removes
 // the directory.
 func (l *sled) close() {

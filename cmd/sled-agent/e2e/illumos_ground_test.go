@@ -31,6 +31,18 @@ type owner struct {
 
 func (o *owner) Cleanup(f func()) { o.atEnd = append(o.atEnd, f) }
 
+// newIllumosSled is newSled for a test of what the illumos backend alone has.
+func newIllumosSled(t *testing.T, s setup) (*sled, *illumosGround) {
+	t.Helper()
+	if backend != "illumos" {
+		t.Skip("the host is illumos with E2E_BACKEND=illumos")
+	}
+	l := newSled(t, s)
+	g := l.ground.(*illumosGround)
+	t.Cleanup(g.ReleaseAll) // Before the sled's end.
+	return l, g
+}
+
 func newIllumosGround(t *testing.T, dir string, server []string) *illumosGround {
 	t.Helper()
 	dir = filepath.Join(dir, "illumos")
@@ -77,12 +89,22 @@ func (g *illumosGround) all() (left []string) {
 	return left
 }
 
-func (g *illumosGround) init() string { return "zoneinit" }
+func (g *illumosGround) halt(v *vm) {
+	v.t.Helper()
+	g.mustRun(v.t, "zoneadm", "-z", v.zone(), "halt")
+}
+
+// mustRun runs a command of the host, which must succeed.
+func (g *illumosGround) mustRun(t *testing.T, argv ...string) {
+	t.Helper()
+	if r := g.Run(argv[0], argv[1:]...); r.Exit != 0 {
+		t.Fatalf("%q: exit %d, %s", argv, r.Exit, r.ErrOut)
+	}
+}
 
 func (g *illumosGround) end(t *testing.T) {
 	t.Helper()
 	g.owner.TB = t
-	g.ReleaseAll()
 	for _, f := range slices.Backward(g.owner.atEnd) {
 		f()
 	}

@@ -37,7 +37,9 @@ func (r *roster) all() []*vm {
 // left of the VMMs is unregistered and the agent ended; then nothing may remain.
 func newSled(t *testing.T, s setup) *sled {
 	t.Helper()
-	t.Parallel()
+	if !s.alone {
+		t.Parallel()
+	}
 	l := &sled{&host{setup: s}, t, &roster{}}
 	t.Cleanup(l.close)
 	l.open()

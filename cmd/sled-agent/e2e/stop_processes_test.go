@@ -105,7 +105,7 @@ func TestZoneKilledDuringStop(t *testing.T) {
 	v.lies("ignore-stop")
 	s := v.stop(time.Minute)
 	v.event("asked")
-	v.signal(v.l.ground.init(), syscall.SIGKILL)
+	v.l.ground.halt(v)
 	v.removedAtOnce(s.sent)
 	v.endsDestroyed()
 }

@@ -30,7 +30,7 @@ type vm struct {
 // register registers a new VMM.
 func (l *sled) register() *vm {
 	l.t.Helper()
-	return l.registerWith(wire.BodyOptions{PropolisAddr: freeAddr(l.t)})
+	return l.registerWith(wire.BodyOptions{PropolisAddr: freeAddr(l.t), NICs: 1})
 }
 
 func (l *sled) registerWith(o wire.BodyOptions) *vm {
@@ -115,6 +115,16 @@ func (v *vm) stop(grace time.Duration) stop {
 func (v *vm) state() answer {
 	v.t.Helper()
 	return v.l.call("GET", v.path()+"/state", nil)
+}
+
+// status is what the admin API says of the VMM.
+func (v *vm) status() vmm.Status {
+	v.t.Helper()
+	s, err := v.l.admin.Show(trial.Bounded(v.t, trial.Patience), v.id)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return s
 }
 
 // unregister gives the VMM back to Nexus and returns the answer's record.
