@@ -119,9 +119,10 @@ soak: ## Kill the agent SOAK_KILLS times among VMMs that come and go.
 	@cd cmd/sled-agent/crash && SOAK_KILLS=$(SOAK_KILLS) $(GO) test $(RACE) -count=1 -timeout 1h -run '^TestSoak$$'
 
 .PHONY: test-slow
-test-slow: ## Run the tests that take minutes: a death at every step of every life, the illumos backend end to end.
+test-slow: ## Run the tests that take minutes: a death at every step of every life, the daemon on the illumos backend.
 	@echo '==> the slow tests'
-	@SLOW_TESTS=1 $(GO) test $(RACE) -count=1 -timeout 20m ./cmd/sled-agent/crash ./cmd/sled-agent/illumos ./zone/illumos ./cmd/sledctl/internal/demo
+	@E2E_BACKEND=illumos $(GO) test $(RACE) -count=1 -timeout 20m ./cmd/sled-agent/e2e
+	@SLOW_TESTS=1 $(GO) test $(RACE) -count=1 -timeout 20m ./cmd/sled-agent/crash ./zone/illumos ./cmd/sledctl/internal/demo
 
 # What is measured on the whole agent comes last: it ends with a table.
 .PHONY: bench
