@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
@@ -124,4 +125,15 @@ func (v *vm) signal(word string, sig syscall.Signal) {
 	if sent == 0 {
 		v.t.Fatalf("no process %q in the zone of VMM %s: %v", word, v.id, processes(v.id.String()))
 	}
+}
+
+// A server that is named and no more is found beside the agent.
+func TestServerBesideTheAgent(t *testing.T) {
+	if backend == "illumos" {
+		t.Skip("there the image names the server, not the configuration")
+	}
+	l := newSled(t, setup{server: []string{"propolis-sim", "run", "{addr}"}})
+	v := l.launch()
+	v.stop(time.Minute)
+	v.endsDestroyed()
 }
