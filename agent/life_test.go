@@ -288,6 +288,26 @@ func TestHangingHaltIsNamedAtOnce(t *testing.T) {
 	})
 }
 
+// A server that the host does not start again is not waited for.
+func TestServerThatTheHostGivesUp(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, r *rig) {
+		r.misbehave("hang-get")
+		v := r.register()
+		r.run(v)
+		pass(time.Second)
+		r.zones.GiveUp(v.zone, "it restarts too quickly")
+		begun := time.Now()
+		r.await(v, vmm.WireFailed)
+		if took := time.Since(begun); took > time.Minute {
+			t.Errorf("failed after %s", took)
+		}
+		if s, err := r.Show(v.id); err != nil || !strings.Contains(s.Reason, "it restarts too quickly") {
+			t.Errorf("because %q, %v", s.Reason, err)
+		}
+	})
+}
+
 func TestReboot(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, r *rig) {

@@ -177,15 +177,38 @@ func (r *Runner) ensure(ctx context.Context, links map[string]string) report {
 	return report{in: vmm.Ensured{}}
 }
 
-// awaitPropolis asks until Propolis answers HTTP at all.
+// askHostEvery is how often the host is asked after a server that refuses
+// connections: for illumos that is a command in the zone.
+const askHostEvery = 2 * time.Second
+
+// awaitPropolis asks until Propolis answers HTTP at all, or the host has given it up.
 func (r *Runner) awaitPropolis(ctx context.Context) error {
 	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(10*time.Millisecond),
 		backoff.WithMaxInterval(500*time.Millisecond), backoff.WithMaxElapsedTime(0))
+	asked := time.Now()
 	return backoff.Retry(func() error {
 		err := r.client.Ready(ctx)
 		r.notes.call("get instance", err) // no event: every server refuses at first
+		if propolis.KindOf(err) == propolis.Unreachable && time.Since(asked) >= askHostEvery {
+			if why := r.gaveUp(ctx); why != "" {
+				return backoff.Permanent(errors.New(why))
+			}
+			asked = time.Now()
+		}
 		return err
 	}, backoff.WithContext(pause, ctx))
+}
+
+// gaveUp says why the host has given up the server; empty if it has not, or does
+// not answer.
+func (r *Runner) gaveUp(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, 2*lookBudget) // It also looks for the reason.
+	defer cancel()
+	why, err := r.host.Zones.GaveUp(ctx, r.zone)
+	if err != nil && ctx.Err() == nil {
+		r.add(vmm.Event{At: time.Now(), Kind: "starting", Text: "ask after the server", Error: err.Error()})
+	}
+	return why
 }
 
 // source is where a migration target comes from; nil for a VM from its spec.

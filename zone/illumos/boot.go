@@ -84,8 +84,7 @@ func (m *Manager) awaitService(ctx context.Context, booted zone.Info, service st
 		case "online", "degraded":
 			return nil
 		case "maintenance":
-			why := m.whyNot(ctx, booted.Name)
-			return errors.Join(fmt.Errorf("%s is in maintenance: %s", service, why), context.Cause(ctx))
+			return errors.Join(errors.New(m.inMaintenance(ctx, booted.Name, service)), context.Cause(ctx))
 		}
 		select {
 		case <-time.After(pause.NextBackOff()):
@@ -93,6 +92,32 @@ func (m *Manager) awaitService(ctx context.Context, booted zone.Info, service st
 			return fmt.Errorf("wait for %s, which is %s: %w", service, state, context.Cause(ctx))
 		}
 	}
+}
+
+// inMaintenance says that a service is, and why.
+func (m *Manager) inMaintenance(ctx context.Context, name, service string) string {
+	return service + " is in maintenance: " + m.whyNot(ctx, name)
+}
+
+// GaveUp implements zone.Manager. SMF calls a service online as soon as its start
+// method is done; one whose processes end again and again goes to maintenance
+// only later (svc.startd(8)).
+func (m *Manager) GaveUp(ctx context.Context, name string) (why string, err error) {
+	if err := m.ours(name); err != nil {
+		return "", fmt.Errorf("ask after the server: %w", err)
+	}
+	i, err := m.look(ctx, name)
+	if err != nil || i.State != zone.Running {
+		return "", err
+	}
+	state, err := m.serviceState(ctx, i, m.cfg.Service)
+	if err != nil {
+		return "", fmt.Errorf("ask after the server of zone %s: %w", name, err)
+	}
+	if state != "maintenance" {
+		return "", nil
+	}
+	return m.inMaintenance(ctx, name, m.cfg.Service), nil
 }
 
 // serviceState is a service's state, or why there will be none. That the zone's

@@ -144,3 +144,28 @@ func TestBootIsLeftToItself(t *testing.T) {
 	h.write("let-go", "")
 	h.await("the zone to run", func() bool { return strings.Contains(h.read("zones/"+testZone), ":running:") })
 }
+
+// SMF calls a service online before it can know whether the server lives, and
+// gives up later one that does not.
+func TestGaveUp(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, says, want string
+		is               zone.State
+	}{
+		{"is well", "echo online", "", zone.Running},
+		{"is being started again", "echo offline", "", zone.Running},
+		{"is not known yet", "exit 1", "", zone.Running},
+		{"has no zone", "echo maintenance", "", zone.Installed},
+		{"was given up", "echo maintenance", "is in maintenance: svcs: Reason: Restarting too quickly.", zone.Running},
+	} {
+		h := newScripted(t)
+		h.setState(testZone, test.is)
+		h.on("svcprop-run", test.says)
+		h.on("svcs-run", "echo Reason: Restarting too quickly.")
+		why, err := h.manager().GaveUp(bounded(t), testZone)
+		if err != nil || !strings.Contains(why, test.want) || (why == "") != (test.want == "") {
+			t.Errorf("a server that %s: got %q, %v, want %q", test.name, why, err, test.want)
+		}
+	}
+}

@@ -179,6 +179,19 @@ func (h *Host) Tail(ctx context.Context, name string, _ int) ([]byte, error) {
 	return []byte("last words of " + name + "\n"), nil
 }
 
+// GaveUp says what GiveUp was told.
+func (h *Host) GaveUp(ctx context.Context, name string) (why string, err error) {
+	if _, err := h.begin(ctx, GaveUp, name); err != nil {
+		return "", err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if e := h.zones[name]; e != nil && e.info.State == zone.Running {
+		why = e.gaveUp
+	}
+	return why, nil
+}
+
 // Watch calls ended when the zone stops running.
 func (h *Host) Watch(name string, ended func(zone.End)) (stop func()) {
 	h.mu.Lock()

@@ -30,6 +30,7 @@ const (
 	Delete    Op = "delete"
 	Release   Op = "release"
 	Tail      Op = "tail"
+	GaveUp    Op = "gave-up"
 )
 
 // ErrFault is what a failing operation returns.
@@ -76,6 +77,7 @@ type entry struct {
 	info    zone.Info
 	spec    zone.Spec
 	stop    func()
+	gaveUp  string
 	watches map[*watch]struct{}
 }
 
@@ -135,6 +137,19 @@ func (h *Host) Die(name string) {
 	if e := h.zones[name]; e != nil && e.info.State == zone.Running {
 		h.end(name, e, "exit status 1")
 		e.info.State = zone.Installed
+	}
+}
+
+// GiveUp ends the server of a running zone for good, and leaves the zone running.
+func (h *Host) GiveUp(name, why string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if e := h.zones[name]; e != nil && e.info.State == zone.Running {
+		e.gaveUp = why
+		if e.stop != nil {
+			go e.stop()
+			e.stop = nil
+		}
 	}
 }
 
