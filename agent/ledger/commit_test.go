@@ -116,6 +116,34 @@ func TestNobodyWaitsForAStuckDisk(t *testing.T) {
 	})
 }
 
+// TestWaitersAreBounded: of a VMM that saves and saves while a transaction hangs
+// only the newest go on waiting.
+func TestWaitersAreBounded(t *testing.T) {
+	t.Parallel()
+	path, d := newPath(t), newDisk()
+	l := opened(t, path, Options{BeforeCommit: d.commit})
+	first := l.Save(vmmID(0), numbered(1, 1, 10))
+	<-d.begun
+	var waiters []<-chan error
+	for gen := range uint64(3 * maxWaiting) {
+		waiters = append(waiters, l.Save(vmmID(0), numbered(1, gen+2, 10)))
+	}
+	for _, w := range waiters[:2*maxWaiting] {
+		if err := told(w); !errors.Is(err, errStuck) {
+			t.Errorf("who has waited longest was told %v", err)
+		}
+	}
+	quiet(t, waiters[2*maxWaiting:]...)
+	d.ends <- nil
+	d.ends <- nil
+	for _, w := range append(waiters[2*maxWaiting:], first) {
+		if err := told(w); err != nil {
+			t.Error(err)
+		}
+	}
+	closed(t, l)
+}
+
 // TestSickDisk: whoever waits is told of the error, once; the entry is written
 // when the disk has healed, without anybody doing anything.
 func TestSickDisk(t *testing.T) {

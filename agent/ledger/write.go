@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -12,8 +13,15 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// errClosed is what who saves after the end is told.
-var errClosed = errors.New("ledger is closed")
+var (
+	// errClosed is what who saves after the end is told.
+	errClosed = errors.New("ledger is closed")
+	// errStuck is what the longest waiting are told of a disk that does nothing.
+	errStuck = errors.New("ledger's disk does not get on")
+)
+
+// maxWaiting bounds how many saves of one VMM may wait for one transaction.
+const maxWaiting = 32
 
 // change is what has to be written of one VMM: its newest entry, or its end.
 type change struct {
@@ -28,6 +36,15 @@ type change struct {
 // docs are an entry's values on disk; registration is nil if it is there already.
 type docs struct{ registration, state []byte }
 
+// wait has one more told what becomes of the change.
+func (c *change) wait(done chan<- error) {
+	if len(c.waiting) == maxWaiting {
+		c.waiting[0] <- errStuck
+		c.waiting = slices.Delete(c.waiting, 0, 1)
+	}
+	c.waiting = append(c.waiting, done)
+}
+
 func (c *change) tell(err error) {
 	for _, w := range c.waiting {
 		w <- err
@@ -38,7 +55,8 @@ func (c *change) tell(err error) {
 // Save begins to make a VMM's entry durable, in the place of an earlier one that
 // has not been written yet. The channel yields nil once this entry or a newer
 // one is on disk, or the error of the transaction that failed to put it there;
-// that is then tried again without anybody being told.
+// that is then tried again without anybody being told. An error comes also to
+// whoever has waited while many more saves of this VMM have begun.
 func (l *Ledger) Save(id uuid.UUID, e Entry) <-chan error {
 	done := make(chan error, 1)
 	l.change(id, &e, done)
@@ -64,7 +82,7 @@ func (l *Ledger) change(id uuid.UUID, e *Entry, done chan<- error) {
 	}
 	c.entry, c.anew = e, c.anew || e == nil
 	if done != nil {
-		c.waiting = append(c.waiting, done)
+		c.wait(done)
 	}
 	l.mu.Unlock()
 	select {
