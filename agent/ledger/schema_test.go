@@ -107,8 +107,6 @@ func keptEntries() map[uuid.UUID]Entry {
 			e.Zone = Zone{Incarnation: "12/34", Links: map[string]string{"nic": "opte0"}}
 		case vmm.Removing:
 			s.Stop = &vmm.StopRecord{By: vmm.ByGuest, Requested: at}
-			e.Acked = 3
-			e.Removal = &vmm.RemovalStatus{Begun: at, Rung: "halt", ZoneState: "down", Attempt: 2, LastError: "over budget", Gone: &at}
 			s.Outcome, s.Reason = vmm.Destroyed, "its guest has stopped"
 		case vmm.Ended:
 			s.Outcome, s.Reason, s.Disowned = vmm.Failed, "the zone \"ended\"", true
