@@ -20,16 +20,17 @@ func (s *Server) Settle(ctx context.Context) error {
 	}
 	// Connections are accepted in their order, so this one is after all of them.
 	mark, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
-	if err == nil {
-		defer mark.Close()
-		err = p.callers.wait(ctx, mark.LocalAddr().String(), p.served)
-	}
-	select {
-	case <-p.served:
-		return nil // The port was closed meanwhile.
-	default:
-	}
 	if err != nil {
+		// The port is being closed, or else nobody serves there.
+		select {
+		case <-p.served:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("settle: %w", err)
+		}
+	}
+	defer mark.Close()
+	if err := p.callers.wait(ctx, mark.LocalAddr().String(), p.served); err != nil {
 		return fmt.Errorf("settle: %w", err)
 	}
 	return nil

@@ -13,8 +13,9 @@
 //
 // What an agent makes its zones of is its ground: processes, or with
 // E2E_BACKEND=illumos the zones of a host that behaves as illumos does (see
-// zone/illumos/illumostest). All tests run on both; those of what can go wrong on
-// the second alone (illumos_*_test.go) run there, as part of make test-slow.
+// zone/illumos/illumostest). Tests run on both, but for those that are about one
+// ground's own: illumos_*_test.go on the second alone, as part of make test-slow, and
+// one that needs a server of its own on the first.
 //
 // The letters in comments (D, Z, T, ...) name the agent's promises.
 //

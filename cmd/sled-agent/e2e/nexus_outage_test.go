@@ -10,6 +10,7 @@ import (
 
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 // outages are the ways in which Nexus fails the agent, as nexussim names them.
@@ -76,11 +77,13 @@ func TestStandalone(t *testing.T) {
 	v.lies("hang-stop")
 	s := v.stop(grace)
 	v.removedOnTime(s)
-	v.event("terminal")
+	trial.Until(t, trial.Patience, func() string {
+		if got := record(t, v.state().wants(t, http.StatusOK).body); got.VMM.State != vmm.WireDestroyed {
+			return fmt.Sprintf("the state is %v", got)
+		}
+		return ""
+	})
 	v.gone()
-	if got := record(t, v.state().wants(t, http.StatusOK).body); got.VMM.State != vmm.WireDestroyed {
-		t.Errorf("the state is %v", got)
-	}
 	if got := v.unregister(); got == nil || got.VMM.State != vmm.WireDestroyed {
 		t.Errorf("unregister was answered with %v", got)
 	}

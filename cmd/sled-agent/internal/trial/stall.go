@@ -30,6 +30,17 @@ type stalls struct {
 // A stall is the time between the ends of two probes.
 type stall struct{ from, to time.Time }
 
+// within is how much of it lies between two moments; negative if nothing does.
+func (s stall) within(from, to time.Time) time.Duration {
+	if s.from.After(from) {
+		from = s.from
+	}
+	if s.to.Before(to) {
+		to = s.to
+	}
+	return to.Sub(from)
+}
+
 // excess is how much longer it took than it should have, 0 if that is usual.
 func (s stall) excess() time.Duration {
 	if by := s.to.Sub(s.from) - probeEvery; by > usual {
@@ -40,8 +51,9 @@ func (s stall) excess() time.Duration {
 
 // Own is how much of the time between two moments is the agent's own: without
 // what the machine itself stood still, as an onlooker has measured it who runs a
-// little and writes a little all the time. A test that holds the agent to a time
-// goes by it, and so measures the agent wherever it runs.
+// little and writes a little all the time, whoever it was that kept it from that. A
+// test that holds the agent to a time goes by it, and so measures the agent
+// wherever it runs.
 func Own(from, to time.Time) time.Duration {
 	return max(0, to.Sub(from)-machine.between(from, to, time.Now()))
 }
@@ -50,9 +62,7 @@ func (s *stalls) between(from, to, now time.Time) (sum time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, one := range append(s.seen[:len(s.seen):len(s.seen)], stall{s.last, now}) {
-		if one.to.After(from) && one.from.Before(to) {
-			sum += one.excess()
-		}
+		sum += max(0, min(one.excess(), one.within(from, to)))
 	}
 	return sum
 }

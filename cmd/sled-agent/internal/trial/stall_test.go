@@ -24,10 +24,11 @@ func TestStallsCountWhereTheyOverlap(t *testing.T) {
 		want     time.Duration
 	}{
 		{0, 40, 0},
-		{0, 60, 100 * time.Millisecond},
-		{100, 169, 100 * time.Millisecond},
-		{100, 200, 1100 * time.Millisecond},
-		{500, 600, time.Second},
+		{0, 60, 11 * time.Millisecond},
+		{100, 169, 69 * time.Millisecond},
+		{100, 200, 100 * time.Millisecond},
+		{0, 1200, 1111 * time.Millisecond},
+		{500, 600, 100 * time.Millisecond},
 		{1189, 1309, 100 * time.Millisecond},
 		{1309, 5000, 0},
 	} {

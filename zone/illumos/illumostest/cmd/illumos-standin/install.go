@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/BurntSushi/toml"
+
 	"github.com/sledagent/sledagent/zone/illumos/illumostest/internal/hostdir"
 	"github.com/sledagent/sledagent/zone/illumos/illumostest/internal/standin"
 )
@@ -130,20 +132,8 @@ func copySelf(path string) (err error) {
 
 func printJSON(out io.Writer, s section) error { return json.NewEncoder(out).Encode(s) }
 
-// printTOML prints values as JSON writes them, which TOML reads as the same.
 func printTOML(out io.Writer, s section) error {
-	image, err := json.Marshal(s.Image)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(out, `[zones]
-backend = "illumos"
-
-[zones.illumos]
-command_path = %q
-vmmctl = %q
-zone_root = %q
-image = %s
-`, s.CommandPath, s.VMMCtl, s.ZoneRoot, image)
-	return err
+	type table = map[string]any
+	return toml.NewEncoder(out).Encode(table{"zones": table{"backend": "illumos", "illumos": table{
+		"command_path": s.CommandPath, "vmmctl": s.VMMCtl, "zone_root": s.ZoneRoot, "image": s.Image}}})
 }

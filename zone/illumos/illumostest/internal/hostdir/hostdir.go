@@ -30,15 +30,15 @@ func Make(dir string, o standin.Options, place func(path string) error) (h *Host
 	return h, nil
 }
 
-// ErrNone is why a directory cannot be opened that holds no host.
-var ErrNone = errors.New("it holds no host")
+// errNone is why a directory cannot be opened that holds no host.
+var errNone = errors.New("it holds no host")
 
 // Open returns the host that was made in dir.
 func Open(dir string) (*Host, error) {
 	h, err := at(dir)
 	if err == nil {
 		if _, err = os.Stat(h.stateFile()); errors.Is(err, fs.ErrNotExist) {
-			err = ErrNone
+			err = errNone
 		}
 	}
 	if err != nil {
@@ -79,7 +79,11 @@ func (h *Host) make(o standin.Options, place func(path string) error) error {
 	if err := h.placePrograms(place); err != nil {
 		return err
 	}
-	return os.WriteFile(h.stateFile(), []byte(h.Store.Dir), 0o600)
+	half := h.stateFile() + ".new"
+	if err := os.WriteFile(half, []byte(h.Store.Dir), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(half, h.stateFile())
 }
 
 var errNotEmpty = errors.New("it is not empty")
