@@ -296,14 +296,19 @@ func TestServerThatTheHostGivesUp(t *testing.T) {
 		v := r.register()
 		r.run(v)
 		pass(time.Second)
-		r.zones.GiveUp(v.zone, "it restarts too quickly")
+		r.zones.SetFault(v.zone, zonetest.ServerFailed, zonetest.Fault{Hang: true, Times: 1})
+		r.zones.FailServer(v.zone, "it restarts too quickly")
 		begun := time.Now()
 		r.await(v, vmm.WireFailed)
 		if took := time.Since(begun); took > time.Minute {
 			t.Errorf("failed after %s", took)
 		}
-		if s, err := r.Show(v.id); err != nil || !strings.Contains(s.Reason, "it restarts too quickly") {
+		s, err := r.Show(v.id)
+		if err != nil || !strings.Contains(s.Reason, "it restarts too quickly") {
 			t.Errorf("because %q, %v", s.Reason, err)
+		}
+		if !slices.ContainsFunc(s.Events, func(e vmm.Event) bool { return e.Kind == "starting" && e.Error != "" }) {
+			t.Errorf("that the host did not answer is in none of %+v", s.Events)
 		}
 	})
 }

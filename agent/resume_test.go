@@ -42,6 +42,29 @@ func (m *memory) entry(id uuid.UUID) (ledger.Entry, bool) {
 	return e, ok
 }
 
+// A deadline that was disarmed when its removal had begun already leaves a removal
+// beside a state that knows of none. The next agent runs none, and shows none.
+func TestRestartShowsNoRemovalThatNobodyRuns(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	bubbleWith(t, m, func(t *testing.T, r *rig) {
+		v := r.start()
+		r.end()
+		e, _ := m.entry(v.id)
+		e.Removal = &vmm.RemovalStatus{Begun: time.Now(), Rung: "halt", LastError: "over budget"}
+		r.begin(m, []ledger.Loaded{{ID: v.id, Entry: e}})
+		pass(time.Minute)
+		if s, err := r.Show(v.id); err != nil || s.Removal != nil || s.Phase != "active" {
+			t.Errorf("it shows %+v, %v", s, err)
+		}
+		if e, _ := m.entry(v.id); e.Removal != nil {
+			t.Errorf("it is kept: %+v", e.Removal)
+		}
+		r.stop(v, d(0))
+		r.await(v, vmm.WireDestroyed)
+	})
+}
+
 // restart ends the agent and starts the next one, on the same host.
 func (r *rig) restart(m *memory) {
 	r.t.Helper()

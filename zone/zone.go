@@ -138,9 +138,9 @@ type Manager interface {
 	// Boot starts an installed zone's server and returns when it was started,
 	// not when it serves.
 	Boot(ctx context.Context, name string) error
-	// GaveUp says why the host has given up the server of a zone that runs: it
+	// ServerFailed says why the host has given up the server of a zone that runs: it
 	// does not serve, and will not be started again. Empty if that is not so.
-	GaveUp(ctx context.Context, name string) (why string, err error)
+	ServerFailed(ctx context.Context, name string) (why string, err error)
 
 	// Kill sends SIGKILL to every process of the zone and does not wait for
 	// their end. It is cheap and takes no lock that Create or Boot could hold.

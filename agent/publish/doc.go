@@ -33,5 +33,6 @@
 //
 // What must not live here: decisions about a VMM's state or generation, which
 // are the state machine's, and persistence, which is the ledger's. A publisher
-// that is closed forgets everything; whoever starts the next one offers again.
+// that is closed forgets everything; whoever starts the next one offers again, and
+// tells it what had been acknowledged.
 package publish

@@ -51,13 +51,13 @@ func (r *Runner) saveAcked(gen uint64) {
 
 // saveRemoval saves how far the removal has come. One more try that ends like
 // the last one is not news.
-func (r *Runner) saveRemoval(s vmm.RemovalStatus) {
+func (r *Runner) saveRemoval() {
 	r.saveBeside("removal", func(e *ledger.Entry) bool {
-		was := e.Removal
-		news := was == nil || was.Rung != s.Rung || was.ZoneState != s.ZoneState || was.LastError != s.LastError ||
-			(was.Gone == nil) != (s.Gone == nil)
+		was, is := e.Removal, r.notes.removed()
+		news := is != nil && (was == nil || !was.Begun.Equal(is.Begun) || was.Rung != is.Rung ||
+			was.ZoneState != is.ZoneState || was.LastError != is.LastError || (was.Gone == nil) != (is.Gone == nil))
 		if news {
-			e.Removal = &s
+			e.Removal = is
 		}
 		return news
 	})

@@ -109,8 +109,8 @@ func (n *notes) begin(begun time.Time) {
 
 // resume takes down how far the removal had come when the last process ended.
 func (n *notes) resume(e ledger.Entry) {
-	if e.Removal == nil {
-		return
+	if e.Removal == nil || e.State.Phase < vmm.Removing {
+		return // A deadline that has begun one without the loop begins the next.
 	}
 	removal := *e.Removal
 	if e.State.Phase < vmm.Ended {
@@ -142,7 +142,11 @@ func (r *Runner) noteRung(rep zone.Report) {
 		noteProgress(s, rep)
 	}
 	r.notes.mu.Unlock()
-	r.keepRemoval()
+	// A kill that succeeds is not kept by itself: at one moment there may be a
+	// thousand, and the writer would take the processor from those to come.
+	if rep.Rung != zone.RungKill || rep.Err != nil {
+		r.saveRemoval()
+	}
 	r.add(e)
 }
 
@@ -160,17 +164,15 @@ func noteProgress(s *vmm.RemovalStatus, rep zone.Report) {
 	}
 }
 
-// keepRemoval saves what was taken down of the removal.
-func (r *Runner) keepRemoval() {
-	r.notes.mu.Lock()
-	s := r.notes.removal
-	if s == nil {
-		r.notes.mu.Unlock()
-		return
+// removed is how far the removal has come, nil before it begins.
+func (n *notes) removed() *vmm.RemovalStatus {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.removal == nil {
+		return nil
 	}
-	now := *s
-	r.notes.mu.Unlock()
-	r.saveRemoval(now)
+	removal := *n.removal
+	return &removal
 }
 
 // NoteZone takes down what the zone is that is being removed, as somebody else has
@@ -192,7 +194,7 @@ func (r *Runner) noteGone(begun time.Time) {
 		r.notes.removal.LastError = ""
 	}
 	r.notes.mu.Unlock()
-	r.keepRemoval()
+	r.saveRemoval()
 	r.eventTook("gone", "zone "+r.zone+" is verified gone", begun)
 }
 

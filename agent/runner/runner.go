@@ -91,6 +91,7 @@ func Adopt(h *Host, e ledger.Loaded) *Runner {
 	r := newRunner(h, e.ID, e.Registration)
 	r.state, r.facts, r.kept.entry = e.State, e.Zone, e.Entry
 	r.notes.resume(e.Entry)
+	r.kept.entry.Removal = r.notes.removed()
 	h.Publisher.Acknowledged(e.ID, e.Acked)
 	r.view.Store(&view{state: e.State, zone: e.Zone})
 	close(r.ready)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -177,38 +178,63 @@ func (r *Runner) ensure(ctx context.Context, links map[string]string) report {
 	return report{in: vmm.Ensured{}}
 }
 
-// askHostEvery is how often the host is asked after a server that refuses
-// connections: for illumos that is a command in the zone.
-const askHostEvery = 2 * time.Second
+const (
+	// askHostEvery is how often the host is asked after a server that refuses
+	// connections: for illumos that is a command in the zone.
+	askHostEvery = 2 * time.Second
+	// askHostBudget is for one such question, which is also for the reason.
+	askHostBudget = 10 * time.Second
+)
 
 // awaitPropolis asks until Propolis answers HTTP at all, or the host has given it up.
 func (r *Runner) awaitPropolis(ctx context.Context) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	var refuses atomic.Bool
+	go r.askHost(ctx, &refuses, end)
 	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(10*time.Millisecond),
 		backoff.WithMaxInterval(500*time.Millisecond), backoff.WithMaxElapsedTime(0))
-	asked := time.Now()
-	return backoff.Retry(func() error {
+	err := backoff.Retry(func() error {
 		err := r.client.Ready(ctx)
 		r.notes.call("get instance", err) // no event: every server refuses at first
-		if propolis.KindOf(err) == propolis.Unreachable && time.Since(asked) >= askHostEvery {
-			if why := r.gaveUp(ctx); why != "" {
-				return backoff.Permanent(errors.New(why))
-			}
-			asked = time.Now()
-		}
+		refuses.Store(propolis.KindOf(err) == propolis.Unreachable)
 		return err
 	}, backoff.WithContext(pause, ctx))
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
-// gaveUp says why the host has given up the server; empty if it has not, or does
-// not answer.
-func (r *Runner) gaveUp(ctx context.Context) string {
-	ctx, cancel := context.WithTimeout(ctx, 2*lookBudget) // It also looks for the reason.
-	defer cancel()
-	why, err := r.host.Zones.GaveUp(ctx, r.zone)
-	if err != nil && ctx.Err() == nil {
-		r.add(vmm.Event{At: time.Now(), Kind: "starting", Text: "ask after the server", Error: err.Error()})
+// askHost asks the host after the server for as long as that refuses connections
+// and ctx lasts, and ends it with the reason if the host has given the server up.
+// It is apart from the wait for the server, which it must not delay: the answer
+// of a host may take its time.
+func (r *Runner) askHost(ctx context.Context, refuses *atomic.Bool, end context.CancelCauseFunc) {
+	tick := time.NewTicker(askHostEvery)
+	defer tick.Stop()
+	for last := ""; ; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if !refuses.Load() {
+			continue
+		}
+		asking, done := context.WithTimeout(ctx, askHostBudget)
+		why, err := r.host.Zones.ServerFailed(asking, r.zone)
+		done()
+		if why != "" {
+			end(errors.New(why))
+			return
+		}
+		// A trouble becomes an event when it is new, not each time.
+		if err != nil && err.Error() != last && ctx.Err() == nil {
+			last = err.Error()
+			r.add(vmm.Event{At: time.Now(), Kind: "starting", Text: "ask the host after the server", Error: last})
+		}
 	}
-	return why
 }
 
 // source is where a migration target comes from; nil for a VM from its spec.

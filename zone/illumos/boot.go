@@ -99,10 +99,10 @@ func (m *Manager) inMaintenance(ctx context.Context, name, service string) strin
 	return service + " is in maintenance: " + m.whyNot(ctx, name)
 }
 
-// GaveUp implements zone.Manager. SMF calls a service online as soon as its start
+// ServerFailed implements zone.Manager. SMF calls a service online as soon as its start
 // method is done; one whose processes end again and again goes to maintenance
 // only later (svc.startd(8)).
-func (m *Manager) GaveUp(ctx context.Context, name string) (why string, err error) {
+func (m *Manager) ServerFailed(ctx context.Context, name string) (why string, err error) {
 	if err := m.ours(name); err != nil {
 		return "", fmt.Errorf("ask after the server: %w", err)
 	}

@@ -147,7 +147,7 @@ func TestBootIsLeftToItself(t *testing.T) {
 
 // SMF calls a service online before it can know whether the server lives, and
 // gives up later one that does not.
-func TestGaveUp(t *testing.T) {
+func TestServerFailed(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, says, want string
@@ -163,7 +163,7 @@ func TestGaveUp(t *testing.T) {
 		h.setState(testZone, test.is)
 		h.on("svcprop-run", test.says)
 		h.on("svcs-run", "echo Reason: Restarting too quickly.")
-		why, err := h.manager().GaveUp(bounded(t), testZone)
+		why, err := h.manager().ServerFailed(bounded(t), testZone)
 		if err != nil || !strings.Contains(why, test.want) || (why == "") != (test.want == "") {
 			t.Errorf("a server that %s: got %q, %v, want %q", test.name, why, err, test.want)
 		}

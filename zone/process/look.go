@@ -144,9 +144,9 @@ func (m *Manager) open(name string) (*os.Root, error) {
 	return root, nil
 }
 
-// GaveUp implements zone.Manager. There is nothing to give up: with its server a
+// ServerFailed implements zone.Manager. There is nothing to give up: with its server a
 // zone ends.
-func (m *Manager) GaveUp(context.Context, string) (why string, err error) { return "", nil }
+func (m *Manager) ServerFailed(context.Context, string) (why string, err error) { return "", nil }
 
 // Tail implements zone.Manager. The log is there until Uninstall.
 func (m *Manager) Tail(ctx context.Context, name string, max int) ([]byte, error) {

@@ -179,15 +179,15 @@ func (h *Host) Tail(ctx context.Context, name string, _ int) ([]byte, error) {
 	return []byte("last words of " + name + "\n"), nil
 }
 
-// GaveUp says what GiveUp was told.
-func (h *Host) GaveUp(ctx context.Context, name string) (why string, err error) {
-	if _, err := h.begin(ctx, GaveUp, name); err != nil {
+// ServerFailed says what FailServer was told.
+func (h *Host) ServerFailed(ctx context.Context, name string) (why string, err error) {
+	if _, err := h.begin(ctx, ServerFailed, name); err != nil {
 		return "", err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if e := h.zones[name]; e != nil && e.info.State == zone.Running {
-		why = e.gaveUp
+		why = e.failed
 	}
 	return why, nil
 }

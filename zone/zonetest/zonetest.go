@@ -20,17 +20,17 @@ type Op string
 
 // The operations that faults can be set on.
 const (
-	Look      Op = "look"
-	Create    Op = "create"
-	Boot      Op = "boot"
-	Kill      Op = "kill"
-	Halt      Op = "halt"
-	DestroyVM Op = "destroy-vm"
-	Uninstall Op = "uninstall"
-	Delete    Op = "delete"
-	Release   Op = "release"
-	Tail      Op = "tail"
-	GaveUp    Op = "gave-up"
+	Look         Op = "look"
+	Create       Op = "create"
+	Boot         Op = "boot"
+	Kill         Op = "kill"
+	Halt         Op = "halt"
+	DestroyVM    Op = "destroy-vm"
+	Uninstall    Op = "uninstall"
+	Delete       Op = "delete"
+	Release      Op = "release"
+	Tail         Op = "tail"
+	ServerFailed Op = "server-failed"
 )
 
 // ErrFault is what a failing operation returns.
@@ -77,7 +77,7 @@ type entry struct {
 	info    zone.Info
 	spec    zone.Spec
 	stop    func()
-	gaveUp  string
+	failed  string
 	watches map[*watch]struct{}
 }
 
@@ -140,12 +140,12 @@ func (h *Host) Die(name string) {
 	}
 }
 
-// GiveUp ends the server of a running zone for good, and leaves the zone running.
-func (h *Host) GiveUp(name, why string) {
+// FailServer ends the server of a running zone for good, and leaves the zone running.
+func (h *Host) FailServer(name, why string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if e := h.zones[name]; e != nil && e.info.State == zone.Running {
-		e.gaveUp = why
+		e.failed = why
 		if e.stop != nil {
 			go e.stop()
 			e.stop = nil
