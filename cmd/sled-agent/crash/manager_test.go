@@ -52,12 +52,16 @@ func (v *vm) killZone() {
 	}
 }
 
-// removeZoneDir takes the zone's directory away.
+// removeZoneDir takes the zone's directory away, into which somebody may write
+// meanwhile.
 func (v *vm) removeZoneDir() {
 	v.t.Helper()
-	if err := os.RemoveAll(filepath.Join(v.l.zonesDir(), v.zone())); err != nil {
-		v.t.Fatal(err)
-	}
+	trial.Until(v.t, trial.Patience, func() string {
+		if err := os.RemoveAll(filepath.Join(v.l.zonesDir(), v.zone())); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
 }
 
 // An orphan is a zone that belongs to no VMM.
