@@ -70,7 +70,7 @@ func TestFaults(t *testing.T) {
 			setFault(t, s, tt.fault)
 			budget := patience
 			if tt.fails != nil {
-				budget = 300 * time.Millisecond
+				budget = 2 * time.Second
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), budget)
 			defer cancel()

@@ -131,8 +131,8 @@ func TestWaitForGoneOfAnUnknownVMM(t *testing.T) {
 func TestWaitTimesOut(t *testing.T) {
 	t.Parallel()
 	s := newSled(t, stopping())
-	r := s.run("vmm wait 52c0 --for destroyed --timeout 50ms -o json")
-	want := "sledctl: timed out after 50ms waiting for destroyed; VMM " + stopID.String() +
+	r := s.run("vmm wait 52c0 --for destroyed --timeout 3s -o json")
+	want := "sledctl: timed out after 3s waiting for destroyed; VMM " + stopID.String() +
 		" is stopping, stopping, waits for Propolis to report Destroyed\n"
 	if r.code != exitTimedOut || !strings.HasSuffix(r.err, want) {
 		t.Errorf("exit %d: %s", r.code, r.err)
@@ -182,8 +182,8 @@ func TestRequestTimesOut(t *testing.T) {
 		<-release
 		return vmm.Status{}, nil
 	})
-	r := s.run("vmm kill 52c0 --timeout 100ms")
-	if r.code != exitTimedOut || r.err != "sledctl: timed out after 100ms\n" {
+	r := s.run("vmm kill 52c0 --timeout 3s")
+	if r.code != exitTimedOut || r.err != "sledctl: timed out after 3s\n" {
 		t.Errorf("%+v", r)
 	}
 }
