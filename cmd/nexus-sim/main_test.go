@@ -5,11 +5,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,28 +17,10 @@ import (
 
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/internal/golden"
 )
 
-var update = flag.Bool("update", false, "write the golden files")
-
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", file, diff)
-	}
-}
 
 var noon = time.Date(2026, 8, 21, 12, 0, 0, 0, time.UTC)
 
@@ -66,10 +45,10 @@ func TestTable(t *testing.T) {
 			row(5, "", 0, 0, 0, ""),
 		},
 	}
-	golden(t, "table.txt", strings.Join(v.lines(200, 24), "\n")+"\n")
+	golden.Check(t, "table.txt", strings.Join(v.lines(200, 24), "\n")+"\n")
 	v.faults = []string{"delay=1s", "status=503"}
 	v.violations = []nexussim.Violation{{VMM: uuid.UUID{15: 2}, Rule: nexussim.SecondTerminal}}
-	golden(t, "table-small.txt", strings.Join(v.lines(76, 7), "\n")+"\n")
+	golden.Check(t, "table-small.txt", strings.Join(v.lines(76, 7), "\n")+"\n")
 }
 
 func TestDrawLeavesNothingOfTheLastPicture(t *testing.T) {
@@ -91,7 +70,7 @@ func TestFaultsCommand(t *testing.T) {
 	if err := cmd.Execute(); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "faults.txt", out.String())
+	golden.Check(t, "faults.txt", out.String())
 }
 
 func TestBadFlags(t *testing.T) {

@@ -158,6 +158,14 @@ func (h *scripted) managerOf(cfg Config) *Manager {
 	return m
 }
 
+// wantNothingRun fails the test if a command was run, of the case.
+func (h *scripted) wantNothingRun(of any) {
+	h.t.Helper()
+	if log := h.log(); log != "" {
+		h.t.Errorf("%v: commands were run: %s", of, log)
+	}
+}
+
 // await polls until a condition holds.
 func (h *scripted) await(what string, holds func() bool) {
 	h.t.Helper()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/internal/golden"
 )
 
 type updated struct {
@@ -143,7 +144,7 @@ func TestAgentAndManPages(t *testing.T) {
 	t.Parallel()
 	s := newSled(t, wholeSled()...)
 	r := s.must("agent")
-	golden(t, "agent.txt", strings.Replace(r.out, s.api.URL, "http://[::1]:12345", 1))
+	golden.Check(t, "agent.txt", strings.Replace(r.out, s.api.URL, "http://[::1]:12345", 1))
 	dir := filepath.Join(t.TempDir(), "man1")
 	s.must("docs man " + dir)
 	page, err := os.ReadFile(filepath.Join(dir, "sledctl-vmm-show.1"))

@@ -1,6 +1,10 @@
 package cli
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/sledagent/sledagent/internal/golden"
+)
 
 // TestGolden pins what people see. Each file is one screen.
 func TestGolden(t *testing.T) {
@@ -32,7 +36,7 @@ func TestGolden(t *testing.T) {
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			t.Parallel()
-			golden(t, c.file, s.must(c.line, c.options...).out)
+			golden.Check(t, c.file, s.must(c.line, c.options...).out)
 		})
 	}
 }

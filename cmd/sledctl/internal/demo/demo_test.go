@@ -1,38 +1,16 @@
 package demo
 
 import (
-	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", file, diff)
-	}
-}
 
 const grace = 3 * time.Second
 
@@ -91,8 +69,8 @@ func TestIntroAndReport(t *testing.T) {
 		if on.name != backends()[0].name {
 			suffix = "-" + on.name + suffix
 		}
-		golden(t, "intro"+suffix, intro(on, grace))
-		golden(t, "report"+suffix, report(allEnded(), on, grace))
+		golden.Check(t, "intro"+suffix, intro(on, grace))
+		golden.Check(t, "report"+suffix, report(allEnded(), on, grace))
 	}
 }
 
@@ -103,7 +81,7 @@ func TestReportOfBrokenPromises(t *testing.T) {
 	all[1].dead, all[1].forgotten = time.Time{}, time.Time{}
 	all[1].row.Record.VMM.State = vmm.WireStopping
 	all[1].left = []string{"zone directory oxz_propolis-server_x"}
-	golden(t, "report-broken.txt", report(all, backends()[0], grace))
+	golden.Check(t, "report-broken.txt", report(all, backends()[0], grace))
 }
 
 // Every way in which a promise can be broken is found, and is told apart.
@@ -181,7 +159,7 @@ func TestPictureAndNews(t *testing.T) {
 	show(f, f.forgotten)
 	f.refusal = "why not"
 	show(f, f.forgotten)
-	golden(t, "life.txt", b.String())
+	golden.Check(t, "life.txt", b.String())
 }
 
 func TestScreens(t *testing.T) {

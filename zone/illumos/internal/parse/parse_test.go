@@ -2,7 +2,6 @@ package parse
 
 import (
 	"encoding/json"
-	"flag"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -12,10 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/sledagent/sledagent/internal/golden"
 	"github.com/sledagent/sledagent/zone"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func testdata(t *testing.T, name string) []byte {
 	t.Helper()
@@ -26,28 +24,20 @@ func testdata(t *testing.T, name string) []byte {
 	return data
 }
 
-// golden compares a value, as JSON, with a file.
-func golden(t *testing.T, name string, value any) {
+// checkJSON compares a value, as JSON, with a file.
+func checkJSON(t *testing.T, name string, value any) {
 	t.Helper()
 	got, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
-	got = append(got, '\n')
-	if *update {
-		if err := os.WriteFile(filepath.Join("testdata", name), got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if diff := cmp.Diff(string(testdata(t, name)), string(got)); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", name, diff)
-	}
+	golden.Check(t, name, string(got)+"\n")
 }
 
 func TestZonesGolden(t *testing.T) {
 	t.Parallel()
 	zones, garbage := Zones(testdata(t, "list.txt"))
-	golden(t, "list.json", struct {
+	checkJSON(t, "list.json", struct {
 		Zones   []Zone
 		Garbage []string
 	}{zones, garbage})
@@ -55,7 +45,7 @@ func TestZonesGolden(t *testing.T) {
 
 func TestExportGolden(t *testing.T) {
 	t.Parallel()
-	golden(t, "export.json", Export(testdata(t, "export.txt")))
+	checkJSON(t, "export.json", Export(testdata(t, "export.txt")))
 }
 
 func TestColumn(t *testing.T) {
