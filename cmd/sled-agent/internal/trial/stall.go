@@ -61,7 +61,11 @@ func Own(from, to time.Time) time.Duration {
 func (s *stalls) between(from, to, now time.Time) (sum time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, one := range append(s.seen[:len(s.seen):len(s.seen)], stall{s.last, now}) {
+	seen := s.seen
+	if !s.last.IsZero() {
+		seen = append(seen[:len(seen):len(seen)], stall{s.last, now})
+	}
+	for _, one := range seen {
 		sum += max(0, min(one.excess(), one.within(from, to)))
 	}
 	return sum

@@ -10,6 +10,9 @@ func TestStallsCountWhereTheyOverlap(t *testing.T) {
 	t0 := time.Unix(1000, 0)
 	at := func(ms int) time.Time { return t0.Add(time.Duration(ms) * time.Millisecond) }
 	var s stalls
+	if got := s.between(at(0), at(1000), at(1000)); got != 0 {
+		t.Errorf("before anybody looks: got %v", got)
+	}
 	for _, end := range []int{
 		0, 20, // on time
 		49,   // within what is usual
