@@ -1,24 +1,28 @@
-# Needs Go and make, nothing else; written for GNU make 3.81 and later.
+# Needs only Go and make; works with GNU make 3.81 and later.
 
 GO       ?= go
 FUZZTIME ?= 60s
 BENCH    ?= .
 
-# For how long to repeat what each benchmark measures, or how often ("100x").
+# The limit for the tests of one package. They take minutes, and many times as long on a
+# loaded machine.
+TIMEOUT ?= 1h
+
+# How long to repeat each benchmark, or how often ("100x").
 BENCHTIME ?= 1s
 
-# Of a release, its tag; of another commit, the distance from one. Only this
-# directory's own repository is asked, not one that happens to lie around it.
+# A release's tag, or the distance from one. Only this directory's own repository is used, not
+# one that contains it.
 VERSION ?= $(shell { test -e .git && git describe --tags --always --dirty 2>/dev/null; } || echo unknown)
 
-# Where "make install" puts things: DESTDIR stands before every path. TARGET is the
-# system to install for, BIN where its programs are.
+# Where "make install" installs: DESTDIR precedes every path. TARGET is the system to install
+# for, BIN the directory of its programs.
 PREFIX  ?= /usr
 DESTDIR ?=
 TARGET  ?= $(shell $(GO) env GOOS)
 BIN     ?= bin
 
-# Every file in a packed release has this time: that of the commit.
+# The time of every file in a packed release: that of the commit.
 SOURCE_DATE_EPOCH ?= $(shell { test -e .git && git log -1 --format=%ct 2>/dev/null; } || echo 0)
 
 # What must build everywhere is built for these, without cgo.
@@ -29,12 +33,12 @@ PLATFORMS = illumos/amd64 linux/arm64 darwin/arm64
 RACE ?= $(shell $(GO) list -race unsafe >/dev/null 2>&1 && \
 	{ test "$$($(GO) env GOOS)" = darwin || command -v $$($(GO) env CC) >/dev/null 2>&1; } && echo -race)
 
-# By default each test program sleeps for a second before it ends, in case that
-# the detector has something left to say.
+# By default each test program sleeps for a second before it exits, for late reports of the
+# race detector.
 export GORACE ?= atexit_sleep_ms=50
 
 .PHONY: help
-help: ## Say what there is to make (the default).
+help: ## List the targets (the default).
 	@echo 'make TARGET, where TARGET is one of'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 	@echo 'Variables: FUZZTIME=$(FUZZTIME) for each fuzz target, BENCH=$(BENCH) for a pattern, RACE= for no race detector,'
@@ -49,10 +53,26 @@ build: ## Build the programs into bin/.
 test: ## Run all tests, with the race detector where there is one.
 	@$(if $(RACE),:,echo '==> no race detector here: it needs cgo and a C compiler')
 	@echo '==> $(GO) test $(RACE) -shuffle=on ./...'
-	@$(GO) test $(RACE) -shuffle=on ./...
+	@$(GO) test $(RACE) -shuffle=on -timeout $(TIMEOUT) ./...
+
+# How many bodies of each kind a conformance test makes for each operation and version.
+CONFORMANCE ?= 10
+
+.PHONY: conformance
+conformance: ## Make every request of the sled API's document, in every version, with valid and damaged bodies.
+	@$(if $(SLEDAGENT_CONTRACT),:,echo '==> SLEDAGENT_CONTRACT is not set: the documents are not compared with the real ones')
+	@CONFORMANCE=$(CONFORMANCE) $(GO) test -count=1 -v -run 'Conformance|Contract|Document' ./agent/api ./agent/wire ./agent/admin \
+		./propolis/sim ./agent/publish/nexussim
+
+# The daemon runs without the race detector here: "make test" has it, with the other backend.
+.PHONY: test-illumos
+test-illumos: ## Run the tests of the illumos backend, and of the daemon on it, on a stand-in for such a host.
+	@echo '==> zones of a stand-in for illumos'
+	@SLOW_TESTS=1 $(GO) test $(RACE) -count=1 ./zone/illumos
+	@E2E_BACKEND=illumos $(GO) test -count=1 -timeout $(TIMEOUT) ./cmd/sled-agent/e2e
 
 .PHONY: check
-check: check-format check-vet check-lint check-imports check-modules check-platforms check-kstat ## Check all that needs no test run.
+check: check-format check-vet check-lint check-habits check-modules check-platforms check-kstat ## Run all checks except tests.
 
 .PHONY: check-format
 check-format:
@@ -65,14 +85,36 @@ check-vet:
 	@echo '==> go vet'
 	@$(GO) vet ./...
 
+# tools/ is a separate module, so that the linters are not dependencies of the code. lint is
+# built for this machine regardless of GOOS, and rebuilt when the rules change.
+LINT = bin/lint
+
 .PHONY: check-lint
 check-lint:
 	@echo '==> staticcheck'
 	@$(GO) tool staticcheck ./...
+	@echo '==> the linters of .golangci.yml'
+	@cd tools && export GOOS= GOARCH= && $(GO) test ./lint && $(GO) build -o '$(CURDIR)/$(LINT)' -ldflags \
+		"-X 'main.root=$(CURDIR)' -X main.rules=$$(cksum <../.golangci.yml | tr ' ' -)" ./lint
+	@$(GO) vet -vettool='$(CURDIR)/$(LINT)' ./...
 
-.PHONY: check-imports
-check-imports:
-	@echo '==> rules of architecture'
+# The same rules by golangci-lint, with its exceptions and editor support. Not part of check:
+# building it takes longer than all the rest.
+.PHONY: check-golangci
+check-golangci:
+	@echo '==> golangci-lint'
+	@cd tools && $(GO) mod tidy -diff
+	@$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
+
+# Not part of check: it asks vuln.go.dev.
+.PHONY: check-vulns
+check-vulns: ## Look for known vulnerabilities in what the code calls, at vuln.go.dev.
+	@echo '==> govulncheck'
+	@$(GO) tool -modfile=tools/go.mod govulncheck ./...
+
+.PHONY: check-habits
+check-habits:
+	@echo '==> rules that no linter can hold'
 	@$(GO) test ./internal/archtest
 
 .PHONY: check-modules
@@ -80,8 +122,8 @@ check-modules:
 	@echo '==> go mod tidy'
 	@$(GO) mod tidy -diff
 
-# vet also type-checks the tests; the illumos ones are linked as well, since no
-# other machine here would ever do it.
+# vet also type-checks the tests. The illumos tests are linked as well, since no other machine
+# does it.
 .PHONY: check-platforms
 check-platforms:
 	@set -e; for platform in $(PLATFORMS); do \
@@ -109,39 +151,47 @@ fuzz: ## Run each fuzz target for FUZZTIME.
 		$(GO) test -run '^$$' -fuzz "^$$function\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x "$$package" </dev/null; \
 	done
 
-# How often a soak kills the agent; SOAK_SEED repeats an earlier one's choices.
-# It runs in its own directory, since only then are its lines seen at once.
+# How often a soak kills the agent; SOAK_SEED repeats the choices of an earlier one. It runs in
+# its own directory, because only then go prints its lines at once.
 SOAK_KILLS ?= 200
 
 .PHONY: soak
 soak: ## Kill the agent SOAK_KILLS times among VMMs that come and go.
 	@echo '==> soak, $(SOAK_KILLS) kills'
-	@cd cmd/sled-agent/crash && SOAK_KILLS=$(SOAK_KILLS) $(GO) test $(RACE) -count=1 -timeout 1h -run '^TestSoak$$'
+	@cd cmd/sled-agent/e2e && SOAK_KILLS=$(SOAK_KILLS) $(GO) test $(RACE) -count=1 -timeout 1h -run '^TestSoak$$'
+
+# The simulated hours of chaos; CHAOS_SEED repeats the choices of an earlier one.
+CHAOS_HOURS ?= 200
+
+.PHONY: chaos
+chaos: ## Run VMMs for CHAOS_HOURS of simulated time while everything around them fails.
+	@echo '==> chaos, $(CHAOS_HOURS) hours'
+	@CHAOS_HOURS=$(CHAOS_HOURS) $(GO) test -count=1 -v -timeout 4h -run '^TestChaos$$' ./agent
 
 .PHONY: test-slow
-test-slow: ## Run the tests that take minutes: a death at every step of every life, the daemon on the illumos backend.
-	@echo '==> the slow tests'
-	@E2E_BACKEND=illumos $(GO) test $(RACE) -count=1 -timeout 20m ./cmd/sled-agent/e2e
-	@SLOW_TESTS=1 $(GO) test $(RACE) -count=1 -timeout 20m ./cmd/sled-agent/crash ./zone/illumos ./cmd/sledctl/internal/demo
+test-slow: ## Run the tests that take minutes: a crash at every step, the systemd unit, a power cut.
+	@echo '==> the unit under a real systemd'
+	@deploy/test/systemd.sh
+	@echo '==> a power cut and a reboot, in a virtual machine'
+	@deploy/test/powercut.sh
+	@SLOW_TESTS=1 $(GO) test $(RACE) -count=1 -timeout $(TIMEOUT) ./cmd/sled-agent/e2e ./cmd/sled-demo
 
-# What is measured on the whole agent comes last: it ends with a table.
 .PHONY: bench
 bench: ## Run the benchmarks that match BENCH, each beside its floor.
-	@set -e; whole=./cmd/sled-agent/bench; \
-	for package in $$(find . -name '*_test.go' -exec grep -l '^func Benchmark' {} + | xargs -n 1 dirname | \
-		sort -u | grep -v "^$$whole\$$") $$whole; do \
-		echo "==> $$package"; memory=-benchmem; test $$package != $$whole || memory=; \
+	@set -e; \
+	for package in $$(find . -name '*_test.go' -exec grep -l '^func Benchmark' {} + | xargs -n 1 dirname | sort -u); do \
+		echo "==> $$package"; memory=-benchmem; test $$package != ./cmd/sled-agent/bench || memory=; \
 		$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) $$memory $$package | \
 		awk '/^(goos|goarch|pkg|cpu|PASS|ok)/ { next } /^(--- )?FAIL/ { bad = 1 } { print } END { exit bad }'; \
 	done
 
-# The agent's zones in the demo: process, or illumos, for which a stand-in for its
-# commands is built as well.
+# The backend of the agent's zones in the demo: process, or illumos, for which a stand-in for
+# the host's commands is built as well.
 BACKEND ?= process
 
 .PHONY: demo
-demo: build $(if $(filter illumos,$(BACKEND)),standin) ## Build, then watch the agent survive a Propolis that does not stop.
-	@bin/sledctl demo --backend '$(BACKEND)'
+demo: build $(if $(filter illumos,$(BACKEND)),standin) ## Build, then demonstrate stops of VMMs that do not stop properly.
+	@bin/sled-demo -backend '$(BACKEND)'
 
 .PHONY: standin
 standin:
@@ -158,13 +208,13 @@ man: build ## Put all man pages into bin/man; read them with man -M bin/man sled
 .PHONY: install
 install: build pages install-files ## Build and install below DESTDIR, programs below PREFIX.
 
-# sledctl writes its own pages, for which it has to run here.
+# sledctl writes its own pages, so it must run on this machine.
 .PHONY: pages
 pages:
 	@SLED_AGENT_SOCKET= GOOS= GOARCH= $(GO) run ./cmd/sledctl docs man $(BIN)/pages
 
-# A configuration that is there is left alone. The unit and the method name the
-# agent's path, which PREFIX moves.
+# An existing configuration is kept. The unit and the method contain the agent's path, which
+# PREFIX moves.
 .PHONY: install-files
 install-files: install-service-$(TARGET)
 	@echo '==> install below $(DESTDIR)/'
@@ -180,11 +230,11 @@ install-files: install-service-$(TARGET)
 		$(call put,$$page,$$section/$${page##*/},0644); \
 	done
 
-# Puts the file $(1) at $(2) below DESTDIR, with mode $(3). A program that runs
-# is replaced, not written to.
+# Installs the file $(1) at $(2) below DESTDIR, with mode $(3). A running program is replaced,
+# not overwritten.
 put = rm -f "$(DESTDIR)$(2)" && cp "$(1)" "$(DESTDIR)$(2)" && chmod $(3) "$(DESTDIR)$(2)" || exit 1
 
-# The same for a text that names the agent's path.
+# The same for a text that contains the agent's path.
 fill = rm -f "$(DESTDIR)$(2)" && \
 	sed 's,/usr/bin/sled-agent,$(PREFIX)/bin/sled-agent,' "$(1)" >"$(DESTDIR)$(2)" && chmod $(3) "$(DESTDIR)$(2)" || exit 1
 
@@ -199,7 +249,7 @@ install-service-linux:
 	@mkdir -p '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 	@$(call fill,deploy/systemd/sled-agent.service,$(PREFIX)/lib/systemd/system/sled-agent.service,0644)
 
-# Other systems have no service that is installed.
+# Other systems have no service to install.
 install-service-%: ;
 
 DIST = sled-agent-$(VERSION)-illumos-amd64
@@ -214,6 +264,6 @@ dist-illumos: ## Cross-build for illumos and pack it: the same commit, the same 
 	@echo '==> bin/$(DIST).tar.gz'
 
 .PHONY: clean
-clean: ## Remove what make made.
+clean: ## Remove all build results.
 	@echo '==> clean'
 	@rm -rf bin

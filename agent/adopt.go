@@ -2,38 +2,39 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
+	"github.com/sledagent/sledagent/agent/bundle"
 	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/runner"
 	"github.com/sledagent/sledagent/agent/vmm"
-	"github.com/sledagent/sledagent/watchdog"
 	"github.com/sledagent/sledagent/zone"
 )
 
-// auditPeriod is how often every zone is looked at, so that one that was made,
-// changed or removed behind the agent's back is noticed within 5 seconds.
+// auditPeriod is the time between looks at all zones, so that one that was created,
+// changed or removed by another program is noticed within 5 seconds.
 const auditPeriod = 3 * time.Second
 
-// Adopt takes over the VMMs of the ledger, each in a goroutine of its own, so
-// that one whose zone or Propolis hangs delays no other. It waits for none of
-// them. From now on all zones are looked at from time to time, and those that
-// belong to no VMM are dealt with. It is called once.
+// Adopt takes over the VMMs of the ledger and returns at once. Each has a goroutine of
+// its own, so that one whose zone or Propolis hangs delays no other. From then on all
+// zones are listed periodically, and orphans are handled. It is called once.
 func (a *Agent) Adopt(all []ledger.Loaded) {
 	a.mu.Lock()
 	for _, e := range all {
-		a.vmms[e.ID] = runner.Adopt(a.host, e)
+		a.enter(e.ID, runner.Adopt(a.host, e), e.Size)
 		if e.State.Phase >= vmm.Booting && e.State.Phase <= vmm.Removing {
-			a.claims[e.Registration.PropolisAddr] = e.ID
+			a.claims[plain(e.Identity.PropolisAddr)] = e.ID
 		}
 	}
 	a.mu.Unlock()
 	a.loading.Store(false)
 	a.audits.Go(a.audit)
+	a.audits.Go(a.drainer)
 }
 
-// audit looks at every zone again and again.
+// audit lists all zones periodically.
 func (a *Agent) audit() {
 	tick := time.NewTicker(auditPeriod)
 	defer tick.Stop()
@@ -48,8 +49,8 @@ func (a *Agent) audit() {
 	}
 }
 
-// look compares what the table says with what the host says. It is told which
-// orphans there were and returns which there are.
+// look compares the table with the host. It receives the previous orphans and returns
+// the present ones.
 func (a *Agent) look(were map[string]bool) (orphans map[string]bool) {
 	runners := a.all()
 	before := make([]string, len(runners))
@@ -59,49 +60,64 @@ func (a *Agent) look(were map[string]bool) (orphans map[string]bool) {
 	ctx, cancel := context.WithTimeout(a.host.Life, listBudget)
 	defer cancel()
 	zones, err := a.cfg.Zones.List(ctx)
-	if err != nil {
-		if a.host.Life.Err() == nil {
-			a.cfg.Log.Warn().Err(err).Msg("zones cannot be listed")
+	if err == nil {
+		a.unlisted = ""
+	} else {
+		if a.host.Life.Err() == nil && err.Error() != a.unlisted {
+			a.cfg.Log.Warn().Err(err).Msg("failed to list zones")
 		}
-		return were
+		a.unlisted = err.Error()
+		if !errors.Is(err, zone.ErrPartial) {
+			return were
+		}
 	}
 	seen := make(map[string]zone.Info, len(zones))
 	for _, z := range zones {
 		seen[z.Name] = z
 	}
 	for i, r := range runners {
-		r.Audit(seen[r.Zone()], before[i])
-		r.NoteZone(seen[r.Zone()].State)
+		info, listed := seen[r.Zone()]
+		r.Audit(info, listed, before[i])
+		if listed {
+			r.NoteZone(info.State)
+		}
 		delete(seen, r.Zone())
 	}
-	return a.dealWithOrphans(seen, were)
+	orphans = a.dealWithOrphans(seen, were)
+	if err == nil && len(orphans) == 0 && a.cfg.Journal.Fresh() {
+		a.cfg.Journal.Settle()
+		a.cfg.Log.Info().Msg("settled the new ledger: no orphan zones")
+	}
+	return orphans
 }
 
-// dealWithOrphans has the zones of the agent's prefix that belong to no VMM
-// removed, unless they are to be kept, and reports those that are new. To begin
-// a removal that is under way already does nothing.
+// dealWithOrphans removes the zones with the agent's prefix that belong to no VMM,
+// unless they are to be kept, and reports new ones. With a fresh ledger they are kept:
+// they may belong to VMMs that the ledger does not hold.
 func (a *Agent) dealWithOrphans(zones map[string]zone.Info, were map[string]bool) map[string]bool {
 	orphans := map[string]bool{}
+	fresh := a.cfg.Journal.Fresh()
+	keep := a.cfg.KeepOrphans || fresh
 	for name, z := range zones {
 		if !strings.HasPrefix(name, a.cfg.Prefix) || a.mine(name) {
 			continue
 		}
 		orphans[name] = true
 		if !were[name] {
-			a.cfg.Log.Warn().Str("zone", name).Stringer("zone_state", z.State).Bool("kept", a.cfg.KeepOrphans).
-				Msg("zone belongs to no VMM")
+			a.cfg.Log.Warn().Str("zone", name).Stringer("zone_state", z.State).Bool("kept", keep).
+				Bool("fresh_ledger", fresh).Msg("zone belongs to no VMM")
 		}
-		if !a.cfg.KeepOrphans {
+		if !keep {
 			a.guard.Add(name, orphan{a, name})
-			a.guard.Remove(name)
+			a.guard.Remove(name, 1)
 		}
 	}
 	a.orphans.Store(int64(len(orphans)))
 	return orphans
 }
 
-// mine tells whether a zone is that of a VMM which was registered since the list
-// of VMMs was taken.
+// mine reports whether a zone belongs to a VMM that was registered after the list of
+// VMMs was taken.
 func (a *Agent) mine(name string) bool {
 	for _, r := range a.all() {
 		if r.Zone() == name {
@@ -111,25 +127,33 @@ func (a *Agent) mine(name string) bool {
 	return false
 }
 
-// orphan is a zone without a VMM, on its way out.
+// orphan is a zone without a VMM that is being removed.
 type orphan struct {
 	a    *Agent
 	name string
 }
 
-func (o orphan) Remove(ctx context.Context, salvo *watchdog.Salvo) {
-	salvo.Shot()
+// Kill kills the zone's processes; Remove does what it cannot.
+func (o orphan) Kill(ctx context.Context) { _ = o.a.cfg.Zones.Remove(ctx, zone.RungKill, o.name) }
+
+func (o orphan) Remove(ctx context.Context) {
+	var log []byte
 	err := zone.EnsureGone(ctx, o.a.cfg.Zones, o.name, zone.Removal{Gate: o.a.host.Heavy, Abandoned: &o.a.abandoned,
+		Before: func(ctx context.Context) { log, _ = o.a.host.ServerLog(ctx, o.name) },
 		Observe: func(r zone.Report) {
 			if r.Err != nil {
-				o.a.cfg.Log.Warn().Err(r.Err).Str("zone", o.name).Int("attempt", r.Attempt).Msg("orphan is not getting removed")
+				o.a.cfg.Log.Warn().Err(r.Err).Str("zone", o.name).Str("rung", string(r.Rung)).Int("attempt", r.Attempt).
+					Msg("failed to remove orphan zone; will retry")
 			}
 		}})
 	if err != nil {
-		return // the agent exits; the next one finds it again
+		return // the agent exits; the next one finds the zone again
 	}
-	o.a.cfg.Log.Info().Str("zone", o.name).Msg("orphan is gone")
+	o.a.cfg.Log.Info().Str("zone", o.name).Msg("removed orphan zone")
+	if o.a.cfg.Bundle != nil && len(log) > 0 {
+		o.a.cfg.Bundle(bundle.Evidence{Zone: o.name, Cause: bundle.UnexpectedZone, Log: log})
+	}
 }
 
-func (o orphan) Expired(uint64) {}
-func (o orphan) Gone()          { o.a.guard.Drop(o.name) }
+func (o orphan) Expired(_, _ uint64) {}
+func (o orphan) Gone(uint64)         { o.a.guard.Drop(o.name) }

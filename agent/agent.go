@@ -13,106 +13,150 @@ import (
 	"github.com/google/uuid"
 	"github.com/rs/zerolog"
 
-	"github.com/sledagent/sledagent/agent/admin"
-	"github.com/sledagent/sledagent/agent/api"
+	"github.com/sledagent/sledagent/agent/bundle"
+	"github.com/sledagent/sledagent/agent/disposition"
+	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/runner"
 	"github.com/sledagent/sledagent/agent/vmm"
-	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/internal/bootclock"
 	"github.com/sledagent/sledagent/propolis"
 	"github.com/sledagent/sledagent/watchdog"
 	"github.com/sledagent/sledagent/zone"
 )
 
 const (
-	// maxVMMs bounds the table. A sled runs some hundreds at most.
+	// maxVMMs bounds the table. A sled runs at most some hundreds.
 	maxVMMs = 10_000
-	// startsAtOnce bounds the zones that are being made, heavyAtOnce those that
-	// are being uninstalled: both load the host's disks.
+	// maxRegistered is the default of Config.Registered. A registration of Nexus's takes
+	// some 20 KiB, so this is enough for maxVMMs.
+	maxRegistered = 256 << 20
+	// startsAtOnce is the number of zones created concurrently, heavyAtOnce that of
+	// zones uninstalled: both load the host's disks.
 	startsAtOnce = 8
 	heavyAtOnce  = 16
-	// unregisterBudget is how long an unregister waits for the zone to be gone.
+	// unregisterBudget is how long an unregister waits for the zone's removal.
 	unregisterBudget = 30 * time.Second
-	// listBudget bounds a look at all zones.
+	// listBudget bounds listing all zones.
 	listBudget = 5 * time.Second
 )
 
-// Config is what an Agent is made of. Its parts are not closed by the Agent.
+// Config configures an Agent, which does not close its parts.
 type Config struct {
-	Zones     zone.Manager
-	Publisher runner.Publisher
+	Zones zone.Manager
+	Nexus runner.Nexus
+	// Ports sets up guests' ports; nil means that their networking is only recorded.
+	Ports zone.Ports
 	// Journal makes states durable; nil means that nothing survives a restart.
-	Journal runner.Journal
+	Journal Journal
 	// Propolis returns a client for the server at an address.
 	Propolis func(netip.AddrPort) runner.Propolis
 	Limits   vmm.Limits
 	// Prefix begins the name of every zone.
 	Prefix string
-	// Sled is who this sled is.
-	Sled  api.Identifiers
+	// Sled identifies the sled, for Propolis's statistics. While its id is nil, nothing
+	// can be registered or started.
+	Sled  func() propolis.Metadata
 	Watch propolis.WatchOptions
-	// KeepOrphans leaves zones alone that carry the prefix and belong to no VMM;
-	// otherwise they are removed. They are reported in any case.
+	// Event is called with each event of a VMM, sequentially for one VMM. It must return
+	// at once, and may be nil.
+	Event func(uuid.UUID, vmm.Event)
+	// Bundle is given the evidence of each zone that was ended by force or has failed.
+	// It must return at once, and may be nil.
+	Bundle func(bundle.Evidence)
+	// KeepOrphans keeps zones that have the prefix and belong to no VMM; otherwise they
+	// are removed. They are reported in any case.
 	KeepOrphans bool
 	Evidence    time.Duration
-	// About is what the admin API says of this agent, but for VMMs and Started.
-	About admin.About
-	Log   zerolog.Logger
+	// Disposition keeps whether the sled takes new VMMs; nil means that a drain does not
+	// survive a restart.
+	Disposition *disposition.Store
+	// Registered bounds the total size of registrations, in bytes of the ledger; 256 MiB
+	// by default.
+	Registered int
+	Log        zerolog.Logger
 }
 
-// An Agent is the table of VMMs. All methods are safe for concurrent use; it is
-// what the sled API and the admin API are served from.
+// A Journal is what survives a restart; ledger.Ledger implements it. Its methods return
+// at once and are safe for concurrent use.
+type Journal interface {
+	runner.Journal
+	// Fresh reports whether the ledger is new, so that it does not hold VMMs that ran
+	// before. Settle ends that.
+	Fresh() bool
+	Settle()
+	// Lost describes what of the ledger could not be read; empty for nothing.
+	Lost() string
+	// Ended returns the last Status of an ended VMM, AllEnded those of all that are kept,
+	// latest first and without events. HasEnded reports whether a VMM with this id has
+	// ended; ids are kept longer.
+	Ended(uuid.UUID) (vmm.Status, bool)
+	AllEnded() []vmm.Status
+	HasEnded(uuid.UUID) bool
+}
+
+// An Agent is the table of VMMs behind the sled API and the admin API. Its methods are
+// safe for concurrent use.
 type Agent struct {
 	cfg   Config
 	host  *runner.Host
 	guard *watchdog.Guard
-	bus   admin.Bus
-	past  past
 	stop  context.CancelFunc
 
-	abandoned atomic.Int64
-	draining  atomic.Bool
-	// loading is set until every VMM of the ledger is in the table.
+	abandoned, unsure, gaveUp atomic.Int64
+	portsFailed               atomic.Int64
+	draining                  atomic.Bool
+	// loading is true until every VMM of the ledger is in the table.
 	loading atomic.Bool
 	orphans atomic.Int64
 	audits  sync.WaitGroup
+	// drained wakes the drainer.
+	drained chan struct{}
+	// unlisted is the error of the last list of zones. Only the audit uses it.
+	unlisted string
 
 	mu     sync.Mutex
 	vmms   map[uuid.UUID]*runner.Runner
 	claims map[netip.AddrPort]uuid.UUID
+	// sizes are the sizes of registrations in bytes, registered is their sum.
+	sizes      map[uuid.UUID]int
+	registered int
 }
 
-var (
-	_ api.Agent   = (*Agent)(nil)
-	_ admin.Agent = (*Agent)(nil)
-)
-
-// New makes an Agent without VMMs. It answers that it is loading until Adopt
-// was called.
+// New returns an Agent without VMMs. It refuses requests as loading until Adopt is
+// called.
 func New(cfg Config) *Agent {
 	if cfg.Journal == nil {
-		cfg.Journal = runner.Volatile{}
+		cfg.Journal = ledger.NewMemory(0)
 	}
-	cfg.About.Started = time.Now()
+	if cfg.Disposition == nil {
+		cfg.Disposition = disposition.NewMemory(bootclock.Host())
+	}
+	if cfg.Registered == 0 {
+		cfg.Registered = maxRegistered
+	}
+	if cfg.Event == nil {
+		cfg.Event = func(uuid.UUID, vmm.Event) {}
+	}
 	life, stop := context.WithCancel(context.Background())
 	a := &Agent{cfg: cfg, stop: stop, guard: watchdog.New(cfg.Log),
-		vmms: map[uuid.UUID]*runner.Runner{}, claims: map[netip.AddrPort]uuid.UUID{}}
+		vmms: map[uuid.UUID]*runner.Runner{}, claims: map[netip.AddrPort]uuid.UUID{},
+		sizes: map[uuid.UUID]int{}, drained: make(chan struct{}, 1)}
 	a.host = &runner.Host{
-		Life: life, Zones: cfg.Zones, Guard: a.guard, Publisher: cfg.Publisher, Journal: cfg.Journal,
+		Life: life, Zones: cfg.Zones, Guard: a.guard, Nexus: cfg.Nexus, Journal: cfg.Journal,
 		Propolis: cfg.Propolis, Starts: watchdog.NewGate(startsAtOnce), Heavy: watchdog.NewGate(heavyAtOnce),
 		Limits: cfg.Limits, Prefix: cfg.Prefix, Watch: cfg.Watch, Evidence: cfg.Evidence,
-		Sled: propolis.Metadata{SledID: cfg.Sled.SledID, SledSerial: cfg.Sled.Serial,
-			SledRevision: cfg.Sled.Revision, SledModel: cfg.Sled.Model},
-		Claim: a.claim, Unclaim: a.unclaim, Event: a.event, Forgotten: a.forget,
-		Abandoned: &a.abandoned, Log: cfg.Log,
+		Sled: cfg.Sled, Claim: a.claim, Unclaim: a.unclaim, Event: cfg.Event, Bundle: cfg.Bundle, Left: a.forget,
+		Ports: cfg.Ports, PortsFailed: &a.portsFailed,
+		Abandoned: &a.abandoned, Unsure: &a.unsure, GaveUp: &a.gaveUp, Log: cfg.Log,
 	}
 	a.loading.Store(true)
 	return a
 }
 
-// Drain refuses whatever would begin something new; what has begun can still be ended.
+// Drain refuses requests that begin something new; VMMs can still be ended.
 func (a *Agent) Drain() { a.draining.Store(true) }
 
-// Close ends the agent's own machinery within ctx. It touches no VM.
+// Close ends the agent's goroutines within ctx. It touches no VM.
 func (a *Agent) Close(ctx context.Context) error {
 	a.Drain()
 	a.stop()
@@ -123,11 +167,20 @@ func (a *Agent) Close(ctx context.Context) error {
 			return fmt.Errorf("wait for runners to end: %w", context.Cause(ctx))
 		}
 	}
-	a.audits.Wait() // each of its looks is bounded
+	audited := make(chan struct{})
+	go func() {
+		a.audits.Wait()
+		close(audited)
+	}()
+	select {
+	case <-audited:
+	case <-ctx.Done(): // listing zones may exceed its budget
+		return fmt.Errorf("wait for the list of zones: %w", context.Cause(ctx))
+	}
 	return a.guard.Close(ctx)
 }
 
-// find looks a VMM up.
+// find returns the Runner of a VMM.
 func (a *Agent) find(id uuid.UUID) (*runner.Runner, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -137,7 +190,19 @@ func (a *Agent) find(id uuid.UUID) (*runner.Runner, error) {
 	if a.loading.Load() {
 		return nil, &vmm.Refusal{Reason: vmm.Loading}
 	}
+	if err := a.unreadable(id); err != nil {
+		return nil, err
+	}
 	return nil, &vmm.Refusal{Reason: vmm.Unknown, Detail: id.String()}
+}
+
+// unreadable refuses an id that the ledger does not hold but may have held: such a VMM
+// is not reported as unknown, and no other is begun under its id.
+func (a *Agent) unreadable(id uuid.UUID) error {
+	if lost := a.cfg.Journal.Lost(); lost != "" && !a.cfg.Journal.HasEnded(id) {
+		return &vmm.Refusal{Reason: vmm.Unreadable, Detail: lost}
+	}
+	return nil
 }
 
 func (a *Agent) all() []*runner.Runner {
@@ -150,8 +215,9 @@ func (a *Agent) all() []*runner.Runner {
 	return all
 }
 
-// admit finds the Runner of a VMM or makes one.
-func (a *Agent) admit(id uuid.UUID, reg *wire.Registration) (*runner.Runner, error) {
+// admit returns the Runner of a VMM, or creates one.
+func (a *Agent) admit(id uuid.UUID, reg *vmm.Registration) (*runner.Runner, error) {
+	size := ledger.Size(reg)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if r := a.vmms[id]; r != nil {
@@ -162,32 +228,58 @@ func (a *Agent) admit(id uuid.UUID, reg *wire.Registration) (*runner.Runner, err
 		return nil, &vmm.Refusal{Reason: vmm.Loading}
 	case a.draining.Load():
 		return nil, &vmm.Refusal{Reason: vmm.Draining}
+	case a.cfg.Journal.HasEnded(id):
+		return nil, &vmm.Refusal{Reason: vmm.Terminating, Detail: "a VMM of this id has ended here"}
+	case a.cfg.Disposition.State().Value() == disposition.Evacuating: // read under the lock: see Held
+		return nil, a.evacuating()
 	case len(a.vmms) >= maxVMMs:
-		return nil, &vmm.Refusal{Reason: vmm.Busy, Detail: fmt.Sprintf("%d VMMs are registered", len(a.vmms))}
+		return nil, &vmm.Refusal{Reason: vmm.Full, Detail: fmt.Sprintf("%d VMMs are registered, the limit is %d", len(a.vmms), maxVMMs)}
+	case a.registered+size > a.cfg.Registered:
+		return nil, &vmm.Refusal{Reason: vmm.Full, Detail: fmt.Sprintf(
+			"registrations take %d bytes of the ledger, %d more exceed the limit of %d", a.registered, size, a.cfg.Registered)}
+	}
+	if err := a.unreadable(id); err != nil {
+		return nil, err
 	}
 	r := runner.New(a.host, id, reg)
-	a.vmms[id] = r
+	a.enter(id, r, size)
 	return r, nil
 }
 
-func (a *Agent) forget(last vmm.Status) {
-	a.past.add(last)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.vmms, last.ID)
+// enter adds a VMM to the table. The caller holds the lock.
+func (a *Agent) enter(id uuid.UUID, r *runner.Runner, size int) {
+	a.vmms[id], a.sizes[id] = r, size
+	a.registered += size
 }
 
-func (a *Agent) claim(addr netip.AddrPort, id uuid.UUID) error {
+func (a *Agent) forget(id uuid.UUID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if holder, ok := a.claims[addr]; ok && holder != id {
-		return fmt.Errorf("%s is in use by VMM %s", addr, holder)
+	a.registered -= a.sizes[id]
+	delete(a.vmms, id)
+	delete(a.sizes, id)
+}
+
+// claim reserves an address for a VMM. Spellings of the same address are equal.
+func (a *Agent) claim(addr netip.AddrPort, id uuid.UUID) error {
+	addr = plain(addr)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	holder, ok := a.claims[addr]
+	if !ok || holder == id {
+		a.claims[addr] = id
+		return nil
 	}
-	a.claims[addr] = id
-	return nil
+	if r := a.vmms[holder]; r != nil {
+		if _, phase, ok := r.State(); ok && phase >= vmm.Stopping {
+			return fmt.Errorf("%s is in use by VMM %s: %w", addr, holder, runner.ErrLeaving)
+		}
+	}
+	return fmt.Errorf("%s is in use by VMM %s", addr, holder)
 }
 
 func (a *Agent) unclaim(addr netip.AddrPort, id uuid.UUID) {
+	addr = plain(addr)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.claims[addr] == id {
@@ -195,9 +287,13 @@ func (a *Agent) unclaim(addr netip.AddrPort, id uuid.UUID) {
 	}
 }
 
-func (a *Agent) event(id uuid.UUID, e vmm.Event) { a.bus.Publish(admin.NamedEvent{VMM: id, Event: e}) }
+// plain normalizes an address: an IPv4-mapped IPv6 address becomes the IPv4 address, and
+// a zone is removed, since it may be implied.
+func plain(addr netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(addr.Addr().Unmap().WithZone(""), addr.Port())
+}
 
-// running names the zones that the prefix of Omicron's zones begins.
+// running lists the zones with the prefix of Omicron's zones.
 func running(zones []zone.Info) []string {
 	names := []string{}
 	for _, z := range zones {

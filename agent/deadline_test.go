@@ -20,19 +20,19 @@ var (
 	quiet      = log.New(io.Discard, "", 0)
 )
 
-func d(d time.Duration) *time.Duration { return &d }
+func d(d time.Duration) *time.Duration { return new(d) }
 
-// TestStopEndsAtItsDeadline holds the headline promise to the nanosecond: with
-// whatever broken, the removal begins at T0 + G and Nexus hears Destroyed.
+// TestStopEndsAtItsDeadline verifies the main promise to the nanosecond: whatever fails,
+// the removal begins at T0 + G and Nexus receives Destroyed.
 func TestStopEndsAtItsDeadline(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
-		// propolis are faults of the simulated Propolis, set before it boots.
+		// propolis are faults of the simulated Propolis, from its boot on.
 		propolis []string
-		// break_ breaks something once the VM runs.
+		// break_ causes a fault once the VM runs.
 		break_ func(r *rig, v guest)
-		// heal ends what would keep Nexus from ever hearing.
+		// heal ends a fault that would keep Nexus from receiving the end.
 		heal func(r *rig)
 	}{
 		{name: "stop is accepted and ignored", propolis: []string{"ignore-stop"}},
@@ -102,6 +102,26 @@ func TestStopEndsAtItsDeadline(t *testing.T) {
 	}
 }
 
+// A suspended host keeps its deadlines: the time that the process's clock has missed is
+// subtracted.
+func TestSuspendedHostKeepsItsDeadlines(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, r *rig) {
+		r.misbehave("ignore-stop")
+		short, long := r.start(), r.start()
+		r.stop(short, nil)
+		r.stop(long, d(time.Hour))
+		pass(time.Minute)
+		r.Slept(20 * time.Minute)
+		r.await(short, vmm.WireDestroyed)
+		deadline := time.Now().Add(time.Hour - 21*time.Minute)
+		pass(time.Until(deadline))
+		if begun := r.removal(long); !begun.Equal(deadline) {
+			t.Errorf("removal began at %s, the deadline was %s", begun, deadline)
+		}
+	})
+}
+
 // fault sets the faults of one VMM's Propolis.
 func (r *rig) fault(v guest, modes string) {
 	r.t.Helper()
@@ -119,8 +139,8 @@ func (r *rig) nexusFault(faults ...string) {
 	}
 }
 
-// holdAck keeps Nexus from acknowledging for a moment, so that the VMM's status
-// can still be seen when its zone is gone; already tells that it does so anyway.
+// holdAck delays Nexus's acknowledgements, so that the VMM's status can be read after its
+// zone was removed; already means that a fault does so anyway.
 func (r *rig) holdAck(already bool) {
 	if !already {
 		r.nexusFault("status=500")
@@ -128,7 +148,7 @@ func (r *rig) holdAck(already bool) {
 	}
 }
 
-// do makes something happen to a VMM's guest.
+// do triggers an action of a VMM's guest.
 func (r *rig) do(v guest, action string) {
 	r.t.Helper()
 	if err := r.sim(v).Do(action); err != nil {

@@ -1,8 +1,7 @@
-// Package agent holds the table of this sled's VMMs: who is admitted, who is
-// found, what is told about all of them. It makes the parts of the agent work
-// together and decides nothing about a VMM's state; each VMM has a runner of
-// its own for that.
+// Package agent holds the table of this sled's VMMs: it admits and finds them, and answers
+// questions about all of them. It connects the parts of the agent and makes no decisions
+// about a VMM's state; each VMM has a runner for that.
 //
-// The table's lock guards the map alone and is never held while anything is
-// waited for, so that no VMM can stand in another's way.
+// The table's lock guards only the map and is never held while waiting, so that no VMM can
+// delay another.
 package agent

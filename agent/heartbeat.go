@@ -8,16 +8,15 @@ import (
 	"github.com/sledagent/sledagent/watchdog"
 )
 
-// heartbeatName is no VMM's id and no zone's name.
+// heartbeatName cannot be a VMM's id or a zone's name.
 const heartbeatName = "(heartbeat)"
 
-// Heartbeat calls beat every so often, for as long as the owner of the deadlines
-// does its work: each beat is a deadline of its own, that passes like a stop's.
-// It is called once.
+// Heartbeat calls beat periodically while the watchdog works: each beat is a deadline like
+// that of a stop. It is called once.
 func (a *Agent) Heartbeat(every time.Duration, beat func()) {
 	h := &heartbeat{guard: a.guard, every: every, beat: beat}
 	a.guard.Add(heartbeatName, h)
-	h.Gone()
+	h.Gone(0)
 }
 
 type heartbeat struct {
@@ -27,13 +26,9 @@ type heartbeat struct {
 	epoch atomic.Uint64
 }
 
-func (h *heartbeat) Remove(ctx context.Context, salvo *watchdog.Salvo) {
-	salvo.Aim(ctx)
-	salvo.Shot()
-	h.beat()
-}
-
-func (h *heartbeat) Expired(uint64) {}
+func (h *heartbeat) Kill(context.Context)   {}
+func (h *heartbeat) Remove(context.Context) { h.beat() }
+func (h *heartbeat) Expired(_, _ uint64)    {}
 
 // Gone arms the next beat.
-func (h *heartbeat) Gone() { h.guard.Arm(heartbeatName, h.epoch.Add(1), time.Now().Add(h.every)) }
+func (h *heartbeat) Gone(uint64) { h.guard.Arm(heartbeatName, h.epoch.Add(1), time.Now().Add(h.every)) }

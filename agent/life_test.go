@@ -22,7 +22,7 @@ import (
 	"github.com/sledagent/sledagent/zone/zonetest"
 )
 
-func TestOrderlyLife(t *testing.T) {
+func TestLifecycle(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, r *rig) {
 		v := r.start()
@@ -41,27 +41,36 @@ func TestOrderlyLife(t *testing.T) {
 	})
 }
 
-func TestForgottenVMMsCanBeAskedAbout(t *testing.T) {
+// The id of an ended VMM is not registered again: a late repeat of a request must not start
+// a VMM that is destroyed for Nexus. Its last Status can be read.
+func TestEndedIDIsKeptAndNotReused(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, r *rig) {
-		var first guest
-		for i := range 260 {
-			v := r.register()
-			r.stop(v, nil)
-			r.await(v, vmm.WireDestroyed)
-			if i == 0 {
-				first = v
+		v := r.register()
+		r.nexusFault("status=503")
+		r.stop(v, nil)
+		pass(time.Minute)
+		again := func() {
+			t.Helper()
+			reg, err := wire.Decode(wire.NewBody(wire.BodyOptions{PropolisAddr: v.addr}))
+			if err != nil {
+				t.Fatal(err)
 			}
-			s, err := r.Show(v.id)
-			if err != nil || s.Phase != "forgotten" || s.Record.VMM.State != vmm.WireDestroyed || s.Events[len(s.Events)-1].Kind != "forgotten" {
-				t.Fatalf("%+v, %v", s, err)
+			if rec, err := r.Register(t.Context(), v.id, reg); !refused(err, vmm.Terminating) && !refused(err, vmm.Conflict) {
+				t.Errorf("registered again: %+v, %v", rec, err)
 			}
 		}
-		if _, err := r.Show(first.id); !refused(err, vmm.Unknown) {
-			t.Errorf("the oldest is remembered for ever: %v", err)
+		again() // before Nexus knows of the end
+		r.nexusFault()
+		r.await(v, vmm.WireDestroyed)
+		r.forgotten(v)
+		again()
+		s, err := r.Show(v.id)
+		if err != nil || s.Phase != "forgotten" || s.Record.VMM.State != vmm.WireDestroyed || s.Events[len(s.Events)-1].Kind != "forgotten" {
+			t.Fatalf("%+v, %v", s, err)
 		}
-		if len(r.List()) != 0 {
-			t.Error("what is forgotten is listed")
+		if len(r.List()) != 0 || len(r.Ended()) != 1 {
+			t.Errorf("listed: %d, ended: %d", len(r.List()), len(r.Ended()))
 		}
 	})
 }
@@ -102,8 +111,8 @@ func TestStopOfAVMMThatNeverStarted(t *testing.T) {
 	})
 }
 
-// TestStopCutsAStartShort stops VMMs whose guest cannot have run yet. There is
-// nothing to be graceful about, so that their removal begins at once.
+// TestStopCutsAStartShort stops VMMs whose guest cannot have run yet, so that no grace
+// period is needed and their removal begins at once.
 func TestStopCutsAStartShort(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func(r *rig){
@@ -127,8 +136,8 @@ func TestStopCutsAStartShort(t *testing.T) {
 				if took := time.Since(begun); took > 5*time.Second {
 					t.Errorf("took %s", took)
 				}
-				// What is still hanging makes its zone after the VMM has ended; that
-				// must not stay either.
+				// The hanging call creates its zone after the VMM has ended; that zone must be
+				// removed, too.
 				r.zones.Unhang()
 				pass(time.Minute)
 				r.forgotten(v)
@@ -174,7 +183,7 @@ func TestStartThatFailsOrTakesTooLongEndsFailed(t *testing.T) {
 	}
 }
 
-func TestDeathNobodyAskedForEndsFailed(t *testing.T) {
+func TestUnrequestedEndIsFailed(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func(r *rig, v guest){
 		"zone ends":              func(r *rig, v guest) { r.zones.Die(v.zone) },
@@ -247,12 +256,12 @@ func TestUnregister(t *testing.T) {
 		r.fault(stopping, "ignore-stop")
 		r.stop(stopping, nil)
 		if record, err := r.Unregister(t.Context(), stopping.id); err != nil || record.VMM.State != vmm.WireDestroyed {
-			t.Errorf("a stop that was accepted ended %+v, %v", record, err)
+			t.Errorf("an accepted stop ended as %+v, %v", record, err)
 		}
 	})
 }
 
-func TestUnregisterAnswersThoughTheZoneResists(t *testing.T) {
+func TestUnregisterReturnsWhileTheZoneRemains(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, r *rig) {
 		v := r.start()
@@ -288,7 +297,7 @@ func TestHangingHaltIsNamedAtOnce(t *testing.T) {
 	})
 }
 
-// A server that the host does not start again is not waited for.
+// The agent does not wait for a server that the host does not restart.
 func TestServerThatTheHostGivesUp(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, r *rig) {
@@ -308,7 +317,7 @@ func TestServerThatTheHostGivesUp(t *testing.T) {
 			t.Errorf("because %q, %v", s.Reason, err)
 		}
 		if !slices.ContainsFunc(s.Events, func(e vmm.Event) bool { return e.Kind == "starting" && e.Error != "" }) {
-			t.Errorf("that the host did not answer is in none of %+v", s.Events)
+			t.Errorf("no event with the host's missing answer: %+v", s.Events)
 		}
 	})
 }
@@ -317,7 +326,7 @@ func TestReboot(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, r *rig) {
 		v := r.start()
-		record, err := r.Reboot(t.Context(), v.id)
+		record, err := r.Reboot(t.Context(), v.id, 0)
 		if err != nil || record.VMM.State != vmm.WireRebooting && record.VMM.State != vmm.WireRunning {
 			t.Errorf("%+v, %v", record.VMM, err)
 		}
@@ -327,11 +336,11 @@ func TestReboot(t *testing.T) {
 		}
 		r.fault(v, "refuse-reboot=403:no")
 		var refusal *propolis.Error
-		if _, err := r.Reboot(t.Context(), v.id); !errors.As(err, &refusal) || refusal.Status != 403 {
+		if _, err := r.Reboot(t.Context(), v.id, 0); !errors.As(err, &refusal) || refusal.Status != 403 {
 			t.Errorf("refused: %v", err)
 		}
 		r.fault(v, "stay-rebooting")
-		if _, err := r.Reboot(t.Context(), v.id); err != nil {
+		if _, err := r.Reboot(t.Context(), v.id, 0); err != nil {
 			t.Error(err)
 		}
 		begun := time.Now()
@@ -340,7 +349,7 @@ func TestReboot(t *testing.T) {
 			t.Errorf("failed after %s", took)
 		}
 		idle := r.register()
-		if _, err := r.Reboot(t.Context(), idle.id); !refused(err, vmm.NotRunning) {
+		if _, err := r.Reboot(t.Context(), idle.id, 0); !refused(err, vmm.NotRunning) {
 			t.Errorf("never started: %v", err)
 		}
 	})
@@ -367,7 +376,7 @@ func TestMigrationTarget(t *testing.T) {
 	})
 }
 
-func TestStuckVMMDelaysNobody(t *testing.T) {
+func TestStuckVMMDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, r *rig) {
 		stuck, well := r.start(), r.start()
@@ -375,7 +384,7 @@ func TestStuckVMMDelaysNobody(t *testing.T) {
 		r.nexusFault("silent@" + stuck.id.String())
 		r.zones.SetFault(stuck.zone, zonetest.Halt, zonetest.Fault{Hang: true, Deaf: true})
 		for range 40 {
-			go r.Reboot(t.Context(), stuck.id) //nolint: it is stuck
+			go r.Reboot(t.Context(), stuck.id, 0) //nolint: it is stuck
 			go r.Snapshot(t.Context(), stuck.id, "disk", uuid.New())
 		}
 		pass(time.Second)
@@ -404,7 +413,7 @@ func TestStuckVMMDelaysNobody(t *testing.T) {
 	})
 }
 
-// TestNeverDisownedBeforeNexusKnows looks at a VMM all through its teardown.
+// TestNeverDisownedBeforeNexusKnows observes a VMM during its removal.
 func TestNeverDisownedBeforeNexusKnows(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, r *rig) {
@@ -417,7 +426,7 @@ func TestNeverDisownedBeforeNexusKnows(t *testing.T) {
 			if _, err := r.State(v.id); err != nil {
 				t.Fatal(err)
 			}
-			if record, err := r.Stop(t.Context(), v.id, nil); err != nil || record.VMM.State == vmm.WireFailed {
+			if record, err := r.Stop(t.Context(), v.id, nil, 0); err != nil || record.VMM.State == vmm.WireFailed {
 				t.Fatalf("a repeated stop: %+v, %v", record.VMM, err)
 			}
 		}
@@ -457,7 +466,7 @@ func TestOperatorsKill(t *testing.T) {
 	})
 }
 
-func TestExitTouchesNoVM(t *testing.T) {
+func TestExitLeavesVMsRunning(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
@@ -473,7 +482,7 @@ func TestExitTouchesNoVM(t *testing.T) {
 		if err := r.Agent.Close(ctx); err != nil {
 			t.Error(err)
 		}
-		if _, err := r.Stop(t.Context(), v.id, nil); !refused(err, vmm.Draining) {
+		if _, err := r.Stop(t.Context(), v.id, nil, 0); !refused(err, vmm.Draining) {
 			t.Errorf("stop after the end: %v", err)
 		}
 		if now := r.zones.Calls(); len(now) != calls {
@@ -483,8 +492,9 @@ func TestExitTouchesNoVM(t *testing.T) {
 	})
 }
 
-// slowDisk is a journal that answers after a while, or never.
+// slowDisk is a journal that answers after a delay, or never.
 type slowDisk struct {
+	ledger.Memory
 	mu    sync.Mutex
 	delay time.Duration
 	err   error
@@ -502,7 +512,16 @@ func (s *slowDisk) Save(uuid.UUID, ledger.Entry) <-chan error {
 	return done
 }
 
-func (s *slowDisk) Drop(uuid.UUID) {}
+func (s *slowDisk) Drop(id uuid.UUID, last *vmm.Status) { s.Memory.Drop(id, last) }
+
+func (s *slowDisk) Trouble() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.delay < 0 {
+		return errors.New("stuck")
+	}
+	return s.err
+}
 
 func (s *slowDisk) set(delay time.Duration, err error) {
 	s.mu.Lock()
@@ -512,7 +531,7 @@ func (s *slowDisk) set(delay time.Duration, err error) {
 
 func TestDurableBeforeVisible(t *testing.T) {
 	t.Parallel()
-	disk := &slowDisk{delay: time.Second}
+	disk := &slowDisk{Memory: ledger.NewMemory(0), delay: time.Second}
 	bubbleWith(t, disk, func(t *testing.T, r *rig) {
 		begun := time.Now()
 		v := r.start()
@@ -534,12 +553,12 @@ func TestDurableBeforeVisible(t *testing.T) {
 	})
 }
 
-func TestDeadDiskStopsNoStop(t *testing.T) {
+func TestFailingDiskDelaysNoStop(t *testing.T) {
 	t.Parallel()
 	for name, delay := range map[string]time.Duration{"hangs": -1, "fails": time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			disk := &slowDisk{}
+			disk := &slowDisk{Memory: ledger.NewMemory(0)}
 			bubbleWith(t, disk, func(t *testing.T, r *rig) {
 				r.misbehave("ignore-stop")
 				v := r.start()
@@ -547,7 +566,7 @@ func TestDeadDiskStopsNoStop(t *testing.T) {
 				deadline := time.Now().Add(grace)
 				r.stop(v, nil)
 				if s, err := r.Show(v.id); err != nil || s.Degraded == "" {
-					t.Errorf("does not say that it is degraded: %v", err)
+					t.Errorf("not reported as degraded: %v", err)
 				}
 				r.await(v, vmm.WireDestroyed)
 				if late := time.Since(deadline); late > 10*time.Second {
@@ -556,4 +575,23 @@ func TestDeadDiskStopsNoStop(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An ended VMM that Nexus has not acknowledged yet has no process.
+func TestEndedVMMHasNoProcess(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, r *rig) {
+		v := r.start()
+		if s, err := r.Show(v.id); err != nil || s.PID == 0 {
+			t.Errorf("while it runs: pid %d, %v", s.PID, err)
+		}
+		r.holdAck(false)
+		r.stop(v, d(0))
+		pass(10 * time.Second)
+		if s, err := r.Show(v.id); err != nil || s.Phase != vmm.Ended.String() || s.PID != 0 {
+			t.Errorf("after its end: %s, pid %d, %v", s.Phase, s.PID, err)
+		}
+		pass(time.Minute)
+		r.forgotten(v)
+	})
 }

@@ -5,12 +5,11 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/watchdog"
 )
 
-// List says how every VMM is, without events.
+// List returns every VMM's Status, without events.
 func (a *Agent) List() []vmm.Status {
 	runners := a.all()
 	all := make([]vmm.Status, 0, len(runners))
@@ -20,20 +19,23 @@ func (a *Agent) List() []vmm.Status {
 	return all
 }
 
-// Show says how one VMM is, with its events, or how it was when it was forgotten,
-// if that is not too long ago.
+// Show returns one VMM's Status with its events, or its last one if it has ended and is
+// still kept.
 func (a *Agent) Show(id uuid.UUID) (vmm.Status, error) {
 	r, err := a.find(id)
 	if err == nil {
 		return r.Status(true), nil
 	}
-	if s, ok := a.past.find(id); ok {
+	if s, ok := a.cfg.Journal.Ended(id); ok {
 		return s, nil
 	}
 	return vmm.Status{}, err
 }
 
-// Kill begins a VMM's removal at the operator's word.
+// Ended returns the last Status of ended VMMs, latest first, without events.
+func (a *Agent) Ended() []vmm.Status { return a.cfg.Journal.AllEnded() }
+
+// Kill begins a VMM's removal for the operator.
 func (a *Agent) Kill(ctx context.Context, id uuid.UUID) (vmm.Status, error) {
 	r, err := a.find(id)
 	if err != nil {
@@ -45,25 +47,24 @@ func (a *Agent) Kill(ctx context.Context, id uuid.UUID) (vmm.Status, error) {
 	return r.Status(true), nil
 }
 
-// About says which agent this is.
-func (a *Agent) About() admin.About {
-	about := a.cfg.About
+// VMMs returns the number of VMMs.
+func (a *Agent) VMMs() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	about.VMMs = len(a.vmms)
-	return about
+	return len(a.vmms)
 }
 
-// Subscribe delivers every VMM's events from now on.
-func (a *Agent) Subscribe(buffer int) (<-chan admin.NamedEvent, func()) {
-	return a.bus.Subscribe(buffer)
-}
-
-// Watchdog tells how the deadlines are doing.
+// Watchdog returns the watchdog's statistics.
 func (a *Agent) Watchdog() watchdog.Stats { return a.guard.Stats() }
 
-// Orphans is how many zones belonged to no VMM when all were looked at last.
+// Orphans returns the number of orphan zones in the last list.
 func (a *Agent) Orphans() int64 { return a.orphans.Load() }
 
-// Abandoned is how many helper calls are stuck past their budget.
+// GaveUp returns how many terminal records were never acknowledged.
+func (a *Agent) GaveUp() int64 { return a.gaveUp.Load() }
+
+// Unsure returns how often a question had no answer.
+func (a *Agent) Unsure() int64 { return a.unsure.Load() }
+
+// Abandoned returns how many helper calls are hanging past their budget.
 func (a *Agent) Abandoned() int64 { return a.abandoned.Load() }

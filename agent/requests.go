@@ -9,37 +9,49 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/sledagent/sledagent/agent/api"
 	"github.com/sledagent/sledagent/agent/vmm"
-	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/zone"
 )
 
-// Register makes a VMM known and returns its record once that is durable. A VMM
-// that is known already is left as it is, if it belongs to the same instance.
-func (a *Agent) Register(ctx context.Context, id uuid.UUID, reg *wire.Registration) (vmm.Record, error) {
+// Register adds a VMM and returns its record once that is durable. A VMM that exists and
+// belongs to the same instance is unchanged.
+func (a *Agent) Register(ctx context.Context, id uuid.UUID, reg *vmm.Registration) (vmm.Record, error) {
+	if err := a.identified(); err != nil {
+		return vmm.Record{}, err
+	}
+	if err := reg.Network.Check(); err != nil {
+		return vmm.Record{}, err
+	}
 	r, err := a.admit(id, reg)
 	if err != nil {
 		return vmm.Record{}, err
 	}
-	if have := r.Instance(); have != reg.InstanceID {
+	if have := r.Identity().InstanceID; have != reg.InstanceID {
 		return vmm.Record{}, &vmm.Refusal{Reason: vmm.Conflict,
 			Detail: fmt.Sprintf("instance_id: VMM %s is registered for instance %s, not %s", id, have, reg.InstanceID)}
 	}
 	select {
 	case <-r.Ready():
 	case <-r.Ended():
+		if err := r.Refused(); err != nil {
+			return vmm.Record{}, err
+		}
 	case <-ctx.Done():
 		return vmm.Record{}, &vmm.Refusal{Reason: vmm.TimedOut, Detail: "the registration is not durable yet"}
 	}
-	if was := r.Registration(); was != reg && (was.PropolisAddr != reg.PropolisAddr || string(was.Spec) != string(reg.Spec)) {
-		a.cfg.Log.Warn().Stringer("vmm", id).Msg("registered again with another address or spec, which is ignored")
+	if _, phase, _ := r.State(); phase >= vmm.Ended {
+		return vmm.Record{}, &vmm.Refusal{Reason: vmm.Terminating, Detail: "a VMM of this id has ended here"}
+	}
+	if was := r.Identity().PropolisAddr; was != reg.PropolisAddr {
+		a.cfg.Log.Warn().Stringer("vmm", id).Stringer("addr", was).Stringer("ignored", reg.PropolisAddr).
+			Msg("registered again with another propolis_addr, which is ignored")
 	}
 	record, _, _ := r.State()
 	return record, nil
 }
 
-// Unregister gives a VMM's state to Nexus and removes its zone. It answers when
-// the zone is gone, or with the state as it is then when that takes long.
+// Unregister hands a VMM's state over to Nexus and removes its zone. It returns after the
+// removal, or after unregisterBudget with the state at that time.
 func (a *Agent) Unregister(ctx context.Context, id uuid.UUID) (*vmm.Record, error) {
 	r, err := a.find(id)
 	var unknown *vmm.Refusal
@@ -68,27 +80,45 @@ func (a *Agent) Unregister(ctx context.Context, id uuid.UUID) (*vmm.Record, erro
 
 // Run begins to start a VMM.
 func (a *Agent) Run(ctx context.Context, id uuid.UUID) error {
-	_, err := a.begin(ctx, id, vmm.Start{})
-	return err
+	return a.start(ctx, id, vmm.Start{})
 }
 
-// MigrateIn begins to start a VMM out of another one.
+// MigrateIn begins to start a VMM as the target of a migration.
 func (a *Agent) MigrateIn(ctx context.Context, id uuid.UUID, src netip.AddrPort) error {
-	_, err := a.begin(ctx, id, vmm.MigrateIn{Src: src.String()})
+	return a.start(ctx, id, vmm.MigrateIn{Src: src.String()})
+}
+
+func (a *Agent) start(ctx context.Context, id uuid.UUID, in vmm.Input) error {
+	if err := a.identified(); err != nil {
+		return err
+	}
+	if err := a.evacuating(); err != nil && a.unstarted(id) {
+		return err
+	}
+	_, err := a.begin(ctx, id, in)
 	return err
 }
 
-// Stop accepts that a VMM is to stop.
-func (a *Agent) Stop(ctx context.Context, id uuid.UUID, grace *time.Duration) (vmm.Record, error) {
-	return a.do(ctx, id, vmm.Stop{By: vmm.ByNexus, Grace: grace})
+// identified returns an error while the sled's id is unknown, in which case no VMM begins.
+func (a *Agent) identified() error {
+	if a.cfg.Sled().SledID == uuid.Nil {
+		return &vmm.Refusal{Reason: vmm.Loading, Detail: "the sled's id is not known yet"}
+	}
+	return nil
 }
 
-// Reboot asks a VMM's Propolis to reboot it.
-func (a *Agent) Reboot(ctx context.Context, id uuid.UUID) (vmm.Record, error) {
-	return a.begin(ctx, id, vmm.Reboot{})
+// Stop accepts a stop of a VMM, whose guest has soft to power off.
+func (a *Agent) Stop(ctx context.Context, id uuid.UUID, grace *time.Duration, soft time.Duration) (vmm.Record, error) {
+	return a.do(ctx, id, vmm.Stop{By: vmm.ByNexus, Grace: grace, Soft: soft})
 }
 
-// begin is do for what begins something, which a draining agent does not.
+// Reboot requests a reboot from a VMM's Propolis, before which the guest has soft to shut
+// down.
+func (a *Agent) Reboot(ctx context.Context, id uuid.UUID, soft time.Duration) (vmm.Record, error) {
+	return a.begin(ctx, id, vmm.Reboot{Soft: soft})
+}
+
+// begin is do for requests that begin something, which a draining agent refuses.
 func (a *Agent) begin(ctx context.Context, id uuid.UUID, in vmm.Input) (vmm.Record, error) {
 	if a.draining.Load() {
 		return vmm.Record{}, &vmm.Refusal{Reason: vmm.Draining}
@@ -104,7 +134,7 @@ func (a *Agent) do(ctx context.Context, id uuid.UUID, in vmm.Input) (vmm.Record,
 	return r.Do(ctx, in)
 }
 
-// State reads a VMM's record from memory.
+// State returns a VMM's record from memory.
 func (a *Agent) State(id uuid.UUID) (vmm.Record, error) {
 	r, err := a.find(id)
 	if err != nil {
@@ -120,7 +150,7 @@ func (a *Agent) State(id uuid.UUID) (vmm.Record, error) {
 	return record, nil
 }
 
-// Snapshot has a VMM's Propolis make a snapshot of a disk.
+// Snapshot requests a snapshot of a disk from a VMM's Propolis.
 func (a *Agent) Snapshot(ctx context.Context, id uuid.UUID, disk string, snapshot uuid.UUID) error {
 	r, err := a.find(id)
 	if err != nil {
@@ -129,16 +159,21 @@ func (a *Agent) Snapshot(ctx context.Context, id uuid.UUID, disk string, snapsho
 	return r.Snapshot(ctx, disk, snapshot)
 }
 
-// Zones names the running zones of this sled, sorted.
+// Slept moves every deadline forward by the time for which the host was suspended, since
+// the promised deadlines include that time.
+func (a *Agent) Slept(d time.Duration) {
+	for _, r := range a.all() {
+		r.Slept(d)
+	}
+}
+
+// Zones lists the running zones of this sled, sorted.
 func (a *Agent) Zones(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, listBudget)
 	defer cancel()
 	zones, err := a.cfg.Zones.List(ctx)
-	if err != nil {
+	if err != nil && !errors.Is(err, zone.ErrPartial) {
 		return nil, fmt.Errorf("list zones: %w", err)
 	}
 	return running(zones), nil
 }
-
-// Identifiers says which sled this is.
-func (a *Agent) Identifiers() api.Identifiers { return a.cfg.Sled }

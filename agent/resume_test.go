@@ -1,7 +1,6 @@
 package agent_test
 
 import (
-	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -16,23 +15,38 @@ import (
 
 // memory is a journal that the next agent can read.
 type memory struct {
+	ledger.Memory
 	mu      sync.Mutex
 	entries map[uuid.UUID]ledger.Entry
+	// registrations are stored by the first Save.
+	registrations map[uuid.UUID]*vmm.Registration
 }
 
-func newMemory() *memory { return &memory{entries: map[uuid.UUID]ledger.Entry{}} }
+func newMemory() *memory {
+	return &memory{Memory: ledger.NewMemory(0), entries: map[uuid.UUID]ledger.Entry{},
+		registrations: map[uuid.UUID]*vmm.Registration{}}
+}
 
 func (m *memory) Save(id uuid.UUID, e ledger.Entry) <-chan error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.entries[id] = e
+	if m.entries[id] = e; e.Registration != nil {
+		m.registrations[id] = e.Registration
+	}
 	return nil
 }
 
-func (m *memory) Drop(id uuid.UUID) {
+func (m *memory) Drop(id uuid.UUID, last *vmm.Status) {
+	m.Memory.Drop(id, last)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.entries, id)
+}
+
+func (m *memory) Registration(id uuid.UUID) (*vmm.Registration, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.registrations[id], nil
 }
 
 func (m *memory) entry(id uuid.UUID) (ledger.Entry, bool) {
@@ -42,9 +56,9 @@ func (m *memory) entry(id uuid.UUID) (ledger.Entry, bool) {
 	return e, ok
 }
 
-// A deadline that was disarmed when its removal had begun already leaves a removal
-// beside a state that knows of none. The next agent runs none, and shows none.
-func TestRestartShowsNoRemovalThatNobodyRuns(t *testing.T) {
+// If a deadline was disarmed after its removal had begun, a removal is stored with a state
+// that has none. The next agent does not run or show it.
+func TestRestartShowsNoStaleRemoval(t *testing.T) {
 	t.Parallel()
 	m := newMemory()
 	bubbleWith(t, m, func(t *testing.T, r *rig) {
@@ -65,23 +79,29 @@ func TestRestartShowsNoRemovalThatNobodyRuns(t *testing.T) {
 	})
 }
 
-// restart ends the agent and starts the next one, on the same host.
+// restart ends the agent and starts the next one on the same host.
 func (r *rig) restart(m *memory) {
 	r.t.Helper()
 	r.end()
-	m.mu.Lock()
-	all := maps.Clone(m.entries)
-	m.mu.Unlock()
-	var loaded []ledger.Loaded
-	for id, e := range all {
-		loaded = append(loaded, ledger.Loaded{ID: id, Entry: e})
-	}
-	r.begin(m, loaded)
+	r.begin(m, r.loaded(m, nil))
 }
 
-// What Nexus has acknowledged it is not told again after a restart, and what it
-// has not it is.
-func TestRestartTellsNexusWhatItDoesNotKnow(t *testing.T) {
+// loaded returns what the next agent reads, changed by edit if it is not nil.
+func (r *rig) loaded(m *memory, edit func(*ledger.Loaded)) (all []ledger.Loaded) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, e := range m.entries {
+		l := ledger.Loaded{ID: id, Entry: e}
+		if edit != nil {
+			edit(&l)
+		}
+		all = append(all, l)
+	}
+	return all
+}
+
+// After a restart only records are sent that Nexus has not acknowledged.
+func TestRestartSendsUnacknowledgedRecords(t *testing.T) {
 	t.Parallel()
 	m := newMemory()
 	bubbleWith(t, m, func(t *testing.T, r *rig) {
@@ -102,7 +122,7 @@ func TestRestartTellsNexusWhatItDoesNotKnow(t *testing.T) {
 		row, _ := r.nexus.Row(known.id)
 		for _, seen := range row.History {
 			if seen.Times > 1 {
-				t.Errorf("Nexus was told %d times of generation %d, which it acknowledged at once", seen.Times, seen.Gen)
+				t.Errorf("%d PUTs of generation %d, which was acknowledged at once", seen.Times, seen.Gen)
 			}
 		}
 		if s, err := r.Show(known.id); err != nil || s.Publish == nil || s.Publish.Acked != row.Acked || s.Publish.Gen != row.Acked {
@@ -115,16 +135,16 @@ func TestRestartTellsNexusWhatItDoesNotKnow(t *testing.T) {
 	})
 }
 
-// A removal that a restart interrupts is shown as it was, with its beginning and
-// its trouble, before anything of it is tried again.
-func TestRestartShowsHowFarARemovalWas(t *testing.T) {
+// A removal interrupted by a restart is shown with its beginning and its error before it
+// is retried.
+func TestRestartShowsInterruptedRemoval(t *testing.T) {
 	t.Parallel()
 	m := newMemory()
 	bubbleWith(t, m, func(t *testing.T, r *rig) {
 		v := r.start()
 		r.zones.SetFault(v.zone, zonetest.Halt, zonetest.Fault{Hang: true})
 		r.stop(v, d(0))
-		pass(zone.DefaultBudget(zone.RungHalt) + time.Second)
+		pass(zone.Budget(zone.RungHalt) + time.Second)
 		was, err := r.Show(v.id)
 		if err != nil || was.Removal == nil || was.Removal.LastError == "" {
 			t.Fatalf("it shows %+v, %v", was.Removal, err)

@@ -16,7 +16,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/sledagent/sledagent/agent"
-	"github.com/sledagent/sledagent/agent/api"
 	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/publish"
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
@@ -34,30 +33,37 @@ const (
 )
 
 var limits = vmm.Limits{StopGrace: grace, MaxStopGrace: time.Hour, StartTimeout: 15 * time.Minute,
-	RebootTimeout: 10 * time.Minute}
+	RebootTimeout: 10 * time.Minute, RetryInitial: 250 * time.Millisecond, RetryMax: 30 * time.Second,
+	GiveUpAfter: 24 * time.Hour}
 
-// rig is a whole agent in a bubble: zones in memory, a simulated Propolis in
-// each, a simulated Nexus, real HTTP between them over pipes. Its time is the
-// bubble's, so that deadlines can be checked to the nanosecond.
+// rig is a whole agent in a bubble: zones in memory, a simulated Propolis in each, a
+// simulated Nexus, and HTTP over pipes. Its time is the bubble's, so that deadlines can be
+// verified to the nanosecond.
 type rig struct {
 	*agent.Agent
-	t     *testing.T
-	zones *zonetest.Host
-	nexus *nexussim.Server
+	t      *testing.T
+	prefix string
+	zones  *zonetest.Host
+	nexus  *nexussim.Server
+
+	// adjust changes an agent's Config, serve the options of a Propolis that boots at an
+	// address; if serve reports false, another server is there. Either may be nil.
+	adjust func(*agent.Config)
+	serve  func(netip.AddrPort) (sim.Options, bool)
 
 	mu     sync.Mutex
 	sims   map[netip.AddrPort]*sim.Server
 	faults sim.Faults
 	net    *pipes
 	next   uint16
-	pub    *publish.Publisher
+	pub    *publish.Client
 }
 
-// bubble runs a test with a rig, and checks at its end that nothing is left and
-// that Nexus was told no two truths.
+// bubble runs a test with a rig. At its end it verifies that nothing is left and that Nexus
+// received no contradictory records.
 func bubble(t *testing.T, test func(t *testing.T, r *rig)) { bubbleWith(t, nil, test) }
 
-func bubbleWith(t *testing.T, journal runner.Journal, test func(t *testing.T, r *rig)) {
+func bubbleWith(t *testing.T, journal agent.Journal, test func(t *testing.T, r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, journal)
@@ -66,29 +72,49 @@ func bubbleWith(t *testing.T, journal runner.Journal, test func(t *testing.T, r 
 	})
 }
 
-func newRig(t *testing.T, journal runner.Journal) *rig {
-	r := &rig{t: t, sims: map[netip.AddrPort]*sim.Server{}, net: newPipes(), next: 12400,
-		nexus: nexussim.New(nexussim.Options{})}
-	r.zones = zonetest.New(zonetest.Hooks{Booted: r.booted})
-	r.net.serve("nexus:80", r.nexus.Handler())
+var testSled = uuid.New()
+
+func theSled() propolis.Metadata {
+	return propolis.Metadata{SledID: testSled, SledSerial: "BRM1", SledModel: "test"}
+}
+
+func newRig(t *testing.T, journal agent.Journal) *rig { return newRigOn(t, journal, func(*rig) {}) }
+
+// newRigOn returns a rig on a prepared host.
+func newRigOn(t *testing.T, journal agent.Journal, prepare func(*rig)) *rig {
+	r := newHost(t)
+	prepare(r)
 	r.begin(journal, nil)
 	return r
 }
 
-// begin starts an agent that knows these VMMs.
-func (r *rig) begin(journal runner.Journal, all []ledger.Loaded) {
+// newHost returns a rig without an agent.
+func newHost(t *testing.T) *rig {
+	r := &rig{t: t, prefix: prefix, sims: map[netip.AddrPort]*sim.Server{}, net: newPipes(), next: 12400,
+		nexus: nexussim.New(nexussim.Options{})}
+	r.zones = zonetest.New(zonetest.Hooks{Booted: r.booted})
+	r.net.serve("nexus:80", r.nexus.Handler())
+	return r
+}
+
+// begin starts an agent with these VMMs.
+func (r *rig) begin(journal agent.Journal, all []ledger.Loaded) {
 	r.pub = publish.New(publish.Config{Addresses: []string{"http://nexus"}, Transport: r.net.transport(), Log: zerolog.Nop()})
-	r.Agent = agent.New(agent.Config{
-		Zones: r.zones, Publisher: r.pub, Journal: journal, Limits: limits, Prefix: prefix, Evidence: 5 * time.Second,
-		Sled: api.Identifiers{SledID: uuid.New(), Serial: "BRM1", Model: "test"}, Log: zerolog.Nop(),
+	cfg := agent.Config{
+		Zones: r.zones, Nexus: r.pub, Journal: journal, Limits: limits, Prefix: r.prefix, Evidence: 5 * time.Second,
+		Sled: theSled, Log: zerolog.Nop(),
 		Propolis: func(addr netip.AddrPort) runner.Propolis {
-			return propolis.NewClient(addr, propolis.Options{Transport: r.net.transport()})
+			return propolis.NewClient(addr, propolis.Options{Dial: r.net.dial})
 		},
-	})
+	}
+	if r.adjust != nil {
+		r.adjust(&cfg)
+	}
+	r.Agent = agent.New(cfg)
 	r.Adopt(all)
 }
 
-// end ends the agent; its zones go on.
+// end ends the agent; its zones continue.
 func (r *rig) end() {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -102,7 +128,14 @@ func (r *rig) end() {
 func (r *rig) booted(_ string, addr netip.AddrPort) func() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := sim.New(sim.Options{Faults: r.faults})
+	o := sim.Options{Faults: r.faults}
+	if r.serve != nil {
+		var free bool
+		if o, free = r.serve(addr); !free {
+			return func() {}
+		}
+	}
+	s := sim.New(o)
 	r.sims[addr] = s
 	stop := r.net.serve(addr.String(), s.Handler())
 	return func() {
@@ -114,8 +147,14 @@ func (r *rig) booted(_ string, addr netip.AddrPort) func() {
 func (r *rig) close() {
 	r.t.Helper()
 	for _, v := range r.nexus.Violations() {
-		r.t.Errorf("Nexus was told two truths: %+v", v)
+		r.t.Errorf("Nexus received contradictory records: %+v", v)
 	}
+	r.closeHost()
+}
+
+// closeHost ends all servers.
+func (r *rig) closeHost() {
+	r.t.Helper()
 	r.zones.Unhang()
 	r.nexus.Close()
 	r.end()
@@ -139,14 +178,14 @@ func (r *rig) misbehave(modes ...string) {
 	r.faults = faults
 }
 
-// sim is the Propolis of a VMM.
+// sim returns the Propolis of a VMM.
 func (r *rig) sim(v guest) *sim.Server {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.sims[v.addr]
 }
 
-// guest is a VMM that a test registered.
+// guest is a VMM registered by a test.
 type guest struct {
 	id   uuid.UUID
 	addr netip.AddrPort
@@ -174,7 +213,7 @@ func (r *rig) registerWith(o wire.BodyOptions) guest {
 	return v
 }
 
-// start registers a VMM and has it run until Nexus knows that it does.
+// start registers and runs a VMM, and waits until Nexus has that state.
 func (r *rig) start() guest {
 	r.t.Helper()
 	v := r.register()
@@ -192,7 +231,7 @@ func (r *rig) run(v guest) {
 
 func (r *rig) stop(v guest, grace *time.Duration) {
 	r.t.Helper()
-	record, err := r.Stop(r.t.Context(), v.id, grace)
+	record, err := r.Stop(r.t.Context(), v.id, grace, 0)
 	if err != nil || record.VMM.State != vmm.WireStopping {
 		r.t.Fatalf("stop: %+v, %v", record.VMM, err)
 	}
@@ -206,12 +245,12 @@ func (r *rig) await(v guest, want vmm.WireState) {
 	err := r.nexus.Wait(ctx, v.id, func(row nexussim.Row) bool { return row.State() == want })
 	if err != nil {
 		row, _ := r.nexus.Row(v.id)
-		r.t.Fatalf("Nexus never heard %s, only %s: %v", want, row.State(), err)
+		r.t.Fatalf("Nexus did not receive %s, only %s: %v", want, row.State(), err)
 	}
 	synctest.Wait()
 }
 
-// removal is when the removal of the VMM's zone began.
+// removal returns when the removal of the VMM's zone began.
 func (r *rig) removal(v guest) time.Time {
 	s, err := r.Show(v.id)
 	if err != nil || s.Removal == nil {
@@ -220,12 +259,12 @@ func (r *rig) removal(v guest) time.Time {
 	return s.Removal.Begun
 }
 
-// forgotten checks that nothing is left of a VMM that Nexus has acknowledged.
+// forgotten verifies that nothing is left of a VMM after Nexus has acknowledged its end.
 func (r *rig) forgotten(v guest) {
 	r.t.Helper()
 	synctest.Wait()
 	if _, err := r.State(v.id); !refused(err, vmm.Unknown) {
-		r.t.Errorf("VMM is still known: %v", err)
+		r.t.Errorf("the VMM still exists: %v", err)
 	}
 	zones, err := r.zones.List(r.t.Context())
 	if err != nil || slices.ContainsFunc(zones, func(z zoneInfo) bool { return z.Name == v.zone }) {
@@ -243,7 +282,7 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// pipes is a network in memory: names that can be dialled, each with a server.
+// pipes is a network in memory: servers by name.
 type pipes struct {
 	mu         sync.Mutex
 	servers    map[string]*pipeListener
@@ -257,7 +296,7 @@ func newPipes() *pipes { return &pipes{servers: map[string]*pipeListener{}} }
 // serve serves a handler under a name until stop is called.
 func (p *pipes) serve(name string, h http.Handler) (stop func()) {
 	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-	server := &http.Server{Handler: h, ErrorLog: quiet}
+	server := &http.Server{Addr: name, Handler: h, ErrorLog: quiet}
 	p.mu.Lock()
 	p.servers[name] = l
 	p.all = append(p.all, server)
@@ -270,6 +309,18 @@ func (p *pipes) serve(name string, h http.Handler) (stop func()) {
 		}
 		p.mu.Unlock()
 		_ = server.Close()
+	}
+}
+
+// refuse ends the server at an address at once, with all connections to it.
+func (p *pipes) refuse(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.servers, name)
+	for _, s := range p.all {
+		if s.Addr == name {
+			_ = s.Close()
+		}
 	}
 }
 

@@ -10,15 +10,15 @@ import (
 	"github.com/sledagent/sledagent/zone/zonetest"
 )
 
-// Why a zone does not go is said all the time, and not only until it is tried
-// again, which takes as long as the halt's budget (S).
+// The reason why a zone cannot be removed is shown all the time, and not only until the
+// retry, which takes as long as the halt's budget (S).
 func TestStuckZoneSaysWhyWhileItIsRetried(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, r *rig) {
 		v := r.start()
 		r.zones.SetFault(v.zone, zonetest.Halt, zonetest.Fault{Hang: true})
 		r.stop(v, d(0))
-		pass(zone.DefaultBudget(zone.RungHalt) + time.Second)
+		pass(zone.Budget(zone.RungHalt) + time.Second)
 		for range 600 {
 			s, err := r.Show(v.id)
 			if err != nil || s.Removal.LastError == "" || s.Removal.Rung != "halt" || len(admin.Troubles(s, time.Now())) == 0 {
@@ -29,7 +29,7 @@ func TestStuckZoneSaysWhyWhileItIsRetried(t *testing.T) {
 		r.zones.SetFault(v.zone, zonetest.Halt, zonetest.Fault{})
 		r.await(v, vmm.WireDestroyed)
 		if s, err := r.Show(v.id); err != nil || s.Removal.LastError != "" || s.Removal.Gone == nil {
-			t.Errorf("gone, it shows %+v, %v", s.Removal, err)
+			t.Errorf("removed, it shows %+v, %v", s.Removal, err)
 		}
 	})
 }

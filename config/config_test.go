@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -8,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/BurntSushi/toml"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/google/uuid"
@@ -19,11 +19,7 @@ var sameConfig = cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{})
 
 func TestEmptyFileIsDefault(t *testing.T) {
 	t.Parallel()
-	got, err := Parse("empty.toml", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(Default(), got, sameConfig); diff != "" {
+	if diff := cmp.Diff(parse(t, []byte(defaultFile)), parse(t, nil), sameConfig); diff != "" {
 		t.Errorf("an empty file is not the default (-want +got):\n%s", diff)
 	}
 }
@@ -31,7 +27,7 @@ func TestEmptyFileIsDefault(t *testing.T) {
 func TestDocumentedDefaults(t *testing.T) {
 	t.Parallel()
 	got := load(t, "documented.toml")
-	want := Default()
+	want := parse(t, nil)
 	want.SledID = uuid.MustParse("5bb1ae42-1c3f-4a52-9d0e-0f4f6c7a8b90")
 	want.Log.Format = FormatJSON
 	if diff := cmp.Diff(want, got, sameConfig); diff != "" {
@@ -39,47 +35,49 @@ func TestDocumentedDefaults(t *testing.T) {
 	}
 }
 
-// Every documented key is one of fields, is printed, and has a place in Config,
-// which has no others.
+// Every documented key is in keys, is printed, and has a place in Config, and there are no
+// others.
 func TestEveryKeyHasItsPlace(t *testing.T) {
 	t.Parallel()
 	var ours []string
-	for _, f := range fields {
-		ours = append(ours, f.key)
+	for _, k := range new(Config).keys() {
+		ours = append(ours, k.name)
 	}
-	for _, name := range []string{"documented.toml", "changed.toml"} {
-		data := testdata(t, name)
-		if diff := cmp.Diff(keysOf(t, data), ours); diff != "" {
-			t.Errorf("%s has other keys than fields (-file +fields):\n%s", name, diff)
+	for name, data := range map[string]string{
+		"default.toml": defaultFile, "documented.toml": testdata(t, "documented.toml"), "changed.toml": testdata(t, "changed.toml"),
+	} {
+		if diff := cmp.Diff(namesIn(data), ours); diff != "" {
+			t.Errorf("%s has other keys than there are (-file +keys):\n%s", name, diff)
 		}
 	}
 	changed := load(t, "changed.toml")
-	if diff := cmp.Diff(ours, keysOf(t, written(t, changed))); diff != "" {
-		t.Errorf("Write prints other keys than there are (-fields +written):\n%s", diff)
+	if diff := cmp.Diff(ours, namesIn(string(written(t, changed)))); diff != "" {
+		t.Errorf("Write prints other keys than there are (-keys +written):\n%s", diff)
 	}
-	if places := leaves("Config", reflect.ValueOf(*changed)); len(places) != len(fields) {
-		t.Errorf("Config has %d places for %d keys", len(places), len(fields))
+	if places := leaves("Config", reflect.ValueOf(*changed)); len(places) != len(ours) {
+		t.Errorf("Config has %d places for %d keys", len(places), len(ours))
 	}
 }
 
-// Setting one key changes one value, that of the same name.
+// Setting one key changes exactly the value of the same name.
 func TestKeySetsItsNamesake(t *testing.T) {
 	t.Parallel()
-	values, bad := decode(testdata(t, "changed.toml"))
-	if bad != nil {
-		t.Fatal(bad)
+	values, bad := decode([]byte(testdata(t, "changed.toml")))
+	if len(bad) > 0 {
+		t.Fatal(bad[0])
 	}
-	before := leaves("", reflect.ValueOf(*Default()))
-	for _, f := range fields {
-		c := Default()
-		if err := f.set(c, values[f.key]); err != nil {
-			t.Errorf("%s: %v", f.key, err)
+	before := leaves("", reflect.ValueOf(*parse(t, nil)))
+	for i := range new(Config).keys() {
+		c := parse(t, nil)
+		k := c.keys()[i]
+		if err := k.set(values[k.name], nil); err != nil {
+			t.Errorf("%s: %v", k.name, err)
 		}
 		for place, after := range leaves("", reflect.ValueOf(*c)) {
 			changed := !reflect.DeepEqual(before[place], after)
-			namesake := strings.EqualFold(place, "."+strings.ReplaceAll(f.key, "_", ""))
+			namesake := strings.EqualFold(place, "."+strings.ReplaceAll(k.name, "_", ""))
 			if changed != namesake {
-				t.Errorf("%s: %s was %v and is %v", f.key, place, before[place], after)
+				t.Errorf("%s: %s was %v and is %v", k.name, place, before[place], after)
 			}
 		}
 	}
@@ -118,7 +116,7 @@ func TestAdminSocketFollowsStateDir(t *testing.T) {
 	}
 	long := `state_dir = "` + longest + `d"` + "\n[admin]\nsocket = \"/run/a.sock\""
 	if _, err = Parse("sled.toml", []byte(long)); err != nil {
-		t.Errorf("a long state_dir is refused although the socket lies elsewhere: %v", err)
+		t.Errorf("a long state_dir is refused although the socket is elsewhere: %v", err)
 	}
 }
 
@@ -140,13 +138,22 @@ func TestBackendOn(t *testing.T) {
 	}
 }
 
-func testdata(t testing.TB, name string) []byte {
+func testdata(t testing.TB, name string) string {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return data
+	return string(data)
+}
+
+func parse(t testing.TB, data []byte) *Config {
+	t.Helper()
+	c, err := Parse("sled.toml", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func load(t testing.TB, name string) *Config {
@@ -158,21 +165,17 @@ func load(t testing.TB, name string) *Config {
 	return c
 }
 
-// keysOf returns the dotted names of a file's values in the file's order.
-func keysOf(t testing.TB, data []byte) []string {
-	t.Helper()
-	var tree map[string]any
-	meta, err := toml.Decode(string(data), &tree)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var keys []string
-	for _, k := range meta.Keys() {
-		if meta.Type(k...) != "Hash" {
-			keys = append(keys, k.String())
+// namesIn returns the dotted names of the keys in a file with one key per line.
+func namesIn(file string) (names []string) {
+	table := ""
+	for line := range strings.Lines(file) {
+		if name, ok := strings.CutPrefix(line, "["); ok {
+			table = strings.TrimRight(name, "]\n") + "."
+		} else if name, _, ok := strings.Cut(line, " = "); ok && name[0] != '#' {
+			names = append(names, table+name)
 		}
 	}
-	return keys
+	return names
 }
 
 // leaves returns the values in v that are not structs of this package, by path.
@@ -182,9 +185,7 @@ func leaves(path string, v reflect.Value) map[string]any {
 	}
 	found := make(map[string]any)
 	for i := range v.NumField() {
-		for p, leaf := range leaves(path+"."+v.Type().Field(i).Name, v.Field(i)) {
-			found[p] = leaf
-		}
+		maps.Copy(found, leaves(path+"."+v.Type().Field(i).Name, v.Field(i)))
 	}
 	return found
 }

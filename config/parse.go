@@ -1,156 +1,106 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/BurntSushi/toml"
+	"github.com/pelletier/go-toml/v2"
 )
 
-// maxFile is the size of the largest file that is read, in bytes: far more than
-// any configuration needs, and little enough to hold.
-const maxFile = 1 << 20
+// maxFile is the maximum file size in bytes, several times the output of Write. The
+// decoder's time grows with the square of the number of keys, and its memory is a few
+// hundred times the file's size.
+const maxFile = 64 << 10
 
-// Load reads the file at path. Its errors are of type *Error.
-func Load(path string) (*Config, error) {
-	data, err := read(path)
-	if err != nil {
-		reason := err
-		if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
-			reason = pathErr.Err
-		}
-		return nil, &Error{File: path, Reason: reason.Error(), cause: err}
-	}
-	return Parse(path, data)
-}
-
-// read reads no more of a file than it takes to see that it is too large.
-func read(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxFile+1))
-}
-
-// Parse reads a file's content; name is what its errors call the file. It fills
-// in defaults and looks at nothing outside of data. Its errors are of type *Error.
+// Parse parses a file's content; name is the file's name in errors. It fills in defaults
+// and uses nothing but data. Its error is an *Error, or several joined.
 func Parse(name string, data []byte) (*Config, error) {
-	c, err := parse(data)
-	if err != nil {
-		err.File = name
-		return nil, err
+	values, errs := decode(data)
+	if values == nil {
+		return nil, joined(name, errs)
+	}
+	c, wrong := build(values)
+	if errs = append(errs, wrong...); len(errs) > 0 {
+		return nil, joined(name, errs)
 	}
 	return c, nil
 }
 
-func parse(data []byte) (*Config, *Error) {
-	values, err := decode(data)
-	if err != nil {
-		return nil, err
-	}
-	c := Default()
-	c.Admin.Socket = ""
-	for _, f := range fields {
-		value, ok := values[f.key]
-		if !ok {
-			continue
-		}
-		if err := f.set(c, value); err != nil {
-			return nil, &Error{Key: f.key, Reason: err.Error()}
-		}
-	}
-	if err := c.settle(); err != nil {
-		return nil, err
-	}
-	return c, nil
-}
-
-// decode returns the values of the file by their dotted keys. It goes by way of
-// a map and not of struct tags, because a struct's fields match keys regardless
-// of their case, and because an error can then always name its key.
-func decode(data []byte) (map[string]any, *Error) {
+// decode returns the file's values by key, and an error for each unknown key. It returns no
+// values if the file is not TOML. It decodes into a map and not into a struct, because the
+// decoder matches a struct's fields regardless of case and stops at the first value of a
+// wrong type.
+func decode(data []byte) (map[string]any, []*Error) {
 	if len(data) > maxFile {
-		return nil, &Error{Reason: fmt.Sprintf("larger than %d bytes", maxFile)}
+		return nil, []*Error{{Reason: fmt.Sprintf("larger than %d bytes", maxFile)}}
 	}
-	if line := tooDeep(data); line > 0 {
-		return nil, &Error{Reason: fmt.Sprintf("line %d: nested too deeply", line)}
-	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // the byte order mark that some editors write
 	var tree map[string]any
 	if err := toml.Unmarshal(data, &tree); err != nil {
-		return nil, &Error{Reason: syntaxReason(err)}
+		return nil, []*Error{{Reason: syntaxReason(err)}}
 	}
-	values := make(map[string]any, len(fields))
-	return values, flatten(values, nil, tree)
+	values := make(map[string]any)
+	return values, flatten(values, new(Config).keys(), "", tree)
 }
 
 func syntaxReason(err error) string {
-	var syntax toml.ParseError
-	if !errors.As(err, &syntax) {
-		return err.Error()
+	reason := strings.TrimPrefix(err.Error(), "toml: ")
+	if syntax := (*toml.DecodeError)(nil); errors.As(err, &syntax) {
+		line, _ := syntax.Position()
+		return fmt.Sprintf("line %d: %s", line, reason)
 	}
-	return fmt.Sprintf("line %d: %s", syntax.Position.Line, syntax.Message)
+	return reason
 }
 
-// flatten moves the leaves of tree, the content of the table at path, to values.
-func flatten(values map[string]any, path toml.Key, tree map[string]any) *Error {
-	for _, name := range slices.Sorted(maps.Keys(tree)) {
-		at := append(slices.Clone(path), name)
-		key, value := at.String(), tree[name]
-		switch table, isTable := value.(map[string]any); {
-		case isField(key):
-			values[key] = value
-		case !isTable && isSection(key):
-			return &Error{Key: key, Reason: fmt.Sprintf("want a table, [%s], got %s", key, kind(value))}
-		case !isSection(key):
-			return &Error{Key: key, Reason: "unknown key; " + known(path.String())}
-		default:
-			if err := flatten(values, at, table); err != nil {
-				return err
-			}
+var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// flatten copies the leaves of tree, the content of a table of the file, to values.
+func flatten(values map[string]any, keys []key, table string, tree map[string]any) (errs []*Error) {
+	for _, word := range slices.Sorted(maps.Keys(tree)) {
+		value, name := tree[word], word
+		if !bareKey.MatchString(word) {
+			name = literal(word)
 		}
-	}
-	return nil
-}
-
-func isField(key string) bool {
-	return slices.ContainsFunc(fields, func(f field) bool { return f.key == key })
-}
-
-func isSection(key string) bool {
-	return slices.ContainsFunc(fields, func(f field) bool { return strings.HasPrefix(f.key, key+".") })
-}
-
-// known lists what there is in a table, for whoever mistyped a key of it.
-func known(table string) string {
-	var names []string
-	for _, f := range fields {
-		rest := f.key
 		if table != "" {
-			var within bool
-			if rest, within = strings.CutPrefix(f.key, table+"."); !within {
-				continue
-			}
+			name = table + "." + name
 		}
+		inner, isTable := value.(map[string]any)
+		switch {
+		case slices.ContainsFunc(keys, func(k key) bool { return k.name == name }):
+			values[name] = value
+		case !slices.ContainsFunc(keys, func(k key) bool { return strings.HasPrefix(k.name, name+".") }):
+			errs = append(errs, &Error{Key: name, Reason: "unknown key; " + known(keys, table)})
+		case !isTable:
+			errs = append(errs, &Error{Key: name, Reason: fmt.Sprintf("want a table, [%s], got %s", name, typeName(value))})
+		default:
+			errs = append(errs, flatten(values, keys, name, inner)...)
+		}
+	}
+	return errs
+}
+
+// known lists the names in a table, to help with a mistyped key.
+func known(keys []key, table string) string {
+	place, prefix := "the file has ", ""
+	if table != "" {
+		place, prefix = "["+table+"] has ", table+"."
+	}
+	var names []string
+	for _, k := range keys {
+		rest, within := strings.CutPrefix(k.name, prefix)
 		name, _, sub := strings.Cut(rest, ".")
 		if sub {
 			name = "[" + name + "]"
 		}
-		if !slices.Contains(names, name) {
+		if within && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
-	}
-	place := "the file has "
-	if table != "" {
-		place = "[" + table + "] has "
 	}
 	return place + strings.Join(names, ", ")
 }
@@ -163,35 +113,58 @@ const (
 	maxSocketPath = 103
 )
 
-// settle fills in what depends on other values and checks what several values
-// have to do with each other.
-func (c *Config) settle() *Error {
-	if err := c.settleSocket(); err != nil {
-		return err
-	}
-	if w := c.Watchdog; w.StopGrace > w.MaxStopGrace {
-		return &Error{Key: "watchdog.stop_grace", Reason: fmt.Sprintf("%s is longer than watchdog.max_stop_grace, %s",
-			formatDuration(w.StopGrace), formatDuration(w.MaxStopGrace))}
-	}
-	if n := c.Nexus; n.RetryInitial > n.RetryMax {
-		return &Error{Key: "nexus.retry_initial", Reason: fmt.Sprintf("%s is longer than nexus.retry_max, %s",
-			formatDuration(n.RetryInitial), formatDuration(n.RetryMax))}
-	}
-	return nil
-}
-
-func (c *Config) settleSocket() *Error {
-	if c.Admin.Socket == "" {
-		c.Admin.Socket = filepath.Join(c.StateDir, socketName)
-		if n := len(c.Admin.Socket); n > maxSocketPath {
-			return &Error{Key: "state_dir", Reason: fmt.Sprintf(
-				"the admin socket in it would have a path of %d bytes, at most %d are possible; set admin.socket to a shorter path",
-				n, maxSocketPath)}
+// build makes a Config from values, which are by key, and the defaults of all other keys.
+// It returns all errors in the values.
+func build(values map[string]any) (*Config, []*Error) {
+	c := new(Config)
+	var errs []*Error
+	for _, k := range c.keys() {
+		preset := presets()[k.name]
+		value, ok := values[k.name]
+		if !ok {
+			value = preset
+		}
+		if err := k.set(value, preset); err != nil {
+			errs = append(errs, &Error{Key: k.name, Reason: err.Error()})
 		}
 	}
-	if n := len(c.Admin.Socket); n > maxSocketPath {
-		return &Error{Key: "admin.socket", Reason: fmt.Sprintf(
-			"%d bytes long, but a socket's path has at most %d", n, maxSocketPath)}
+	c.foundByName(values)
+	return c, append(errs, c.complete(errs)...)
+}
+
+// complete fills in what depends on other values and checks combinations of values, except
+// for those that are invalid by themselves.
+func (c *Config) complete(wrong []*Error) (errs []*Error) {
+	bad := func(keys ...string) bool {
+		return slices.ContainsFunc(wrong, func(e *Error) bool { return slices.Contains(keys, e.Key) })
 	}
-	return nil
+	fail := func(key, reason string, args ...any) {
+		errs = append(errs, &Error{Key: key, Reason: fmt.Sprintf(reason, args...)})
+	}
+	derived := c.Admin.Socket == ""
+	if derived {
+		c.Admin.Socket = filepath.Join(c.StateDir, socketName)
+	}
+	switch n := len(c.Admin.Socket); {
+	case n <= maxSocketPath || bad("state_dir", "admin.socket"):
+	case derived:
+		fail("state_dir", "the admin socket in it would have a path of %d bytes, at most %d are possible; "+
+			"set admin.socket to a shorter path", n, maxSocketPath)
+	default:
+		fail("admin.socket", "%d bytes long, but a socket's path has at most %d", n, maxSocketPath)
+	}
+	if w := c.Watchdog; w.StopGrace > w.MaxStopGrace && !bad("watchdog.stop_grace", "watchdog.max_stop_grace") {
+		fail("watchdog.stop_grace", "%s is longer than watchdog.max_stop_grace, %s",
+			formatDuration(w.StopGrace), formatDuration(w.MaxStopGrace))
+	}
+	if !slices.ContainsFunc(wrong, func(e *Error) bool {
+		return strings.HasPrefix(e.Key, "api.") || strings.HasPrefix(e.Key, "nexus.")
+	}) {
+		c.checkAccess(fail)
+	}
+	if n := c.Nexus; n.RetryInitial > n.RetryMax && !bad("nexus.retry_initial", "nexus.retry_max") {
+		fail("nexus.retry_initial", "%s is longer than nexus.retry_max, %s",
+			formatDuration(n.RetryInitial), formatDuration(n.RetryMax))
+	}
+	return errs
 }

@@ -18,7 +18,7 @@ import (
 func TestWriteRoundTrip(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		want := anyConfig(rt)
+		want := anyConfig(t, rt)
 		file := written(t, want)
 		got, err := Parse("written.toml", file)
 		if err != nil {
@@ -33,7 +33,7 @@ func TestWriteRoundTrip(t *testing.T) {
 func TestWriteReportsError(t *testing.T) {
 	t.Parallel()
 	full := errors.New("disk full")
-	if err := Default().Write(failingWriter{full}); !errors.Is(err, full) {
+	if err := parse(t, nil).Write(failingWriter{full}); !errors.Is(err, full) {
 		t.Errorf("Write = %v, want it to wrap %v", err, full)
 	}
 }
@@ -42,21 +42,22 @@ type failingWriter struct{ err error }
 
 func (w failingWriter) Write([]byte) (int, error) { return 0, w.err }
 
-// FuzzParse: whatever the file, Parse neither panics nor says more than a line,
-// and what it accepts can be written and read again.
+// FuzzParse checks for any file that Parse does not panic, that each error is one line, and
+// that an accepted file can be written and read again.
 func FuzzParse(f *testing.F) {
-	f.Add(testdata(f, "documented.toml"))
-	f.Add(testdata(f, "changed.toml"))
+	f.Add([]byte(testdata(f, "documented.toml")))
+	f.Add([]byte(testdata(f, "changed.toml")))
 	for _, bad := range badFiles {
 		f.Add([]byte(bad.file))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse("fuzz.toml", data)
 		if err != nil {
-			line := err.Error()
-			if !strings.HasPrefix(line, "fuzz.toml: ") || len(line) > 8*maxError ||
-				strings.ContainsFunc(line, unicode.IsControl) {
-				t.Errorf("not a good line: %q", line)
+			for line := range strings.SplitSeq(err.Error(), "\n") {
+				if !strings.HasPrefix(line, "fuzz.toml: ") || len(line) > 8*maxError ||
+					strings.ContainsFunc(line, unicode.IsControl) {
+					t.Errorf("not a good line: %q", line)
+				}
 			}
 			return
 		}
@@ -79,15 +80,15 @@ func written(t testing.TB, c *Config) []byte {
 	return b.Bytes()
 }
 
-// anyConfig draws a valid Config in its normal form.
-func anyConfig(t *rapid.T) *Config {
+// anyConfig draws a valid Config in normal form.
+func anyConfig(tb testing.TB, t *rapid.T) *Config {
 	matching := func(name, expr string) string { return rapid.StringMatching(expr).Draw(t, name) }
-	span := func(name string, from, to time.Duration) time.Duration {
-		return time.Duration(rapid.Int64Range(int64(from), int64(to)).Draw(t, name))
+	span := func(name string, to time.Duration) time.Duration {
+		return time.Duration(rapid.Int64Range(int64(minDuration), int64(to)).Draw(t, name))
 	}
 	path := rapid.Map(rapid.StringMatching(`(/[ --0-~é☃]{1,9}){1,3}`), filepath.Clean)
 	safePath := rapid.Map(rapid.StringMatching(`(/[A-Za-z0-9_=@%+,.-]{1,20}){1,4}`), filepath.Clean)
-	c := Default()
+	c := parse(tb, nil)
 	c.StateDir = path.Draw(t, "state_dir")
 	c.Admin.Socket = path.Draw(t, "socket")
 	if rapid.Bool().Draw(t, "has sled_id") {
@@ -95,22 +96,35 @@ func anyConfig(t *rapid.T) *Config {
 	}
 	c.API.Listen = anyAddrPort(t)
 	c.Admin.Metrics = rapid.SampledFrom([]string{"", "[::]:0", "localhost:9100", "127.0.0.1:65535"}).Draw(t, "metrics")
-	c.Log.Level = rapid.SampledFrom([]LogLevel{LevelTrace, LevelDebug, LevelInfo, LevelWarn, LevelError}).Draw(t, "level")
+	c.Log.Level = rapid.SampledFrom([]string{"trace", "debug", "info", "warn", "error"}).Draw(t, "level")
 	c.Log.Format = rapid.SampledFrom([]LogFormat{"", FormatJSON, FormatConsole, FormatBunyan}).Draw(t, "format")
 	c.Nexus.Addresses = rapid.SliceOfN(rapid.StringMatching(`https?://([a-z][a-z0-9]{0,9}|\[fd00::[1-9a-f]\])(:[1-9][0-9]{0,3})?`), 0, 4).Draw(t, "addresses")
-	c.Nexus.RetryMax = span("retry_max", minDuration, maxDuration)
-	c.Nexus.RetryInitial = span("retry_initial", minDuration, c.Nexus.RetryMax)
+	if rapid.Bool().Draw(t, "has api.tls") {
+		c.API.TLS = ServerTLS{path.Draw(t, "cert"), path.Draw(t, "key"), path.Draw(t, "client_ca")}
+		c.API.Clients = rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) APIClient {
+			return APIClient{rapid.StringMatching(`[ -~é☃]{1,9}`).Draw(t, "name"), rapid.SampledFrom([]string{RoleRead, RoleStopOnly, RoleOperate}).Draw(t, "role")}
+		}), 1, 4, func(c APIClient) string { return c.Name }).Draw(t, "clients")
+	}
+	c.Admin.Group = matching("group", `|[a-z][a-z0-9]{0,9}`)
+	if rapid.Bool().Draw(t, "has nexus.tls") {
+		c.Nexus.Addresses = []string{"https://nexus"}
+		c.Nexus.TLS = ClientTLS{path.Draw(t, "cert"), path.Draw(t, "key"), path.Draw(t, "ca"), "nexus.test"}
+	}
+	c.Nexus.DNS = rapid.SliceOfN(rapid.Custom(anyNameServer), 0, maxNameServers).Draw(t, "dns")
+	c.Nexus.RetryMax = span("retry_max", maxDuration)
+	c.Nexus.RetryInitial = span("retry_initial", c.Nexus.RetryMax)
 	for _, d := range []*time.Duration{&c.Nexus.RequestTimeout, &c.Nexus.GiveUpAfter, &c.Propolis.RequestTimeout,
 		&c.Propolis.GoneAfter, &c.Watchdog.StartTimeout, &c.Watchdog.RebootTimeout, &c.Watchdog.EvidenceBudget} {
-		*d = span("duration", minDuration, maxDuration)
+		*d = span("duration", maxDuration)
 	}
 	c.Propolis.APIVersion = matching("api_version", `[1-9][0-9]{0,8}\.0\.[1-9](-rc\.[0-9])?`)
-	c.Watchdog.MaxStopGrace = span("max_stop_grace", minDuration, maxDuration)
-	c.Watchdog.StopGrace = span("stop_grace", minDuration, c.Watchdog.MaxStopGrace)
+	c.Watchdog.MaxStopGrace = span("max_stop_grace", maxDuration)
+	c.Watchdog.StopGrace = span("stop_grace", c.Watchdog.MaxStopGrace)
 	c.Zones.Backend = rapid.SampledFrom([]Backend{BackendAuto, BackendIllumos, BackendProcess}).Draw(t, "backend")
 	c.VMMReservoir.Size = rapid.Uint64Range(0, 1<<40).Draw(t, "mib") << 20
 	c.VMMReservoir.Percent = rapid.IntRange(0, 99).Draw(t, "percent")
 	c.Zones.Orphans = rapid.SampledFrom([]Orphans{"", OrphansRemove, OrphansKeep}).Draw(t, "orphans")
+	c.Zones.MaxTasks = rapid.IntRange(64, 1<<20).Draw(t, "max_tasks")
 	c.Zones.Prefix = matching("prefix", `[a-z0-9][-_.A-Za-z0-9]{0,26}`)
 	c.Zones.Process.Propolis = append([]string{matching("program", `/?[a-z]+`)},
 		rapid.SliceOf(rapid.StringMatching(`[^\x00]*`)).Draw(t, "arguments")...)
@@ -126,6 +140,12 @@ func anyConfig(t *rapid.T) *Config {
 		il.Gateway = anyAddrPort(t).Addr()
 	}
 	return c
+}
+
+func anyNameServer(t *rapid.T) netip.AddrPort {
+	return rapid.Custom(anyAddrPort).Filter(func(a netip.AddrPort) bool {
+		return a.Port() != 0 && !a.Addr().IsUnspecified()
+	}).Draw(t, "server")
 }
 
 func anyAddrPort(t *rapid.T) netip.AddrPort {

@@ -1,5 +1,4 @@
-// Package deploy holds what a host's service manager and packager need to run
-// the agent: the SMF manifest and method, the IPS manifest, the systemd unit and
-// an example of a configuration. It has no code but the tests that hold those
-// files to what the agent relies on.
+// Package deploy has the files with which a host's service manager and packager install and
+// run the agent: the SMF manifest and method, the IPS manifest, the systemd unit and an
+// example configuration. Its only code is tests of what the agent requires of those files.
 package deploy

@@ -10,11 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/BurntSushi/toml"
 	"github.com/google/go-cmp/cmp"
+	"github.com/pelletier/go-toml/v2"
 )
 
-// installed returns what make installs for a system, by path, with its contents.
+// installed returns the files that make installs for a system, by path, with their contents.
 // The programs are empty.
 func installed(t *testing.T, target, prefix string) map[string]string {
 	t.Helper()
@@ -57,8 +57,8 @@ func tree(t *testing.T, root string) map[string]string {
 	return files
 }
 
-// packaged returns the files of the IPS manifest, sorted, and checks that each
-// is taken from the path that it goes to.
+// packaged returns the files of the IPS manifest, sorted. It checks that each one's source
+// has the same path.
 func packaged(t *testing.T) []string {
 	t.Helper()
 	f, err := os.Open("ips/sled-agent.p5m")
@@ -114,7 +114,7 @@ func TestInstallElsewhere(t *testing.T) {
 func keys(t *testing.T, text string) map[string]string {
 	t.Helper()
 	var all map[string]any
-	if _, err := toml.Decode(text, &all); err != nil {
+	if err := toml.Unmarshal([]byte(text), &all); err != nil {
 		t.Fatal(err)
 	}
 	flat := make(map[string]string)
@@ -129,13 +129,12 @@ func flatten(flat map[string]string, prefix string, table map[string]any) {
 			continue
 		}
 		var text strings.Builder
-		_ = toml.NewEncoder(&text).Encode(map[string]any{"v": v}) // what was decoded can be encoded
+		_ = toml.NewEncoder(&text).Encode(map[string]any{"v": v}) // decoded values can be encoded
 		flat[prefix+name] = text.String()
 	}
 }
 
-// The example has no key in effect, and each that it shows exists and has the
-// default that it says.
+// All keys of the example are commented out, and each exists and has the default shown.
 func TestExample(t *testing.T) {
 	t.Parallel()
 	example, err := os.ReadFile("sled-agent.toml")

@@ -2,18 +2,21 @@ package deploy
 
 import (
 	"encoding/xml"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// An element of the manifest, as far as the tests look into it.
+// An element of the manifest, as far as the tests need it.
 type element struct {
 	XMLName  xml.Name
 	Attrs    []xml.Attr `xml:",any,attr"`
@@ -29,7 +32,7 @@ func (e element) attr(name string) string {
 	return ""
 }
 
-// find returns the children of this kind, with this name if it is not empty.
+// find returns the children of this kind, with this name unless it is empty.
 func (e element) find(kind, name string) []element {
 	var found []element
 	for _, c := range e.Children {
@@ -57,7 +60,7 @@ func (e element) propval(t *testing.T, group, name string) string {
 	return p.attr("type") + " " + p.attr("value")
 }
 
-// service reads the manifest; one that is not well-formed fails the test.
+// service reads the manifest and fails the test if it is not well-formed.
 func service(t *testing.T) element {
 	t.Helper()
 	f, err := os.Open("smf/sled-agent.xml")
@@ -72,7 +75,7 @@ func service(t *testing.T) element {
 	}
 	for {
 		token, err := d.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if text, is := token.(xml.CharData); err != nil || !is || strings.TrimSpace(string(text)) != "" {
@@ -99,10 +102,11 @@ func TestManifest(t *testing.T) {
 		"start": {start.attr("exec"), "/lib/svc/method/sled-agent %{config/file}",
 			"one command, since startd runs it with exec, and with a path, since startd looks whether it is there"},
 		"start timeout": {start.attr("timeout_seconds"), "0", "the method does not end before the agent"},
-		"stop":          {stop.attr("exec"), ":kill", "the agent ends at SIGTERM"},
-		"stop timeout":  {stop.attr("timeout_seconds"), "30", "it must be finite, and longer than the 5 s that the agent takes"},
-		"type":          {s.attr("type"), "service", "it is no restarter"},
-		"enabled":       {s.one(t, "create_default_instance", "").attr("enabled"), "false", "it has to be configured first"},
+		"stop": {stop.attr("exec"), "/lib/svc/method/sled-agent stop %{restarter/contract}",
+			"what outlives SIGTERM has to be killed before the timeout, which ends in maintenance"},
+		"stop timeout": {stop.attr("timeout_seconds"), "30", "it must be finite, and longer than the method's two waits of 10 s"},
+		"type":         {s.attr("type"), "service", "it is no restarter"},
+		"enabled":      {s.one(t, "create_default_instance", "").attr("enabled"), "false", "it has to be configured first"},
 	} {
 		if v.got != v.want {
 			t.Errorf("%s is %q, want %q: %s", what, v.got, v.want, v.why)
@@ -111,8 +115,7 @@ func TestManifest(t *testing.T) {
 	s.one(t, "single_instance", "")
 }
 
-// zoneadm needs root with every privilege, which is what a method has that says
-// nothing of users.
+// zoneadm needs root with all privileges. A method without a credential has them.
 func TestManifestKeepsPrivileges(t *testing.T) {
 	t.Parallel()
 	s := service(t)
@@ -150,7 +153,7 @@ func TestManifestDependencies(t *testing.T) {
 	}
 }
 
-// The order is what service_bundle.dtd.1 wants of a service's children.
+// The order of a service's children that service_bundle.dtd.1 requires.
 func TestManifestOrder(t *testing.T) {
 	t.Parallel()
 	order := []string{"create_default_instance", "single_instance", "restarter", "dependency", "dependent",
@@ -165,9 +168,9 @@ func TestManifestOrder(t *testing.T) {
 	}
 }
 
-// runMethod runs the start method with an agent whose check exits with status,
-// and returns what was run.
-func runMethod(t *testing.T, status string) []string {
+// runMethod runs the method with stubs for its programs and returns the commands that it ran.
+// pgrep finds a process until it has been run found times.
+func runMethod(t *testing.T, found int, args ...string) []string {
 	t.Helper()
 	dir := t.TempDir()
 	script, err := os.ReadFile("smf/sled-agent.sh")
@@ -175,14 +178,13 @@ func runMethod(t *testing.T, status string) []string {
 		t.Fatal(err)
 	}
 	const tell = `echo "${0##*/} $*" >>"$LOG"; `
-	stub := tell + `if [ "$1" = check ]; then exit ` + status + `; fi`
 	text := string(script)
-	for _, name := range []string{"/usr/bin/sled-agent", "/usr/sbin/svcadm", "sleep"} {
+	for name, stub := range map[string]string{
+		"/usr/bin/sled-agent": tell, "/usr/bin/pkill": tell, "sleep": tell,
+		"/usr/bin/pgrep": tell + fmt.Sprintf(`[ "$(grep -c ^pgrep "$LOG")" -le %d ]`, found),
+	} {
 		own := filepath.Join(dir, filepath.Base(name))
-		replaced := strings.Replace(text, name+"\n", own+"\n", 1)
-		if replaced == text {
-			replaced = strings.Replace(text, "\t"+name+" ", "\t"+own+" ", 1)
-		}
+		replaced := strings.Replace(text, name, own, 1)
 		if replaced == text {
 			t.Fatalf("the method does not name %s", name)
 		}
@@ -192,9 +194,11 @@ func runMethod(t *testing.T, status string) []string {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
-	method := exec.Command("/bin/sh", "-c", text, "sled-agent", "/etc/the file.toml")
+	method := exec.Command("/bin/sh", append([]string{"-c", text, "sled-agent"}, args...)...)
 	method.Env = append(os.Environ(), "LOG="+filepath.Join(dir, "log"), "SMF_FMRI=svc:/x:default")
-	_ = method.Run() // how it exits is not looked at by SMF either
+	if out, err := method.CombinedOutput(); err != nil {
+		t.Errorf("the method fails: %v: %s", err, out)
+	}
 	log, err := os.ReadFile(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
@@ -202,17 +206,43 @@ func runMethod(t *testing.T, status string) []string {
 	return strings.Split(strings.TrimSpace(string(log)), "\n")
 }
 
-func TestMethod(t *testing.T) {
+func TestStartMethod(t *testing.T) {
 	t.Parallel()
-	const check, run = "sled-agent check --config /etc/the file.toml", "sled-agent run --config /etc/the file.toml"
-	for status, want := range map[string][]string{
-		"0":  {check, run},
-		"96": {check, "svcadm mark maintenance svc:/x:default", "sleep 60"},
-		// Killed, say: no reason not to try.
-		"137": {check, run},
+	want := []string{"sled-agent run --config /etc/the file.toml"}
+	if diff := cmp.Diff(want, runMethod(t, 0, "/etc/the file.toml")); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// Processes that survive SIGTERM are killed before startd puts the service into maintenance.
+func TestStopMethod(t *testing.T) {
+	t.Parallel()
+	const term, kill, look, wait = "pkill -TERM -c 17", "pkill -KILL -c 17", "pgrep -c 17", "sleep 1"
+	var waits []string
+	for range 10 {
+		waits = append(waits, look, wait)
+	}
+	stubborn := slices.Concat([]string{term}, waits, []string{look, kill})
+	for name, test := range map[string]struct {
+		found int
+		want  []string
+	}{
+		"ended at once":   {0, []string{term, look}},
+		"ends":            {2, []string{term, look, wait, look, wait, look}},
+		"has to die":      {11, slices.Concat(stubborn, []string{look})},
+		"cannot even die": {1000, slices.Concat(stubborn, waits, []string{look})},
 	} {
-		if diff := cmp.Diff(want, runMethod(t, status)); diff != "" {
-			t.Errorf("check exits with %s: -want +got:\n%s", status, diff)
+		if diff := cmp.Diff(test.want, runMethod(t, test.found, "stop", "17")); diff != "" {
+			t.Errorf("an agent that %s: -want +got:\n%s", name, diff)
 		}
+	}
+}
+
+// The waits of the stop method fit into its timeout.
+func TestStopMethodIsInTime(t *testing.T) {
+	t.Parallel()
+	seconds, err := strconv.Atoi(service(t).one(t, "exec_method", "stop").attr("timeout_seconds"))
+	if err != nil || seconds < 25 {
+		t.Errorf("the timeout is %d s, error %v", seconds, err)
 	}
 }

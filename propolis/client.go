@@ -8,9 +8,13 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/internal/plain"
 )
 
 // Defaults of Options.
@@ -19,36 +23,38 @@ const (
 	DefaultRequestTimeout = 15 * time.Second
 )
 
-// Options change how a Client calls. The zero value is fit for use.
+// Options configure a Client. The zero value is valid.
 type Options struct {
-	// APIVersion goes with each request; a server refuses versions newer than
-	// its own. Empty: DefaultAPIVersion.
+	// APIVersion is sent with each request and decides its form. A server refuses
+	// versions newer than its own. Empty: DefaultAPIVersion.
 	APIVersion string
-	// RequestTimeout is the budget of each call that is answered at once, from
-	// the dial to the answer's last byte. 0 or less: DefaultRequestTimeout.
+	// RequestTimeout bounds each call that is answered at once, from the dial to the
+	// answer's last byte. 0 or less: DefaultRequestTimeout.
 	RequestTimeout time.Duration
-	// Transport carries the requests. nil: one of the client's own, which
-	// bounds connections, buffers and headers, and uses no proxy.
-	Transport http.RoundTripper
+	// Dial makes the connections; it must respect its context. nil: TCP to the server's
+	// address, without a proxy.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
-// A Client calls one Propolis server. It is safe for concurrent use, and no
-// call waits for another: each has a connection to itself. It makes each call
-// once. All errors of its calls are *Error.
+// A Client calls one Propolis server. It is safe for concurrent use. Calls do not wait
+// for each other: each uses a connection of its own, which it closes. Nothing is
+// retried. All errors of its calls are *Error.
 type Client struct {
-	host      string
-	version   string
-	timeout   time.Duration
-	transport http.RoundTripper
+	addr    string // address to dial
+	host    string // in requests, without the IPv6 zone
+	version string
+	timeout time.Duration
+	dial    func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
-// NewClient returns a Client for the server at addr. It connects to nothing yet.
+// NewClient returns a Client for the server at addr. It does not connect.
 func NewClient(addr netip.AddrPort, o Options) *Client {
 	c := &Client{
-		host:      netip.AddrPortFrom(addr.Addr().WithZone(""), addr.Port()).String(),
-		version:   o.APIVersion,
-		timeout:   o.RequestTimeout,
-		transport: o.Transport,
+		addr:    addr.String(),
+		host:    netip.AddrPortFrom(addr.Addr().WithZone(""), addr.Port()).String(),
+		version: o.APIVersion,
+		timeout: o.RequestTimeout,
+		dial:    o.Dial,
 	}
 	if c.version == "" {
 		c.version = DefaultAPIVersion
@@ -56,73 +62,42 @@ func NewClient(addr netip.AddrPort, o Options) *Client {
 	if c.timeout <= 0 {
 		c.timeout = DefaultRequestTimeout
 	}
-	if c.transport == nil {
-		c.transport = newTransport(addr)
+	if c.dial == nil {
+		// The connections have TCP keep-alive, so that a poll ends if its peer has
+		// disappeared.
+		c.dial = new(net.Dialer).DialContext
 	}
 	return c
 }
 
-const (
-	// dialTimeout bounds a dial that its caller has given up: net/http goes on
-	// with it. The server is on this host, or was.
-	dialTimeout = 5 * time.Second
-	// idleTimeout is short, since an idle connection costs two goroutines and
-	// only bursts of observations gain by it.
-	idleTimeout = 5 * time.Second
-	// bufferSize suits answers of a few hundred bytes; larger bodies bypass it.
-	bufferSize = 1 << 10
-	maxHeader  = 8 << 10
-)
-
-// newTransport returns a transport that keeps one idle connection and sets no
-// limit to those in use: a limit would have a stop wait for a call that hangs.
-func newTransport(addr netip.AddrPort) *http.Transport {
-	dialer := &net.Dialer{Timeout: dialTimeout}
-	return &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "tcp", addr.String())
-		},
-		DisableCompression:     true,
-		MaxIdleConns:           1,
-		MaxIdleConnsPerHost:    1,
-		IdleConnTimeout:        idleTimeout,
-		MaxResponseHeaderBytes: maxHeader,
-		ReadBufferSize:         bufferSize,
-		WriteBufferSize:        bufferSize,
-	}
-}
-
-// Ready tells whether the server answers HTTP at all, whatever its status: one
-// without a VM says 424 and is up. What it says beside the status is not read.
+// Ready reports whether the server answers HTTP, with any status: a server without a VM
+// answers 424 and is up. Only the status is read.
 func (c *Client) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	resp, err := c.send(ctx, call{op: "GET /instance", method: http.MethodGet, path: "/instance"})
-	if err != nil {
-		return err
-	}
-	resp.Body.Close()
-	return nil
+	_, err := c.roundTrip(ctx, call{op: "GET /instance", method: http.MethodGet, path: "/instance", statusOnly: true})
+	return err
 }
 
-// Ensure makes the VM. It returns once the VM's objects exist; nothing runs
-// until Put(Run), except that a migration target starts by itself. That may
-// take long and is bounded by ctx alone. A VM that is there already is
-// AlreadyInitialized, also for an identical request.
+// Ensure makes the VM and returns once the VM's objects exist. The guest does not run
+// until Put(Run), except that a migration target starts by itself. That may take long
+// and is bounded only by ctx. If there already is a VM the error is AlreadyInitialized,
+// even for an identical request.
 func (c *Client) Ensure(ctx context.Context, r EnsureRequest) error {
 	const op = "PUT /instance"
-	request, err := r.encode()
+	request, err := r.encode(c.version)
 	if err != nil {
 		return &Error{Op: op, Kind: Refused, Err: fmt.Errorf("encode request: %w", err)}
 	}
 	k := call{op: op, method: http.MethodPut, path: "/instance", body: request, want: http.StatusCreated}
 	_, err = c.do(ctx, k)
-	return err // 201 says it all; a VM that exists is not lost over what the body says of it
+	return err // 201 is sufficient: a wrong body does not mean that the VM does not exist
 }
 
-// Put asks the VM to do something. Success means that Propolis has queued it,
-// not that it is done.
-func (c *Client) Put(ctx context.Context, a Action) error {
+// Put requests an action. Success means that Propolis has queued it, not that it is
+// done. With soft, a stop or a reboot first presses the guest's power button, and is
+// forced when soft has passed. APIs before 7 know only the forced ones (SoftStop).
+func (c *Client) Put(ctx context.Context, a Action, soft time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	op := "PUT /instance/state " + string(a)
@@ -133,14 +108,34 @@ func (c *Client) Put(ctx context.Context, a Action) error {
 	}
 	_, err := c.do(ctx, call{
 		op: op, method: http.MethodPut, path: "/instance/state", want: http.StatusNoContent,
-		body:   fmt.Appendf(nil, "%q", a),
-		replay: a != Reboot,
+		body: c.stateBody(a, soft),
 	})
 	return err
 }
 
-// Snapshot has the Crucible backend whose component key is disk make a snapshot
-// of that id.
+// stateBody returns the body of a request for an action: an object from API 7 on, which
+// refuses the bare string of the earlier ones, as they refuse the object.
+func (c *Client) stateBody(a Action, soft time.Duration) []byte {
+	switch {
+	case !SoftStop(c.version):
+		return fmt.Appendf(nil, "%q", a)
+	case soft <= 0:
+		return fmt.Appendf(nil, `{"state":%q,"acpi_timeout_secs":null}`, a)
+	}
+	// Rounded up: 0 would be another request, and the guest must not have less time.
+	secs := (soft-1)/time.Second + 1
+	return fmt.Appendf(nil, `{"state":%q,"acpi_timeout_secs":%d}`, a, secs)
+}
+
+// SoftStop reports whether an API version has soft stops and reboots.
+func SoftStop(version string) bool {
+	major, _, _ := strings.Cut(version, ".")
+	n, err := strconv.ParseUint(major, 10, 64)
+	return err == nil && n >= 7
+}
+
+// Snapshot makes the Crucible backend with the component key disk create the given
+// snapshot.
 func (c *Client) Snapshot(ctx context.Context, disk string, snapshot uuid.UUID) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -151,15 +146,7 @@ func (c *Client) Snapshot(ctx context.Context, disk string, snapshot uuid.UUID) 
 	}
 	body, err := c.do(ctx, k)
 	if err == nil && string(bytes.TrimSpace(body)) != "null" {
-		return k.malformed(fmt.Errorf("want null, got %s", oneLine(string(body), 64)))
+		return k.malformed(fmt.Errorf("want null, got %s", plain.Line(string(body), 64)))
 	}
 	return err
-}
-
-// Close frees the connections that are idle. Calls that are under way go on
-// until they end.
-func (c *Client) Close() {
-	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
-		t.CloseIdleConnections()
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -19,18 +20,20 @@ var (
 	migrationID = uuid.MustParse("c3f5a0b2-7d64-4e0c-9a1e-0f6b8d2c4e71")
 )
 
-// every call of the client, by name.
+// every holds all calls of the client, by name.
 var every = map[string]func(context.Context, *Client) error{
 	"ready":    func(ctx context.Context, c *Client) error { return c.Ready(ctx) },
-	"put":      func(ctx context.Context, c *Client) error { return c.Put(ctx, Stop) },
+	"instance": func(ctx context.Context, c *Client) error { _, err := c.Instance(ctx); return err },
+	"put":      func(ctx context.Context, c *Client) error { return c.Put(ctx, Stop, 0) },
 	"ensure":   func(ctx context.Context, c *Client) error { return c.Ensure(ctx, EnsureRequest{Spec: []byte(`{}`)}) },
 	"monitor":  func(ctx context.Context, c *Client) error { _, err := c.Monitor(ctx, 7); return err },
 	"snapshot": func(ctx context.Context, c *Client) error { return c.Snapshot(ctx, "disk0", snapshotID) },
 }
 
-// success is what each call takes for success.
+// success is a successful answer for each call.
 var success = map[string]string{
 	"ready":    reply(424, `{}`),
+	"instance": reply(200, `{"instance":{"properties":{"id":"`+instanceID+`"},"state":"Creating"}}`),
 	"put":      "HTTP/1.1 204 No Content\r\n\r\n",
 	"ensure":   reply(201, `{"migrate":null}`),
 	"monitor":  reply(200, `{"gen":7,"state":"Running","migration":{}}`),
@@ -61,9 +64,11 @@ func TestRequestsOnTheWire(t *testing.T) {
 		body           string
 	}{
 		{func() error { return c.Ready(ctx) }, 424, `{}`, "GET", "/instance", ""},
-		{func() error { return c.Put(ctx, Run) }, 204, "", "PUT", "/instance/state", `"Run"`},
-		{func() error { return c.Put(ctx, Stop) }, 204, "", "PUT", "/instance/state", `"Stop"`},
-		{func() error { return c.Put(ctx, Reboot) }, 204, "", "PUT", "/instance/state", `"Reboot"`},
+		{func() error { _, err := c.Instance(ctx); return err }, 200,
+			`{"instance":{"properties":{"id":"` + instanceID + `"},"state":"Running"}}`, "GET", "/instance", ""},
+		{func() error { return c.Put(ctx, Run, 0) }, 204, "", "PUT", "/instance/state", `"Run"`},
+		{func() error { return c.Put(ctx, Stop, 0) }, 204, "", "PUT", "/instance/state", `"Stop"`},
+		{func() error { return c.Put(ctx, Reboot, 0) }, 204, "", "PUT", "/instance/state", `"Reboot"`},
 		{func() error { _, err := c.Monitor(ctx, 1<<64-1); return err }, 200,
 			`{"gen":9,"state":"Running","migration":{}}`, "GET", "/instance/state-monitor", `{"gen":18446744073709551615}`},
 		{func() error { return c.Snapshot(ctx, "a/b c%?#:", snapshotID) }, 200, "null\n", "POST",
@@ -92,6 +97,37 @@ func TestRequestsOnTheWire(t *testing.T) {
 	}
 }
 
+// The body of a state request has the form of the configured version, never both.
+func TestStateRequestsByVersion(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		version string
+		action  Action
+		soft    time.Duration
+		want    string
+	}{
+		{"5.0.0", Stop, 30 * time.Second, `"Stop"`},
+		{"6.9.9", Reboot, 30 * time.Second, `"Reboot"`},
+		{"", Stop, 30 * time.Second, `"Stop"`},
+		{"7.0.0", Run, 0, `{"state":"Run","acpi_timeout_secs":null}`},
+		{"7.0.0", Stop, 0, `{"state":"Stop","acpi_timeout_secs":null}`},
+		{"7.0.0", Stop, -time.Second, `{"state":"Stop","acpi_timeout_secs":null}`},
+		{"7.1.2-rc.1", Stop, 1, `{"state":"Stop","acpi_timeout_secs":1}`},
+		{"7.0.0", Reboot, 30 * time.Second, `{"state":"Reboot","acpi_timeout_secs":30}`},
+		{"7.0.0", Stop, 30*time.Second + 1, `{"state":"Stop","acpi_timeout_secs":31}`},
+		{"10.0.0", Stop, 1<<63 - 1, `{"state":"Stop","acpi_timeout_secs":9223372037}`},
+	} {
+		var body []byte
+		c := serve(t, Options{APIVersion: tc.version}, func(w http.ResponseWriter, r *http.Request) {
+			body, _ = io.ReadAll(r.Body)
+			w.WriteHeader(http.StatusNoContent)
+		})
+		if err := c.Put(t.Context(), tc.action, tc.soft); err != nil || string(body) != tc.want {
+			t.Errorf("%s, %s, %s: sent %s, %v; want %s", tc.version, tc.action, tc.soft, body, err, tc.want)
+		}
+	}
+}
+
 const ensureBody = `{"properties":{"id":"00000000-0000-0000-0000-000000000000","name":"","description":"","metadata":` +
 	`{"silo_id":"00000000-0000-0000-0000-000000000000","project_id":"00000000-0000-0000-0000-000000000000",` +
 	`"sled_id":"00000000-0000-0000-0000-000000000000","sled_serial":"","sled_revision":0,"sled_model":""}},` +
@@ -102,7 +138,7 @@ func TestRequestsThatCannotBeSent(t *testing.T) {
 	c := serve(t, Options{}, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
 	ctx := t.Context()
 	for name, err := range map[string]error{
-		"action":    c.Put(ctx, "Destroy"),
+		"action":    c.Put(ctx, "Destroy", 0),
 		"no disk":   c.Snapshot(ctx, "", snapshotID),
 		"dots":      c.Snapshot(ctx, "..", snapshotID),
 		"spec":      c.Ensure(ctx, EnsureRequest{Spec: []byte(`{}{}`)}),
@@ -126,7 +162,7 @@ func TestEnsureGolden(t *testing.T) {
 		"ensure_migration.golden.json": {ID: migrationID, SrcAddr: netip.MustParseAddrPort("[fd00::7]:12400")},
 	} {
 		r.Migration = m
-		got, err := r.encode()
+		got, err := r.encode(DefaultAPIVersion)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,8 +2,6 @@ package propolis
 
 import (
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -12,16 +10,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-)
 
-const fixtureDir = "../../shared/contract/fixtures"
+	"github.com/sledagent/sledagent/internal/contract"
+)
 
 func fixture(t *testing.T, name string) []byte {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(fixtureDir, name))
-	if errors.Is(err, fs.ErrNotExist) {
-		t.Skip("no fixtures here")
-	}
+	text, err := os.ReadFile(contract.Path(t, filepath.Join("fixtures", name)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,12 +25,7 @@ func fixture(t *testing.T, name string) []byte {
 
 func TestConformsMonitor(t *testing.T) {
 	t.Parallel()
-	fixture(t, "INDEX.json")
-	names, err := filepath.Glob(filepath.Join(fixtureDir, "pp_monitor_*.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range names {
+	for _, path := range contract.Fixtures(t, "pp_monitor_*.json") {
 		name := filepath.Base(path)
 		if name == "pp_monitor_request.json" {
 			continue
@@ -74,9 +64,9 @@ func TestConformsErrors(t *testing.T) {
 		"pp_error_already_initialized_409.json": {409, AlreadyInitialized},
 		"pp_error_forbidden_reboot_403.json":    {403, Refused},
 	} {
-		code, message := readErrorBody(fixture(t, name))
-		if got := answerKind(tc.status, code); got != tc.want || message == "" {
-			t.Errorf("%s: got %q with message %q, want %q", name, got, message, tc.want)
+		body := readErrorBody(fixture(t, name))
+		if got := errorKind(tc.status, body); got != tc.want || !body.whole {
+			t.Errorf("%s: got %q of %+v, want %q", name, got, body, tc.want)
 		}
 	}
 }
@@ -96,8 +86,8 @@ type wireEnsure struct {
 	}
 }
 
-// request is what w was made from. A migration's body has no spec, so one is
-// made that has the same replacements.
+// request returns the request that w was made from. A migration's body has no spec, so
+// one is made that has the same replacements.
 func (w wireEnsure) request(t *testing.T) EnsureRequest {
 	t.Helper()
 	v := w.Init.Value
@@ -117,7 +107,7 @@ func (w wireEnsure) request(t *testing.T) EnsureRequest {
 	return EnsureRequest{Properties: w.Properties, Spec: spec, Migration: &MigrationSource{ID: *v.ID, SrcAddr: v.Src}}
 }
 
-// TestConformsEnsure makes each request again from what it was made from.
+// Each recorded request is encoded again from its source.
 func TestConformsEnsure(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"pp_ensure_spec.json", "pp_ensure_migration_target.json"} {
@@ -126,7 +116,7 @@ func TestConformsEnsure(t *testing.T) {
 		if err := json.Unmarshal(body, &wire); err != nil {
 			t.Fatal(err)
 		}
-		got, err := wire.request(t).encode()
+		got, err := wire.request(t).encode(DefaultAPIVersion)
 		if err != nil {
 			t.Fatal(err)
 		}

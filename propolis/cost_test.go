@@ -10,25 +10,21 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
-// goroutines counts those that run this package's client or its transport.
-func goroutines() (watches, transports int) {
+// goroutines counts those that run this package's client.
+func goroutines() (n int) {
 	stacks := make([]byte, 16<<20)
 	for g := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
-		switch {
-		case strings.Contains(g, "(*Client).Watch("):
-			watches++
-		case strings.Contains(g, "net/http.(*persistConn)"), strings.Contains(g, "net/http.(*Transport)"):
-			transports++
+		if strings.Contains(g, "(*Client).Watch(") || strings.Contains(g, "(*watcher).") || strings.Contains(g, "net/http.(*persistConn)") {
+			n++
 		}
 	}
-	return watches, transports
+	return n
 }
 
-// TestIdleWatchIsCheap is not parallel, since it counts what the process has.
+// This test is not parallel, since it counts resources of the process.
 func TestIdleWatchIsCheap(t *testing.T) {
 	const vmms = 100
 	var watches sync.WaitGroup
@@ -44,16 +40,26 @@ func TestIdleWatchIsCheap(t *testing.T) {
 	for range vmms {
 		<-ready
 	}
-	watching, transports := goroutines()
-	if watching != vmms || transports > 2*vmms {
-		t.Errorf("%d watches run %d goroutines and %d of the transport, want one and two each", vmms, watching, transports)
+	if n := countUntil(goroutines, 2*vmms); n != 2*vmms {
+		t.Errorf("%d watches run %d goroutines, want the watch and its poll each", vmms, n)
 	}
-	// With what this test's own server holds, but without stacks.
-	if each := (heap() - before) / vmms; each > 32<<10 {
+	// This includes the memory of the test's own server, but no stacks.
+	if each := (heap() - before) / vmms; each > 24<<10 {
 		t.Errorf("a watch costs %d bytes", each)
 	} else {
-		t.Logf("a watch costs %d bytes and %d goroutines of %d watches' transports", each, transports, vmms)
+		t.Logf("a watch costs %d bytes and two goroutines", each)
 	}
+}
+
+// countUntil counts until the count is the wanted one or ample time has passed.
+func countUntil(count func() int, want int) (n int) {
+	for end := time.Now().Add(ample / 2); time.Now().Before(end); {
+		if n = count(); n == want {
+			break
+		}
+		time.Sleep(10 * time.Millisecond) // sleep: polls with a deadline
+	}
+	return n
 }
 
 func heap() int64 {
@@ -63,8 +69,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// serveQuiet serves VMs that are at generation 1 and stay there. It says on
-// waiting when a poll for the second one has arrived, while there is room.
+// serveQuiet serves VMs that stay at generation 1. It sends to waiting, while there is
+// room, when a poll for generation 2 has arrived.
 func serveQuiet(t *testing.T, waiting chan<- struct{}) net.Addr {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -103,42 +109,38 @@ func serveQuiet(t *testing.T, waiting chan<- struct{}) net.Addr {
 	return listener.Addr()
 }
 
-// TestIdleConnections: however many calls there were at once, one connection
-// stays, and not for long.
-func TestIdleConnections(t *testing.T) {
+// A connection ends with its call, and a watch's connections with the watch.
+func TestNoIdleConnections(t *testing.T) {
 	t.Parallel()
-	inMemory(t, func(_ *memory, _ uint64, w http.ResponseWriter, _ *http.Request) {
-		time.Sleep(time.Second)
-		say(w, 1, StateRunning)
-	}, func(t *testing.T, m *memory) {
-		var calls sync.WaitGroup
+	inMemory(t, honest(3, StateRunning), func(t *testing.T, m *memory) {
 		for range 10 {
-			calls.Go(func() {
-				if _, err := m.client.Monitor(t.Context(), 1); err != nil {
-					t.Error(err)
-				}
-			})
+			if _, err := m.client.Monitor(t.Context(), 1); err != nil {
+				t.Error(err)
+			}
+			if n := m.open.Load(); n != 0 {
+				t.Errorf("%d connections are open after a call", n)
+			}
 		}
-		calls.Wait()
-		synctest.Wait()
-		if n := m.open.Load(); n != 1 {
-			t.Errorf("%d connections are open after the calls, want 1", n)
-		}
-		time.Sleep(2 * idleTimeout)
-		synctest.Wait()
+		time.AfterFunc(time.Minute, func() {
+			if n := m.open.Load(); n != 1 {
+				t.Errorf("a watch has %d connections, want one for its poll", n)
+			}
+		})
+		m.watch(t, 0, WatchOptions{}, time.Hour)
 		if n := m.open.Load(); n != 0 {
-			t.Errorf("%d connections are open after a while, want none", n)
+			t.Errorf("%d connections are open after a watch", n)
 		}
 	})
 }
 
-// TestStopWaitsForNothing: whatever else hangs, a stop has its own connection.
+// A stop has its own connection and waits for no other call, even one that hangs for an
+// hour.
 func TestStopWaitsForNothing(t *testing.T) {
 	t.Parallel()
 	const hung = 20
 	var waiting, calls sync.WaitGroup
 	waiting.Add(2 * hung)
-	c := serve(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+	c := serve(t, Options{RequestTimeout: time.Hour}, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		if r.Method == http.MethodPut {
 			w.WriteHeader(http.StatusNoContent)
@@ -155,31 +157,28 @@ func TestStopWaitsForNothing(t *testing.T) {
 		calls.Go(func() { every["snapshot"](ctx, c) })
 	}
 	waiting.Wait()
-	begun := time.Now()
-	if err := c.Put(t.Context(), Stop); err != nil {
+	soon, cancelSoon := context.WithTimeout(t.Context(), ample)
+	defer cancelSoon()
+	if err := c.Put(soon, Stop, 0); err != nil {
 		t.Error(err)
-	}
-	if took := time.Since(begun); took > ample/4 {
-		t.Errorf("the stop took %v", took)
 	}
 }
 
-// TestReplay: a stop survives a kept connection that is dead; what must not be
-// done twice is not sent twice.
-func TestReplay(t *testing.T) {
+// Each call makes a new connection, so none is ever sent twice.
+func TestOneCallOneConnection(t *testing.T) {
 	t.Parallel()
-	for action, want := range map[Action]Kind{Stop: 0, Run: 0, Reboot: Interrupted} {
-		puts := 0
-		c := serve(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
-			io.Copy(io.Discard, r.Body)
-			if puts++; puts == 2 {
-				panic(http.ErrAbortHandler)
-			}
-			w.WriteHeader(http.StatusNoContent)
-		})
-		if err := c.Put(t.Context(), Run); err != nil {
-			t.Fatal(err)
+	seen := map[string]bool{}
+	c := serve(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		if seen[r.RemoteAddr] = true; len(seen) == 3 {
+			panic(http.ErrAbortHandler)
 		}
-		wantKind(t, c.Put(t.Context(), action), want)
+		w.WriteHeader(http.StatusNoContent)
+	})
+	for i, want := range []Kind{0, 0, Interrupted, 0} {
+		wantKind(t, c.Put(t.Context(), []Action{Run, Stop, Reboot, Stop}[i], 0), want)
+	}
+	if len(seen) != 4 {
+		t.Errorf("4 calls made %d connections", len(seen))
 	}
 }

@@ -9,8 +9,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Metadata says whose VM it is and where it runs; Propolis labels its
-// statistics with it.
+// Metadata identifies the VM's owner and host. Propolis labels its statistics with it.
 type Metadata struct {
 	SiloID       uuid.UUID `json:"silo_id"`
 	ProjectID    uuid.UUID `json:"project_id"`
@@ -20,7 +19,7 @@ type Metadata struct {
 	SledModel    string    `json:"sled_model"`
 }
 
-// Properties describe a VM to people. ID is the instance's, not the VMM's.
+// Properties describe a VM to people. ID is the id of the instance, not of the VMM.
 type Properties struct {
 	ID          uuid.UUID `json:"id"`
 	Name        string    `json:"name"`
@@ -28,35 +27,36 @@ type Properties struct {
 	Metadata    Metadata  `json:"metadata"`
 }
 
-// An EnsureRequest is what a VM is made from.
+// An EnsureRequest describes the VM to make.
 type EnsureRequest struct {
 	Properties Properties
-	// Spec is the instance spec with its VNIC names filled in (see SetVNICs). It
-	// is sent as it is, to the byte.
+	// Spec is the instance spec with its VNIC names filled in (see SetVNICs). It is sent
+	// unchanged, but for the has_write_cache of NVMe disks: API versions before 6 do not
+	// have it, and a spec of an older sled API does not either.
 	Spec json.RawMessage
-	// Migration is set if the VM comes from another sled by live migration. Then
-	// Propolis takes the spec from the source, and of Spec only the Crucible and
-	// network backends, which differ from host to host.
+	// Migration is set if the VM arrives by live migration from another sled. Then
+	// Propolis takes the spec from the source, and from Spec only the Crucible and
+	// network backends, which differ between hosts.
 	Migration *MigrationSource
 }
 
 // A MigrationSource is the VM that a migration target takes over.
 type MigrationSource struct {
 	ID uuid.UUID
-	// SrcAddr is where the source's Propolis server listens.
+	// SrcAddr is the address of the source's Propolis server.
 	SrcAddr netip.AddrPort
 }
 
-// replaceable maps the types of components that a migration target brings along
-// to their names in replace_components.
+// replaceable maps the component types that a migration target provides to their names
+// in replace_components.
 var replaceable = map[string]string{
 	"crucible_storage_backend": "CrucibleStorageBackend",
 	networkBackend:             "VirtioNetworkBackend",
 }
 
-// encode writes the request body. Spec's bytes are copied, since json.Marshal
-// would reformat them.
-func (r EnsureRequest) encode() ([]byte, error) {
+// encode returns the request body for an API version. Spec's bytes are copied, since
+// json.Marshal would reformat them.
+func (r EnsureRequest) encode(version string) ([]byte, error) {
 	properties, err := json.Marshal(r.Properties)
 	if err != nil {
 		return nil, fmt.Errorf("encode properties: %w", err)
@@ -65,9 +65,9 @@ func (r EnsureRequest) encode() ([]byte, error) {
 	fmt.Fprintf(&b, `{"properties":%s,"init":`, properties)
 	if r.Migration == nil {
 		if !json.Valid(r.Spec) {
-			return nil, errNotJSON
+			return nil, fmt.Errorf("read spec: %w", errNotJSON)
 		}
-		fmt.Fprintf(&b, `{"method":"Spec","value":{"spec":%s}}}`, []byte(r.Spec))
+		fmt.Fprintf(&b, `{"method":"Spec","value":{"spec":%s}}}`, fitWriteCaches(r.Spec, version))
 		return b.Bytes(), nil
 	}
 	source, err := json.Marshal(r.Migration.SrcAddr)

@@ -9,44 +9,50 @@ import (
 	"net/http"
 	"strings"
 	"syscall"
-	"unicode"
+
+	"github.com/sledagent/sledagent/internal/plain"
 )
 
-// A Kind says what a failed call tells the caller. The zero Kind is no kind: a
-// nil error, or one that did not come from a call.
+// A Kind classifies a failed call. The zero Kind means a nil error or one that is not
+// from a call.
 type Kind int
 
 const (
-	// NoInstance: the server is up and has no VM, never had one or is past its
-	// end. While a VM is being run down every state change is answered so.
+	// NoInstance: the server is up and has no VM. It never had one, or its VM has ended.
+	// As the answer to a state change it may also mean that the VM is being made or being
+	// released. Only the API's own error has this Kind (see errorKind).
 	NoInstance Kind = iota + 1
-	// AlreadyInitialized: the server has a VM already, or is making one.
+	// AlreadyInitialized: the server has a VM, or is making one. Instance returns whose.
 	AlreadyInitialized
-	// Refused: another 4xx; also a request that cannot be put in the API's words
-	// and was not sent (Status 0).
+	// Refused: another 4xx. Also a request that cannot be encoded for the API and was not
+	// sent (Status 0).
 	Refused
 	// Unavailable: 503.
 	Unavailable
 	// Broken: another 5xx.
 	Broken
-	// Unreachable: nobody listens. The connection was refused, or no route
-	// leads to the address.
-	Unreachable
-	// Interrupted: the connection ended before the whole answer was there, or
-	// failed in another way that says nothing of whether the server is alive.
-	// The request may have been carried out.
-	Interrupted
-	// Timeout: no whole answer within the call's budget. The request may have
+	// ConnRefused: the connection was refused, so no process listened at that moment. No
+	// other error means this.
+	ConnRefused
+	// NotConnected: connecting failed for another reason, such as a missing route, a lack
+	// of descriptors or a firewall of this host. That proves nothing about the server.
+	// The request was not sent.
+	NotConnected
+	// Interrupted: the connection ended before the complete answer arrived, or failed in
+	// another way that does not show whether the server is alive. The request may have
 	// been carried out.
+	Interrupted
+	// Timeout: no complete answer within the call's budget. The request may have been
+	// carried out.
 	Timeout
-	// Malformed: an answer that the API does not know.
+	// Malformed: an answer that is not part of the API.
 	Malformed
 	// Canceled: the caller's context was canceled.
 	Canceled
 )
 
 var kindNames = [...]string{"unclassified", "no instance", "already initialized", "refused", "unavailable",
-	"server error", "unreachable", "interrupted", "timeout", "malformed answer", "canceled"}
+	"server error", "connection refused", "not connected", "interrupted", "timeout", "malformed answer", "canceled"}
 
 func (k Kind) String() string {
 	if k < 0 || int(k) >= len(kindNames) {
@@ -57,19 +63,19 @@ func (k Kind) String() string {
 
 // An Error is a call that failed.
 type Error struct {
-	// Op is the request: method, path and, for a state change, the action.
+	// Op is the request: the method, the path and, for a state change, the action.
 	Op string
-	// Status is the answer's status; 0 if there was none.
+	// Status is the answer's status, 0 without an answer.
 	Status int
-	// Code and Message are the error body's, trimmed, on one line and cut to a
-	// length that can be logged.
+	// Code and Message come from the error body, trimmed, on one line, and truncated to a
+	// length fit for a log.
 	Code, Message string
 	Kind          Kind
-	// Err is the cause where the answer itself does not tell it; may be nil.
+	// Err is the cause if it is not in the answer; may be nil.
 	Err error
 }
 
-// Error returns one line.
+// Error returns a single line.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Op + ": " + e.Kind.String())
@@ -83,7 +89,7 @@ func (e *Error) Error() string {
 		b.WriteString(": " + e.Message)
 	}
 	if e.Err != nil {
-		b.WriteString(": " + oneLine(e.Err.Error(), maxText))
+		b.WriteString(": " + plain.Line(e.Err.Error(), maxText))
 	}
 	return b.String()
 }
@@ -91,7 +97,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// KindOf returns the Kind of the Error in err's chain, 0 if there is none.
+// KindOf returns the Kind of the Error in err's chain, or 0 if there is none.
 func KindOf(err error) Kind {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Kind
@@ -99,21 +105,19 @@ func KindOf(err error) Kind {
 	return 0
 }
 
-// answerKind classifies an answer that is not the success of its call. The code
-// outranks the status: Propolis gives NoInstance with 424 and with 410. It
-// counts only where the API has an error body, so that no VM is taken for dead
-// because of a confused 200.
-func answerKind(status int, code string) Kind {
-	if status < 400 || status > 599 {
-		return Malformed
-	}
-	switch strings.ToLower(strings.TrimSpace(code)) {
-	case "noinstance", "createfailed":
-		return NoInstance
-	case "alreadyinitialized", "alreadyrunning":
-		return AlreadyInitialized
-	}
+// errorKind classifies an unsuccessful answer. A code counts only in a complete error
+// body and with the statuses that Propolis uses for it. NoInstance ends a VM, and a proxy
+// or another program at the server's address may answer 404, 410 or 424 for many other
+// reasons.
+func errorKind(status int, body errorBody) Kind {
+	code := strings.ToLower(strings.TrimSpace(body.code))
 	switch {
+	case status < 400 || status > 599:
+		return Malformed
+	case body.whole && code == "noinstance" && (status == http.StatusFailedDependency || status == http.StatusGone):
+		return NoInstance
+	case body.whole && (code == "alreadyinitialized" || code == "alreadyrunning") && status == http.StatusConflict:
+		return AlreadyInitialized
 	case status == http.StatusServiceUnavailable:
 		return Unavailable
 	case status >= 500:
@@ -122,45 +126,46 @@ func answerKind(status int, code string) Kind {
 	return Refused
 }
 
-// transportKind classifies an error met while sending a request or reading its
-// answer. ctx is the call's own context; begun tells whether a byte of an
-// answer was seen, which net/http does not put into its errors.
-func transportKind(ctx context.Context, err error, begun bool) Kind {
+// dialKind classifies an error of a dial. ctx is the call's own context.
+func dialKind(ctx context.Context, err error) Kind {
+	switch kind := transportKind(ctx, err); {
+	case kind != Interrupted:
+		return kind
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return ConnRefused
+	}
+	return NotConnected
+}
+
+// answerErrorKind classifies an error of reading an answer.
+func answerErrorKind(ctx context.Context, err error) Kind {
+	if ctx.Err() == nil && !disconnected(err) && !timedOut(err) {
+		return Malformed
+	}
+	return transportKind(ctx, err)
+}
+
+// transportKind classifies an error that proves nothing about the server.
+func transportKind(ctx context.Context, err error) Kind {
 	switch ctxErr := ctx.Err(); {
 	case errors.Is(ctxErr, context.Canceled):
 		return Canceled
-	case ctxErr != nil:
+	case ctxErr != nil, timedOut(err):
 		return Timeout
-	}
-	switch {
-	case unreachable(err):
-		return Unreachable
-	case timedOut(err):
-		return Timeout
-	case begun && !disconnected(err):
-		return Malformed
 	}
 	return Interrupted
 }
 
-func unreachable(err error) bool {
-	for _, no := range []syscall.Errno{syscall.ECONNREFUSED, syscall.EHOSTUNREACH, syscall.ENETUNREACH,
-		syscall.EHOSTDOWN, syscall.ENETDOWN} {
-		if errors.Is(err, no) {
-			return true
-		}
-	}
-	return false
-}
-
+// timedOut reports whether err is a timeout. EAGAIN claims to be one, but here it is a
+// lack of resources.
 func timedOut(err error) bool {
 	e, ok := errors.AsType[net.Error](err)
-	return ok && e.Timeout()
+	return ok && e.Timeout() && !errors.Is(err, syscall.EAGAIN)
 }
 
-// disconnected tells whether err is the connection's and not the answer's.
+// disconnected reports whether err is an error of the connection, not of the answer.
 func disconnected(err error) bool {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, net.ErrClosed) {
 		return true
 	}
 	_, op := errors.AsType[*net.OpError](err)
@@ -168,18 +173,6 @@ func disconnected(err error) bool {
 	return op || no
 }
 
-// maxText is how much of a server's words goes into an error, in bytes: room
-// for Propolis's longest messages, and no more in a log than a paragraph.
+// maxText is the most bytes of a server's text in an error: enough for Propolis's longest
+// messages, and at most a paragraph in a log.
 const maxText = 512
-
-// oneLine makes text that came from elsewhere fit for a log line: valid UTF-8,
-// no line breaks or other control characters, at most max bytes.
-func oneLine(text string, max int) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, strings.ToValidUTF8(text[:min(len(text), max)], ""))
-	return strings.TrimSpace(text)
-}

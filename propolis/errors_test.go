@@ -12,15 +12,13 @@ import (
 	"unicode/utf8"
 )
 
-// TestAnswerKindTable goes through every status with every code.
-func TestAnswerKindTable(t *testing.T) {
+// Every status with every code.
+func TestErrorKindTable(t *testing.T) {
 	t.Parallel()
-	codes := map[string]Kind{
-		"NoInstance": NoInstance, "noinstance": NoInstance, " NOINSTANCE\n": NoInstance, "CreateFailed": NoInstance,
-		"AlreadyInitialized": AlreadyInitialized, "alreadyRUNNING ": AlreadyInitialized,
-		"": 0, "Internal": 0, "NoInstanceAtAll": 0,
-		"instance state change not allowed: Instance is currently starting": 0,
-	}
+	type codes map[string]Kind
+	none, there := codes{"NoInstance": NoInstance, "noinstance": NoInstance, " NOINSTANCE\n": NoInstance},
+		codes{"AlreadyInitialized": AlreadyInitialized, "alreadyRUNNING ": AlreadyInitialized}
+	byCode := map[int]codes{424: none, 410: none, 409: there}
 	byStatus := func(status int) Kind {
 		switch {
 		case status == 503:
@@ -33,18 +31,23 @@ func TestAnswerKindTable(t *testing.T) {
 		return Malformed
 	}
 	for status := 100; status <= 999; status++ {
-		for code, want := range codes {
-			if want == 0 || status/100 != 4 && status/100 != 5 {
-				want = byStatus(status)
-			}
-			if got := answerKind(status, code); got != want {
-				t.Errorf("status %d, code %q: got %q, want %q", status, code, got, want)
+		for _, code := range []string{"NoInstance", "noinstance", " NOINSTANCE\n", "AlreadyInitialized", "alreadyRUNNING ",
+			"", "Internal", "NoInstanceAtAll", "CreateFailed", "NO_SUCH_INSTANCE",
+			"instance state change not allowed: Instance is currently starting"} {
+			for _, whole := range []bool{true, false} {
+				want, ok := byCode[status][code]
+				if !ok || !whole {
+					want = byStatus(status)
+				}
+				if got := errorKind(status, errorBody{code: code, message: "m", whole: whole}); got != want {
+					t.Errorf("status %d, code %q, whole %v: got %q, want %q", status, code, whole, got, want)
+				}
 			}
 		}
 	}
 }
 
-// TestStatusesOverHTTP sends every final status through the real transport.
+// Every final status through the real transport.
 func TestStatusesOverHTTP(t *testing.T) {
 	t.Parallel()
 	c := serve(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
@@ -59,14 +62,14 @@ func TestStatusesOverHTTP(t *testing.T) {
 	})
 	for status := 200; status <= 599; status++ {
 		for _, code := range []string{"", "NoInstance"} {
-			gen, want := uint64(status), answerKind(status, code)
+			gen, want := uint64(status), errorKind(status, errorBody{code: code, whole: code != ""})
 			if code != "" {
 				gen += 1000
 			}
-			// Without a body, and with one that is no observation, 200 is Malformed too.
+			// 200 without a body, or with one that is not an observation, is Malformed too.
 			_, err := c.Monitor(t.Context(), gen)
 			if status == 204 || status == 304 {
-				want = Malformed // net/http sends no body with these
+				want = Malformed // net/http sends no body with these statuses
 			}
 			if got := KindOf(err); got != want {
 				t.Errorf("status %d, code %q: got %q (%v), want %q", status, code, got, err, want)
@@ -102,21 +105,24 @@ func TestErrorIsOneLine(t *testing.T) {
 
 func TestReadErrorBody(t *testing.T) {
 	t.Parallel()
-	for body, want := range map[string][2]string{
-		`{"request_id":"r","error_code":"NoInstance","message":"gone"}`: {"NoInstance", "gone"},
-		`{"error_code":5,"message":"gone"}`:                             {"", "gone"},
-		`{"error_code":1e999,"message":"gone"}`:                         {"", "gone"},
-		`{"error_code":"NoInstance","message":["x"]}`:                   {"NoInstance", ""},
-		`{"error_code":" NoInstance ","message":"a\nb\u0007"}`:          {"NoInstance", "a b"},
-		`{"error_code":null}`:                                           {"", ""},
-		`"NoInstance"`:                                                  {"", ""},
-		`<html>502 Bad Gateway</html>`:                                  {"", ""},
-		`{"error_code":"NoInstance"} etc`:                               {"", ""},
-		``:                                                              {"", ""},
+	for body, want := range map[string]errorBody{
+		`{"request_id":"r","error_code":"NoInstance","message":"gone"}`: {"NoInstance", "gone", true},
+		`{"request_id":"r","message":"gone"}`:                           {"", "gone", true},
+		`{"error_code":"NoInstance","message":"gone"}`:                  {"NoInstance", "gone", false},
+		`{"request_id":"r","error_code":"NoInstance"}`:                  {"NoInstance", "", false},
+		`{"request_id":7,"error_code":"NoInstance","message":"gone"}`:   {"NoInstance", "gone", false},
+		`{"error_code":5,"message":"gone"}`:                             {"", "gone", false},
+		`{"error_code":1e999,"message":"gone"}`:                         {"", "gone", false},
+		`{"error_code":"NoInstance","message":["x"]}`:                   {"NoInstance", "", false},
+		`{"error_code":" NoInstance ","message":"a\nb\u0007"}`:          {"NoInstance", "a b?", false},
+		`{"error_code":null}`:                                           {},
+		`"NoInstance"`:                                                  {},
+		`<html>502 Bad Gateway</html>`:                                  {},
+		`{"error_code":"NoInstance"} x`:                                 {},
+		``:                                                              {},
 	} {
-		code, message := readErrorBody([]byte(body))
-		if code != want[0] || message != want[1] {
-			t.Errorf("%s: got %q and %q, want %q", body, code, message, want)
+		if got := readErrorBody([]byte(body)); got != want {
+			t.Errorf("%s: got %+v, want %+v", body, got, want)
 		}
 	}
 }
@@ -126,15 +132,14 @@ func FuzzErrorBody(f *testing.F) {
 	f.Add([]byte(`{"error_code":{"error_code":"NoInstance"},"message":1e400}`))
 	f.Add([]byte("{\"error_code\":\"\xff\xfe\u2028\",\"message\":\"" + strings.Repeat("\u20ac", 300) + `"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		code, message := readErrorBody(body)
-		for _, text := range []string{code, message} {
+		e := readErrorBody(body)
+		for _, text := range []string{e.code, e.message} {
 			if len(text) > maxText || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
 				t.Errorf("%q is not fit for a log", text)
 			}
 		}
-		if kind := answerKind(500, code); kind == NoInstance && !strings.Contains(strings.ToLower(code), "noinstance") &&
-			!strings.Contains(strings.ToLower(code), "createfailed") {
-			t.Errorf("code %q was taken for NoInstance", code)
+		if kind := errorKind(424, e); kind == NoInstance && !strings.EqualFold(e.code, "NoInstance") {
+			t.Errorf("code %q was taken for NoInstance", e.code)
 		}
 	})
 }

@@ -2,9 +2,9 @@ package propolis
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
-	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// TestBadAnswers has each call meet each way in which an answer can be wrong.
+// Each call handles each kind of wrong answer.
 func TestBadAnswers(t *testing.T) {
 	t.Parallel()
 	const head = "HTTP/1.1 500 X\r\nContent-Length: 100\r\n"
@@ -42,7 +42,7 @@ func TestBadAnswers(t *testing.T) {
 				c := serveRaw(t, Options{}, func(conn net.Conn) { io.WriteString(conn, tc.say) })
 				err := call(t.Context(), c)
 				if op == "ready" && strings.Contains(tc.say, "\r\n\r\n") && name != "bad status" {
-					wantKind(t, err, 0) // a status is all it takes to be up
+					wantKind(t, err, 0) // any status means that the server is up
 					return
 				}
 				wantKind(t, err, tc.want)
@@ -61,12 +61,13 @@ func TestSuccesses(t *testing.T) {
 	}
 }
 
-// TestWrongBodies: the right status with a body that the API does not know.
+// The right status with a body that is not the API's.
 func TestWrongBodies(t *testing.T) {
 	t.Parallel()
 	for op, bodies := range map[string][]string{
 		"snapshot": {``, `{}`, `nullx`, `"null"`},
 		"monitor":  {``, `null`, `{}`, `[]`, `{"gen":1}`},
+		"instance": {``, `null`, `{}`, `[]`, `{"instance":{"state":"Running"}}`},
 	} {
 		for _, body := range bodies {
 			c := serveRaw(t, Options{}, func(conn net.Conn) { io.WriteString(conn, reply(200, body)) })
@@ -106,7 +107,7 @@ func TestHangsEndWithTheBudget(t *testing.T) {
 				t.Parallel()
 				const budget = 50 * time.Millisecond
 				ctx := t.Context()
-				if op == "ensure" || op == "monitor" { // theirs is the context's
+				if op == "ensure" || op == "monitor" { // these are bounded only by the context
 					var cancel context.CancelFunc
 					ctx, cancel = context.WithTimeout(ctx, budget)
 					defer cancel()
@@ -114,7 +115,7 @@ func TestHangsEndWithTheBudget(t *testing.T) {
 				c := serveRaw(t, Options{RequestTimeout: budget}, hang)
 				err := call(ctx, c)
 				if op == "ready" && (name == "in the body" || name == "trickle") {
-					wantKind(t, err, 0) // a status is all it takes to be up
+					wantKind(t, err, 0) // any status means that the server is up
 					return
 				}
 				wantKind(t, err, Timeout)
@@ -123,8 +124,36 @@ func TestHangsEndWithTheBudget(t *testing.T) {
 	}
 }
 
-// TestSwitchedProtocols: the connection that is left after a 101 belongs to no
-// budget, so nothing may be read from it.
+// A server may answer a request before it has read it, and then read it or not. A server
+// that does neither uses up the budget.
+func TestEarlyAnswer(t *testing.T) {
+	t.Parallel()
+	large := EnsureRequest{Spec: []byte(`{"a":"` + strings.Repeat("a", 8<<20) + `"}`)}
+	const refusal = "HTTP/1.1 413 X\r\nContent-Length: 2\r\n\r\n{}"
+	for name, talk := range map[string]func(net.Conn){
+		"and reads nothing":  func(conn net.Conn) { io.WriteString(conn, refusal); time.Sleep(ample / 60) }, // sleep: the fault itself
+		"and reads it later": func(conn net.Conn) { io.WriteString(conn, refusal); untilClosed(conn) },
+		"of many":            func(conn net.Conn) { io.WriteString(conn, strings.Repeat(refusal, 2)); untilClosed(conn) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, end := serveConns(t, talk)
+			defer end()
+			err := c.Ensure(t.Context(), large)
+			if e, _ := errors.AsType[*Error](err); KindOf(err) != Refused || e.Status != 413 {
+				t.Errorf("got %v, want the early answer", err)
+			}
+		})
+	}
+	c, end := serveConns(t, func(conn net.Conn) { time.Sleep(ample / 60) }) // sleep: the fault itself
+	defer end()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	wantKind(t, c.Ensure(ctx, large), Timeout)
+}
+
+// The connection that remains after a 101 is not bounded by a budget, so nothing may be
+// read from it.
 func TestSwitchedProtocols(t *testing.T) {
 	t.Parallel()
 	for op, call := range every {
@@ -138,7 +167,7 @@ func TestSwitchedProtocols(t *testing.T) {
 	}
 }
 
-// TestEndlessBody: an answer that does not end costs no more than one that is too long.
+// An endless answer costs no more than one that is too long.
 func TestEndlessBody(t *testing.T) {
 	t.Parallel()
 	const endless = 64 << 20 // far more than the sockets' buffers
@@ -164,7 +193,7 @@ func TestEndlessBody(t *testing.T) {
 	}
 }
 
-// TestOwnBudgets: a VM may take longer to make, or to change, than a request may take.
+// Making or changing a VM may take longer than the request timeout.
 func TestOwnBudgets(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{"ensure", "monitor"} {
@@ -173,7 +202,7 @@ func TestOwnBudgets(t *testing.T) {
 			<-slow
 			io.WriteString(conn, success[op])
 		})
-		wantKind(t, c.Put(t.Context(), Stop), Timeout) // the request timeout has passed by now
+		wantKind(t, c.Put(t.Context(), Stop, 0), Timeout) // by now the request timeout has passed
 		close(slow)
 		if err := every[op](t.Context(), c); err != nil {
 			t.Errorf("%s: %v", op, err)
@@ -205,23 +234,32 @@ func TestReset(t *testing.T) {
 	}
 }
 
-func TestUnreachable(t *testing.T) {
+// localTroubles are errors that keep this host from connecting and prove nothing about the
+// server.
+var localTroubles = []syscall.Errno{syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.ENETDOWN,
+	syscall.EADDRNOTAVAIL, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.EPERM, syscall.EACCES,
+	syscall.EAGAIN, syscall.EINVAL, syscall.ECONNRESET, syscall.ECONNABORTED}
+
+func dialError(no syscall.Errno) error {
+	return &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", no)}
+}
+
+func TestNotConnected(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(nil)
 	server.Close()
 	for op, call := range every {
-		if err := call(t.Context(), dial(t, server.Listener.Addr(), Options{})); KindOf(err) != Unreachable {
-			t.Errorf("%s: got %v, want unreachable", op, err)
+		wantKind(t, call(t.Context(), dial(t, server.Listener.Addr(), Options{})), ConnRefused)
+		want := map[syscall.Errno]Kind{syscall.ECONNREFUSED: ConnRefused, syscall.ETIMEDOUT: Timeout}
+		for _, no := range localTroubles {
+			want[no] = NotConnected
 		}
-	}
-	for no, want := range map[syscall.Errno]Kind{
-		syscall.ECONNREFUSED: Unreachable, syscall.EHOSTUNREACH: Unreachable, syscall.ENETUNREACH: Unreachable,
-		syscall.ETIMEDOUT: Timeout, syscall.EMFILE: Interrupted, syscall.EADDRNOTAVAIL: Interrupted,
-	} {
-		fail := func(context.Context, string, string) (net.Conn, error) {
-			return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", no)}
+		for no, want := range want {
+			fail := func(context.Context, string, string) (net.Conn, error) { return nil, dialError(no) }
+			err := call(t.Context(), NewClient(netip.MustParseAddrPort("[::1]:1"), Options{Dial: fail}))
+			if KindOf(err) != want {
+				t.Errorf("%s with %v: got %v, want %s", op, no, err, want)
+			}
 		}
-		c := NewClient(netip.MustParseAddrPort("[::1]:1"), Options{Transport: &http.Transport{DialContext: fail}})
-		wantKind(t, c.Ready(t.Context()), want)
 	}
 }

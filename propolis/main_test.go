@@ -2,20 +2,55 @@ package propolis
 
 import (
 	"bufio"
+	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain also checks that nothing is written through the standard logger, which net/http
+// uses for unsolicited data from servers.
+func TestMain(m *testing.M) {
+	var said lockedBuffer
+	log.SetOutput(&said)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if text := said.String(); text != "" {
+			fmt.Fprintf(os.Stderr, "the standard logger was used: %s\n", text)
+			code = max(code, 1)
+		}
+		os.Exit(code)
+	}))
+}
 
-// ample is a budget that no test is meant to use up.
+// A lockedBuffer is a buffer for concurrent use.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// ample is a budget that no test is meant to exhaust.
 const ample = time.Minute
 
 // serve starts an HTTP server on the loopback and returns a client for it.
@@ -26,8 +61,8 @@ func serve(t *testing.T, o Options, h http.HandlerFunc) *Client {
 	return dial(t, server.Listener.Addr(), o)
 }
 
-// serveRaw starts a server that hands each connection to talk once it has read
-// a request from it, and closes it afterwards.
+// serveRaw starts a server that reads a request from each connection, passes the
+// connection to talk, and then closes it.
 func serveRaw(t *testing.T, o Options, talk func(net.Conn)) *Client {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -60,12 +95,10 @@ func dial(t *testing.T, addr net.Addr, o Options) *Client {
 	if o.RequestTimeout == 0 {
 		o.RequestTimeout = ample
 	}
-	c := NewClient(netip.MustParseAddrPort(addr.String()), o)
-	t.Cleanup(c.Close)
-	return c
+	return NewClient(netip.MustParseAddrPort(addr.String()), o)
 }
 
-// untilClosed blocks until the other side has closed the connection.
+// untilClosed blocks until the peer has closed the connection.
 func untilClosed(conn net.Conn) { io.Copy(io.Discard, conn) }
 
 func wantKind(t *testing.T, err error, want Kind) {

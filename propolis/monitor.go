@@ -7,12 +7,14 @@ import (
 	"net/http"
 
 	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/internal/plain"
 )
 
-// Monitor waits until the VM's generation is at least gen and returns the VM's
-// state then. If it is so already, the answer comes at once and is the newest
-// state. There is no limit to the wait but ctx. A server that answers with an
-// older generation is taken at its word: the caller sees that in Gen.
+// Monitor waits until the VM's generation is at least gen and returns the VM's newest
+// state. If the generation has been reached it returns at once. The wait is bounded only
+// by ctx. A server may wrongly answer with an older generation; the caller can tell by
+// Gen.
 func (c *Client) Monitor(ctx context.Context, gen uint64) (Observation, error) {
 	k := call{
 		op: "GET /instance/state-monitor", method: http.MethodGet, path: "/instance/state-monitor",
@@ -29,20 +31,20 @@ func (c *Client) Monitor(ctx context.Context, gen uint64) (Observation, error) {
 	return o, nil
 }
 
-// A wireMigration is InstanceMigrationStatus; its fields are pointers to tell
-// what is missing.
+// A wireMigration is InstanceMigrationStatus. Its fields are pointers to detect missing
+// ones.
 type wireMigration struct {
 	ID    *uuid.UUID     `json:"id"`
 	Phase MigrationPhase `json:"state"`
 }
 
-// readObservation reads an InstanceStateMonitorResponse. A server that
-// says nothing of migrations has none.
+// readObservation reads an InstanceStateMonitorResponse. Migrations that are absent from
+// it are nil.
 func readObservation(body []byte) (Observation, error) {
 	var wire struct {
 		Gen       *uint64 `json:"gen"`
 		State     State   `json:"state"`
-		Migration struct {
+		Migration *struct {
 			In  *wireMigration `json:"migration_in"`
 			Out *wireMigration `json:"migration_out"`
 		} `json:"migration"`
@@ -50,11 +52,11 @@ func readObservation(body []byte) (Observation, error) {
 	if err := json.Unmarshal(body, &wire); err != nil {
 		return Observation{}, err
 	}
-	if wire.Gen == nil {
+	if wire.Gen == nil || wire.Migration == nil {
 		return Observation{}, errIncomplete
 	}
 	if !wire.State.known() {
-		return Observation{}, fmt.Errorf("unknown state %q", oneLine(string(wire.State), 64))
+		return Observation{}, fmt.Errorf("unknown state %q", plain.Line(string(wire.State), 64))
 	}
 	in, err := wire.Migration.In.read()
 	if err != nil {
@@ -74,7 +76,7 @@ func (w *wireMigration) read() (*Migration, error) {
 	case w.ID == nil:
 		return nil, errIncomplete
 	case !w.Phase.known():
-		return nil, fmt.Errorf("unknown phase %q", oneLine(string(w.Phase), 64))
+		return nil, fmt.Errorf("unknown phase %q", plain.Line(string(w.Phase), 64))
 	}
 	return &Migration{ID: *w.ID, Phase: w.Phase}, nil
 }

@@ -34,6 +34,8 @@ func TestReadObservationRefuses(t *testing.T) {
 	for _, body := range []string{
 		``, `null`, `{}`, `[]`, `1`, `"Running"`, `{"gen":1,"state":"Running","migration":{}} {}`,
 		`{"state":"Running","migration":{}}`,
+		`{"gen":1,"state":"Destroyed"}`,
+		`{"gen":1,"state":"Destroyed","migration":null}`,
 		`{"gen":null,"state":"Running","migration":{}}`,
 		`{"gen":"1","state":"Running","migration":{}}`,
 		`{"gen":-1,"state":"Running","migration":{}}`,

@@ -7,20 +7,20 @@ import (
 	"maps"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/sledagent/sledagent/internal/plain"
 )
 
-// networkBackend is the type of the components that stand for a datalink of
-// this host.
+// networkBackend is the type of components that use a datalink of this host.
 const networkBackend = "virtio_network_backend"
 
-var errNotJSON = errors.New("spec is not JSON")
+var errNotJSON = errors.New("not JSON")
 
-// SetVNICs returns a copy of spec in which the network backends named by vnic's
-// keys have its values as their vnic_name: only the host knows which of its
-// datalinks serves an interface. Every other byte stays as it is, so that
-// nothing this program does not know of, or would write in another way, is lost
-// between Nexus and Propolis. It fails, naming the component, if a key of vnic
-// is not that of a virtio_network_backend in spec.
+// SetVNICs returns a copy of spec with the vnic_name of network backends set: vnic maps
+// component keys to names. Only the host knows which of its datalinks serves an
+// interface. Every other byte stays unchanged, so that nothing unknown to this program is
+// lost between Nexus and Propolis. If a key of vnic is not a virtio_network_backend in
+// spec, the error names the component.
 func SetVNICs(spec json.RawMessage, vnic map[string]string) (json.RawMessage, error) {
 	components, err := componentsOf(spec)
 	if err != nil {
@@ -52,22 +52,6 @@ func SetVNICs(spec json.RawMessage, vnic map[string]string) (json.RawMessage, er
 	return append(out, spec[copied:]...), nil
 }
 
-// NetworkBackends returns the keys of the spec's virtio_network_backend
-// components, in the order in which they are written.
-func NetworkBackends(spec json.RawMessage) ([]string, error) {
-	components, err := componentsOf(spec)
-	if err != nil {
-		return nil, err
-	}
-	var keys []string
-	for _, c := range components {
-		if c.kind == networkBackend {
-			keys = append(keys, c.key)
-		}
-	}
-	return keys, nil
-}
-
 // A component is one entry of a spec's components.
 type component struct {
 	key    string
@@ -79,7 +63,7 @@ type component struct {
 func componentsOf(spec []byte) ([]component, error) {
 	all, err := whole(spec)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read spec: %w", err)
 	}
 	at, err := child(spec, all, "components")
 	if err != nil {
@@ -113,15 +97,15 @@ func readComponent(spec []byte, m member) (component, error) {
 	return c, err
 }
 
-// vnicName returns where the value of a network backend's vnic_name is.
+// vnicName returns the span of a network backend's vnic_name.
 func (c component) vnicName(spec []byte) (span, error) {
 	if c.kind != networkBackend {
-		return span{}, fmt.Errorf("it is a %s, want a %s", oneLine(c.kind, 64), networkBackend)
+		return span{}, fmt.Errorf("it is a %s, want a %s", plain.Line(c.kind, 64), networkBackend)
 	}
 	return child(spec, c.body, "vnic_name")
 }
 
-// child returns the value of one key of the object at s.
+// child returns the value at one key of the object at s.
 func child(text []byte, s span, key string) (span, error) {
 	list, err := members(text, s)
 	if err != nil {

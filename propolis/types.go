@@ -2,11 +2,11 @@ package propolis
 
 import "github.com/google/uuid"
 
-// A State is a VM's state in Propolis's words (InstanceState).
+// A State is a VM's state as reported by Propolis (InstanceState).
 type State string
 
-// The states that Propolis reports. A VM that was stopped passes Stopped while
-// its objects are still being released, and only Destroyed is the end.
+// The states that Propolis reports. A stopped VM is Stopped while its objects are being
+// released; only Destroyed is final.
 const (
 	StateCreating  State = "Creating"
 	StateStarting  State = "Starting"
@@ -29,10 +29,10 @@ func (s State) known() bool {
 	return false
 }
 
-// final tells whether Propolis reports nothing more after this state.
+// final reports whether this state is the last one that Propolis reports.
 func (s State) final() bool { return s == StateDestroyed || s == StateFailed }
 
-// A MigrationPhase is how far one live migration has come (MigrationState).
+// A MigrationPhase is the progress of a live migration (MigrationState).
 type MigrationPhase string
 
 // The phases of a live migration. PhaseFinish and PhaseError are final.
@@ -64,15 +64,15 @@ type Migration struct {
 	Phase MigrationPhase
 }
 
-// An Observation is what Propolis said of its VM at one moment. It is not
-// changed once made.
+// An Observation is the VM's state as reported by Propolis at one moment. It must not be
+// modified.
 type Observation struct {
-	// Gen rises with each change that Propolis publishes, from 1 for each VM.
-	// Values that were overwritten before anybody asked are never seen.
+	// Gen starts at 1 for each VM and rises with each published change. Changes that were
+	// overwritten between two polls are never seen.
 	Gen   uint64
 	State State
-	// MigrationIn and MigrationOut are nil if there was no such migration. They
-	// stay after the migration has ended.
+	// MigrationIn and MigrationOut are nil without such a migration. They remain after the
+	// migration has ended.
 	MigrationIn, MigrationOut *Migration
 }
 
@@ -88,7 +88,7 @@ func (m *Migration) equal(n *Migration) bool {
 	return *m == *n
 }
 
-// An Action is what a VM can be asked to do (InstanceStateRequested).
+// An Action is a requested state of a VM (InstanceStateRequested).
 type Action string
 
 const (

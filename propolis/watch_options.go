@@ -8,24 +8,23 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// WatchOptions are Watch's times. What is 0 or less gets its default.
+// WatchOptions are the times of a Watch. Values of 0 or less mean the default.
 //
-// However they are set, and whatever the server answers, Watch makes at most
-// one call a second on average beside its heartbeats; a burst of 20 calls, more
-// than the observations of a whole migration, passes without delay.
+// Regardless of the options and of the server's answers, Watch makes on average at most
+// one call a second beside its heartbeats. A burst of 20 calls, more than the observations
+// of a migration, is not delayed.
 type WatchOptions struct {
-	// Heartbeat is how long a poll may stay without an answer before the server
-	// is asked for a sign of life. Default 30s; up to a tenth shorter each time,
-	// so that many watches do not beat together.
+	// Heartbeat is the interval of requests for the present state. Default 30s. It is
+	// shortened randomly by up to a tenth, so that many watches do not synchronize.
 	Heartbeat time.Duration
-	// PollBudget is what the server has for a sign of life. Default 10s.
+	// PollBudget bounds the answer to a heartbeat. Default 10s.
 	PollBudget time.Duration
-	// GoneAfter is for how long connections have to be refused, without anything
-	// else in between, until the server is Gone. Time in which nobody tried,
-	// because the host or this process was stopped, does not count. Default 60s.
+	// GoneAfter is how long connections must be refused, without another result in between,
+	// until the server is Gone. Time in which no attempt was made, because the host or this
+	// process was stopped, does not count. Default 60s.
 	GoneAfter time.Duration
-	// RetryMin and RetryMax bound the pauses after calls that failed or brought
-	// nothing new. They grow from one to the other. Defaults 1s and 5s.
+	// RetryMin and RetryMax bound the pauses after calls that failed or returned nothing
+	// new. Pauses grow from RetryMin to RetryMax. Defaults 1s and 5s.
 	RetryMin, RetryMax time.Duration
 }
 
@@ -54,7 +53,8 @@ func (o WatchOptions) heartbeat() time.Duration {
 	return o.Heartbeat - rand.N(o.Heartbeat/10+1)
 }
 
-// pace allows for the two calls of each heartbeat, the poll and the probe.
+// pace allows two calls per heartbeat: it is repeated a moment later if it showed what
+// the poll should have returned.
 func (o WatchOptions) pace() *rate.Limiter {
 	return rate.NewLimiter(rate.Every(paceInterval)+2*rate.Every(o.Heartbeat), burst)
 }
@@ -70,16 +70,16 @@ func (o WatchOptions) backoff() *backoff.ExponentialBackOff {
 	)
 }
 
-// longestGap is the most that lies between two refusals while Watch is tended.
+// longestGap is the longest time between two refusals while the process is not stopped.
 func (o WatchOptions) longestGap() time.Duration { return o.RetryMax + o.PollBudget + paceInterval }
 
-// refusals measures for how long connections have been refused without a break.
+// refusals measures how long connections have been refused without interruption.
 type refusals struct {
 	last  time.Time
 	total time.Duration
 }
 
-// note adds a refusal and returns the time so far. A longer gap than most counts as most.
+// note adds a refusal and returns the duration so far. A gap longer than most counts as most.
 func (r *refusals) note(now time.Time, most time.Duration) time.Duration {
 	if !r.last.IsZero() {
 		r.total += min(now.Sub(r.last), most)

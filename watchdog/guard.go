@@ -13,19 +13,22 @@ import (
 )
 
 // A Target is what a deadline is kept for. Its methods are called from
-// goroutines of the Guard's.
+// goroutines of the Guard's, for one removal in the order Kill, Expired, Remove,
+// Gone.
 type Target interface {
-	// Remove removes it and returns when it is gone, or when ctx has ended. It
-	// is never called while an earlier call is under way. It takes aim with its
-	// Salvo, kills, tells the Salvo so, and waits for the Salvo before it does
-	// anything that costs.
-	Remove(ctx context.Context, salvo *Salvo)
-	// Expired tells that the deadline of this epoch has passed. The removal has
-	// begun, or had begun before.
-	Expired(epoch uint64)
-	// Gone tells that Remove has returned with ctx alive. The Guard is ready for
-	// another removal by then.
-	Gone()
+	// Kill sends the kill that every removal begins with, and does not wait for a
+	// process to end. It is one of many that are due at the same moment, so it does
+	// nothing else. What it could not do within ctx is left to Remove.
+	Kill(ctx context.Context)
+	// Expired reports that the deadline of this epoch has passed and removal n has
+	// begun. It returns at once.
+	Expired(epoch, n uint64)
+	// Remove removes it and returns when it is gone, or when ctx has ended. It is
+	// never called while an earlier call is under way.
+	Remove(ctx context.Context)
+	// Gone reports that the Remove of removal n has returned with ctx alive. The
+	// Guard is ready for another removal by then.
+	Gone(n uint64)
 }
 
 // Guard keeps the deadlines and runs the removals. All methods are safe for
@@ -56,6 +59,20 @@ type entry struct {
 	// index is the place in Guard.armed, -1 while no deadline is armed.
 	index    int
 	removing bool
+	// begun is the number of the newest removal that was begun, wanted that of the
+	// newest that was asked for.
+	begun, wanted uint64
+}
+
+// A removal is one of an entry's, about to begin.
+type removal struct {
+	*entry
+	n uint64
+	// epoch is that of the deadline that has passed; due reports whether one has.
+	epoch uint64
+	due   bool
+	// joined is set if an earlier removal was under way already.
+	joined bool
 }
 
 // New starts a Guard. Close ends it.
@@ -80,7 +97,7 @@ func (g *Guard) Close(ctx context.Context) error {
 	case <-ended:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("wait for %d removals to let go: %w", g.removing.Load(), context.Cause(ctx))
+		return fmt.Errorf("wait for %d removals to return: %w", g.removing.Load(), context.Cause(ctx))
 	}
 }
 
@@ -133,15 +150,23 @@ func (g *Guard) Disarm(name string) {
 	}
 }
 
-// Remove begins a target's removal now, unless it is under way, and drops its deadline.
-func (g *Guard) Remove(name string) {
+// Remove begins removal n of a target now and drops its deadline. Removals are
+// numbered from 1; those begun by deadlines count. If removal n or a later one
+// has begun, nothing more is done; one that is under way is waited for first.
+func (g *Guard) Remove(name string, n uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if e := g.targets[name]; e != nil {
-		g.unarm(e)
-		if !e.removing {
-			g.begin(e, nil)
-		}
+	e := g.targets[name]
+	if e == nil {
+		return
+	}
+	g.unarm(e)
+	if n <= e.begun {
+		return
+	}
+	e.wanted = n
+	if !e.removing {
+		g.run([]removal{g.begin(e)})
 	}
 }
 
@@ -155,7 +180,7 @@ type Stats struct {
 	Latest time.Duration
 }
 
-// Stats tells how the Guard is doing.
+// Stats returns how the Guard is doing.
 func (g *Guard) Stats() Stats {
 	g.mu.Lock()
 	armed := len(g.armed)
@@ -178,7 +203,7 @@ func (g *Guard) poke() {
 	}
 }
 
-// wait is the goroutine that waits for deadlines. It calls nothing of anybody's.
+// wait is the goroutine that waits for deadlines. It calls no Target.
 func (g *Guard) wait() {
 	defer g.done.Done()
 	timer := time.NewTimer(time.Hour)
@@ -194,89 +219,141 @@ func (g *Guard) wait() {
 	}
 }
 
-// fire begins the removal of everything that is due and tells how long there is
-// until the next deadline.
+// fire begins the removal of everything that is due and returns how long there
+// is until the next deadline.
 func (g *Guard) fire() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	due, begun, next := g.due()
-	salvo := newSalvo(begun)
-	for _, e := range due {
-		if !e.removing {
-			g.begin(e, salvo)
-		}
-		g.done.Add(1)
-		go g.tell(e.target, e.epoch, salvo)
-	}
-	return next
-}
-
-// due takes out every deadline that has passed, and tells how many removals
-// begin with them and how long there is until the next. g.mu is held.
-func (g *Guard) due() (due []*entry, begun int, next time.Duration) {
+	var batch []removal
 	for len(g.armed) > 0 {
 		e := g.armed[0]
 		left := time.Until(e.at)
 		if left > 0 {
-			return due, begun, left
+			g.run(batch)
+			return left
 		}
 		heap.Pop(&g.armed)
 		g.fired.Add(1)
 		g.latest.Store(max(g.latest.Load(), int64(-left)))
-		due = append(due, e)
+		r := removal{entry: e, n: e.begun, joined: true}
 		if !e.removing {
-			begun++
+			r = g.begin(e)
 		}
+		r.due, r.epoch = true, e.epoch
+		batch = append(batch, r)
 	}
-	return due, begun, time.Hour
+	g.run(batch)
+	return time.Hour
 }
 
-// tell tells a target of its deadline once the killing is over: what the target
-// does about it must not be in the others' way.
-func (g *Guard) tell(t Target, epoch uint64, salvo *Salvo) {
-	defer g.done.Done()
-	salvo.Wait(g.ctx)
-	t.Expired(epoch)
+// begin numbers a removal that begins. g.mu is held.
+func (g *Guard) begin(e *entry) removal {
+	e.begun = max(e.begun+1, e.wanted)
+	e.removing = true
+	return removal{entry: e, n: e.begun}
 }
 
-// begin starts a removal's goroutine. g.mu is held.
-func (g *Guard) begin(e *entry, salvo *Salvo) {
-	if g.ctx.Err() != nil {
+// run carries out the removals of one moment in a goroutine of their own: all
+// kills first, since ending processes compete for the CPU with kills that are not
+// sent yet; then the reports, then the removals. g.mu is held.
+func (g *Guard) run(batch []removal) {
+	if len(batch) == 0 || g.ctx.Err() != nil {
 		return
 	}
-	e.removing = true
-	g.removing.Add(1)
-	g.done.Add(1)
-	go g.remove(e, salvo)
+	g.done.Go(func() {
+		g.killAll(batch)
+		for _, r := range batch {
+			if r.due {
+				r.target.Expired(r.epoch, r.n)
+			}
+			if !r.joined {
+				g.removing.Add(1)
+				g.done.Add(1)
+				go g.remove(r)
+			}
+		}
+	})
 }
 
-// remove runs one removal to its end. One that panics is begun again: a defect
-// in it must not be the reason that a VM stays.
-func (g *Guard) remove(e *entry, salvo *Salvo) {
+const (
+	// killers is how many goroutines send the kills of one moment. One is enough
+	// where a kill is a signal; where it is a command, some run side by side, and
+	// one that hangs holds up no other.
+	killers = 8
+	// killBudget is what one kill may take, killBound how long the removals of one
+	// moment wait for its kills: one takes well below a millisecond, so what takes
+	// longer hangs, and is left to its removal.
+	killBudget = 2 * time.Second
+	killBound  = 50 * time.Millisecond
+)
+
+// killAll sends the kills of all removals that begin, in one pass.
+func (g *Guard) killAll(batch []removal) {
+	ctx, cancel := context.WithTimeout(g.ctx, killBudget)
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range min(killers, len(batch)) {
+		all.Go(func() {
+			for i := next.Add(1); i <= int64(len(batch)); i = next.Add(1) {
+				if r := batch[i-1]; !r.joined {
+					g.guarded(r.entry, func() { r.target.Kill(ctx) })
+				}
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() {
+		all.Wait()
+		cancel()
+		close(done)
+	}()
+	bound := time.NewTimer(killBound)
+	defer bound.Stop()
+	select {
+	case <-done:
+	case <-bound.C:
+	}
+}
+
+// remove runs removals of an entry until no further one is requested. One that
+// panics is begun again: a defect must not keep a VM alive.
+func (g *Guard) remove(r removal) {
 	defer g.done.Done()
-	for ; !g.attempt(e, salvo) && g.ctx.Err() == nil; salvo = nil {
-		select {
-		case <-g.ctx.Done():
-		case <-time.After(time.Second):
+	defer g.removing.Add(-1)
+	for g.ctx.Err() == nil {
+		if !g.guarded(r.entry, func() { r.target.Remove(g.ctx) }) {
+			select {
+			case <-g.ctx.Done():
+			case <-time.After(time.Second):
+			}
+			continue
+		}
+		g.mu.Lock()
+		again := r.wanted > r.begun
+		if again {
+			r.begun = r.wanted
+		}
+		r.removing = again
+		n := r.begun
+		g.mu.Unlock()
+		if !again {
+			if g.ctx.Err() == nil {
+				r.target.Gone(n)
+			}
+			return
 		}
 	}
-	g.removing.Add(-1)
-	g.mu.Lock()
-	e.removing = false
-	g.mu.Unlock()
-	if g.ctx.Err() == nil {
-		e.target.Gone()
-	}
 }
 
-func (g *Guard) attempt(e *entry, salvo *Salvo) (returned bool) {
+// guarded reports whether do has returned without a panic.
+func (g *Guard) guarded(e *entry, do func()) (returned bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			g.log.Error().Str("target", e.name).Interface("panic", p).Bytes("stack", debug.Stack()).
 				Msg("removal panicked; it is begun again")
 		}
 	}()
-	e.target.Remove(g.ctx, salvo)
+	do()
 	return true
 }
 

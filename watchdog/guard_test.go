@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,51 +14,58 @@ import (
 	"pgregory.net/rapid"
 )
 
-// probe is a Target that notes what is done to it and when.
+// probe is a Target that records its calls and their times.
 type probe struct {
-	remove func(context.Context)
+	kill, remove func(context.Context)
 
 	mu   sync.Mutex
 	seen notes
 }
 
 type notes struct {
-	begun   []time.Time
-	expired []uint64
-	gone    int
+	killed, begun []time.Time
+	expired       []uint64
+	gone          []uint64
+	// order is the calls in order.
+	order string
 }
 
-// look is a copy of what was noted so far.
+// look returns a copy of what was recorded so far.
 func (p *probe) look() notes {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := p.seen
-	n.begun, n.expired = slices.Clone(n.begun), slices.Clone(n.expired)
+	n.killed, n.begun = slices.Clone(n.killed), slices.Clone(n.begun)
+	n.expired, n.gone = slices.Clone(n.expired), slices.Clone(n.gone)
 	return n
 }
 
-func (p *probe) Remove(ctx context.Context, salvo *Salvo) {
-	salvo.Aim(ctx)
-	salvo.Shot()
+func (p *probe) note(what string, do func(*notes)) {
 	p.mu.Lock()
-	p.seen.begun = append(p.seen.begun, time.Now())
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	p.seen.order += what
+	do(&p.seen)
+}
+
+func (p *probe) Kill(ctx context.Context) {
+	p.note("k", func(n *notes) { n.killed = append(n.killed, time.Now()) })
+	if p.kill != nil {
+		p.kill(ctx)
+	}
+}
+
+func (p *probe) Remove(ctx context.Context) {
+	p.note("r", func(n *notes) { n.begun = append(n.begun, time.Now()) })
 	if p.remove != nil {
 		p.remove(ctx)
 	}
 }
 
-func (p *probe) Expired(epoch uint64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.seen.expired = append(p.seen.expired, epoch)
+func (p *probe) Expired(epoch, _ uint64) {
+	p.note("e", func(n *notes) { n.expired = append(n.expired, epoch) })
 }
 
-func (p *probe) Gone() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.seen.gone++
-}
+func (p *probe) Gone(n uint64) { p.note("g", func(s *notes) { s.gone = append(s.gone, n) }) }
 
 // bubble runs a test in a bubble with a guard that is closed at its end.
 func bubble(t *testing.T, test func(t *testing.T, g *Guard)) {
@@ -88,8 +96,8 @@ func TestDeadlineBeginsTheRemovalOnTime(t *testing.T) {
 			t.Error("began early")
 		}
 		pass(time.Nanosecond)
-		if !slices.Equal(p.look().begun, []time.Time{at}) || !slices.Equal(p.look().expired, []uint64{1}) || p.look().gone != 1 {
-			t.Errorf("begun %v, expired %v, gone %d", p.look().begun, p.look().expired, p.look().gone)
+		if !slices.Equal(p.look().begun, []time.Time{at}) || !slices.Equal(p.look().expired, []uint64{1}) || len(p.look().gone) != 1 {
+			t.Errorf("begun %v, expired %v, gone %v", p.look().begun, p.look().expired, p.look().gone)
 		}
 	})
 }
@@ -101,7 +109,7 @@ func TestRearmingReplacesTheDeadline(t *testing.T) {
 		g.Add("a", p)
 		g.Arm("a", 1, time.Now().Add(time.Hour))
 		g.Arm("a", 2, time.Now().Add(time.Second))
-		g.Arm("a", 1, time.Now()) // a straggler of the first stop
+		g.Arm("a", 1, time.Now()) // a late call for the first stop
 		pass(time.Second - 1)
 		if len(p.look().begun) != 0 {
 			t.Error("a stale epoch began the removal")
@@ -130,7 +138,7 @@ func TestDisarmedAndDroppedNeverFire(t *testing.T) {
 	})
 }
 
-func TestStuckRemovalDelaysNoOther(t *testing.T) {
+func TestStuckRemovalDoesNotDelayOthers(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, g *Guard) {
 		at := time.Now().Add(time.Minute)
@@ -154,7 +162,7 @@ func TestStuckRemovalDelaysNoOther(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	})
-	// Close has ended the stuck one: the bubble is left without goroutines.
+	// Close has ended the stuck removal: the bubble has no goroutines left.
 }
 
 func TestOneRemovalAtATimeAndAnotherAfterIt(t *testing.T) {
@@ -163,18 +171,90 @@ func TestOneRemovalAtATimeAndAnotherAfterIt(t *testing.T) {
 		p := &probe{remove: func(context.Context) { time.Sleep(time.Minute) }}
 		g.Add("a", p)
 		g.Arm("a", 1, time.Now().Add(time.Second))
-		g.Remove("a")
-		g.Remove("a")
+		g.Remove("a", 1)
+		g.Remove("a", 1)
 		pass(30 * time.Second)
 		if len(p.look().begun) != 1 || len(p.look().expired) != 0 {
 			t.Errorf("begun %v, expired %v", p.look().begun, p.look().expired)
 		}
 		pass(time.Minute)
-		g.Remove("a")
+		g.Remove("a", 1) // it was removed already
+		pass(time.Minute)
+		g.Remove("a", 2)
 		pass(2 * time.Minute)
-		if len(p.look().begun) != 2 || p.look().gone != 2 {
-			t.Errorf("begun %d, gone %d", len(p.look().begun), p.look().gone)
+		if n := p.look(); n.order != "krgkrg" || !slices.Equal(n.gone, []uint64{1, 2}) {
+			t.Errorf("order %s, gone %v", n.order, n.gone)
 		}
+	})
+}
+
+// A removal that is requested while another runs begins after it, and does not end with
+// it.
+func TestLaterRequestIsAnotherRemoval(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, g *Guard) {
+		p := &probe{remove: func(context.Context) { time.Sleep(time.Minute) }}
+		g.Add("a", p)
+		g.Arm("a", 1, time.Now().Add(time.Second))
+		pass(30 * time.Second)
+		g.Remove("a", 1) // the deadline's own
+		g.Remove("a", 2)
+		pass(time.Hour)
+		if n := p.look(); n.order != "kerrg" || !slices.Equal(n.gone, []uint64{2}) {
+			t.Errorf("order %s, gone %v", n.order, n.gone)
+		}
+	})
+}
+
+// All kills due at one moment come before the removals and notifications due then.
+func TestKillsComeFirst(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, g *Guard) {
+		const all = 300
+		var killed, early atomic.Int64
+		check := func(context.Context) {
+			if killed.Load() != all {
+				early.Add(1)
+			}
+		}
+		for i := range all {
+			p := &probe{kill: func(context.Context) { killed.Add(1) }, remove: check}
+			g.Add(fmt.Sprint(i), p)
+			g.Arm(fmt.Sprint(i), 1, time.Now().Add(time.Minute))
+		}
+		pass(time.Minute)
+		if killed.Load() != all || early.Load() != 0 {
+			t.Errorf("%d killed, %d removals began before all were", killed.Load(), early.Load())
+		}
+	})
+}
+
+// Kills that hang or panic are left to their removals, and delay others no longer than
+// the bound.
+func TestHangingKillDoesNotDelayOthers(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, g *Guard) {
+		at := time.Now().Add(time.Minute)
+		var others []*probe
+		for i := range 100 {
+			p := &probe{}
+			switch {
+			case i < 2*killers:
+				p.kill = func(ctx context.Context) { <-ctx.Done() }
+			case i == 50:
+				p.kill = func(context.Context) { panic("broken") }
+			}
+			others = append(others, p)
+			g.Add(fmt.Sprint(i), p)
+			g.Arm(fmt.Sprint(i), 1, at)
+		}
+		pass(time.Minute + time.Second)
+		for i, p := range others {
+			if n := p.look(); len(n.begun) != 1 || n.begun[0].Sub(at) > killBound || len(n.gone) != 1 {
+				t.Errorf("removal %d: %+v", i, n)
+			}
+		}
+		pass(time.Minute)
 	})
 }
 
@@ -189,17 +269,17 @@ func TestPanickingRemovalIsBegunAgain(t *testing.T) {
 			}
 		}
 		g.Add("a", p)
-		g.Remove("a")
+		g.Remove("a", 1)
 		pass(time.Minute)
-		if len(p.look().begun) != 3 || p.look().gone != 1 {
-			t.Errorf("begun %d times, gone %d times", len(p.look().begun), p.look().gone)
+		if len(p.look().begun) != 3 || len(p.look().gone) != 1 {
+			t.Errorf("begun %d times, gone %v", len(p.look().begun), p.look().gone)
 		}
 	})
 }
 
-// TestFiresLikeAModel arms, disarms and removes at random and compares with a
-// map of what is due when.
-func TestFiresLikeAModel(t *testing.T) {
+// TestFiringMatchesModel arms, disarms and removes at random and compares with a map of
+// due times.
+func TestFiringMatchesModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		bubble(t, func(_ *testing.T, g *Guard) {

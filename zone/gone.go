@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,40 +11,40 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// Removal sets how EnsureGone goes about it. The zero value is usable.
+// Removal holds the options of EnsureGone. The zero value is usable.
 type Removal struct {
-	// Budgets overrides the default budget of rungs; see DefaultBudget.
-	Budgets map[Rung]time.Duration
-	// RetryMin and RetryMax bound the pause after a rung that failed; defaults
-	// 100 ms and 30 s.
-	RetryMin, RetryMax time.Duration
-	// Gate, if set, is entered for heavy rungs, so that removals share the host's disks.
+	// RetryMax bounds the pause after a failed rung. The pause grows from 100 ms;
+	// 0 means 30 s.
+	RetryMax time.Duration
+	// Killed is set if the zone's processes were just sent SIGKILL. The first kill
+	// is then left out.
+	Killed bool
+	// Gate, if set, is entered for heavy rungs, to limit the load on the host's disks.
 	Gate Gate
 	// Before runs between the kill and the first look, with the removal's own
-	// context: the moment to wait, with a bound, for whoever still makes the
-	// zone, and to save what the kill does not destroy.
+	// context. It may save what the kill does not destroy.
 	Before func(context.Context)
-	// Begin is told of every rung before it is tried, looks included, and of the
-	// empty one after it: what hangs is known by it. It must return at once.
+	// Begin is called with each rung before it is tried, looks included, and with
+	// the empty rung after it. It identifies a call that hangs. It must not block.
 	Begin func(Rung)
-	// Observe is told of every rung tried, from the removal's goroutine, but for
-	// looks that succeed and for the rung that the end of ctx breaks off. It must
-	// return at once.
+	// Observe is called with the report of each rung tried, on the removal's
+	// goroutine. Looks that succeed and a rung interrupted by the end of ctx are
+	// not reported. It must not block.
 	Observe func(Report)
-	// Abandoned counts calls that outlived their budget and have not returned.
+	// Abandoned counts calls that exceeded their budget and have not returned.
 	Abandoned *atomic.Int64
 }
 
-// A Gate lets so many heavy rungs run at a time, first come first served.
+// A Gate limits how many heavy rungs run at a time, in order of arrival.
 type Gate interface {
-	// Enter waits for a place until ctx ends. leave gives it back.
+	// Enter waits for a place until ctx ends. leave releases the place.
 	Enter(ctx context.Context) (leave func(), err error)
 }
 
-// DefaultBudget is how long a rung may take before it counts as failed. A halt
-// goes on in zoneadmd whether or not its caller waits, so its budget only says
+// Budget returns how long a rung may take before it counts as failed. A halt
+// continues in zoneadmd whether or not its caller waits, so its budget only decides
 // how soon the zone is looked at again.
-func DefaultBudget(r Rung) time.Duration {
+func Budget(r Rung) time.Duration {
 	switch r {
 	case RungLook, RungVerify:
 		return 5 * time.Second
@@ -58,25 +59,28 @@ func DefaultBudget(r Rung) time.Duration {
 	}
 }
 
-// maxAbandoned is how many calls of one removal may be stuck past their budgets
-// before no further one is started: enough to get past a helper that hangs
-// once, few enough that a dead disk does not collect processes.
-const maxAbandoned = 4
+// maxAbandoned is how many calls of one rung may be stuck past their budgets. While
+// that many are, no further call of the rung is started; other rungs are still
+// tried. Two are enough to get past a helper that hangs once, and few enough that
+// processes do not pile up on a failed disk.
+const maxAbandoned = 2
 
 // ErrOverBudget is the error of a rung that did not return within its budget.
 var ErrOverBudget = errors.New("over budget")
 
-// EnsureGone removes a zone, whatever state it is in, and returns nil once the
-// host has said, after everything was released, that there is no such zone. It
-// tries for as long as ctx lives; its only error is ctx's. The first thing it
-// does is to kill the zone's processes, without looking first.
+// EnsureGone removes a zone in any state. It returns nil once everything was
+// released and the host has reported afterwards that there is no such zone. It
+// retries until ctx ends; its only error is the cause of that. It begins by killing
+// the zone's processes, without looking first.
 //
-// A call that ignores its budget is abandoned: EnsureGone goes on without it.
-// Calling EnsureGone for one name from two goroutines is safe and wasteful.
+// A call that ignores its budget is abandoned: EnsureGone continues without it.
+// Concurrent calls of EnsureGone for one name are safe but do the work twice.
 func EnsureGone(ctx context.Context, m Manager, name string, r Removal) error {
-	c := climb{Removal: r, m: m, name: name, tries: map[Rung]int{}}
-	c.pause = newPause(r.RetryMin, r.RetryMax)
-	_ = c.try(ctx, RungKill) // a kill that failed is tried again once the zone was seen
+	c := attempt{Removal: r, m: m, name: name, tries: map[Rung]int{}, stuck: map[Rung]*atomic.Int32{}}
+	c.pause = newPause(cmp.Or(r.RetryMax, 30*time.Second))
+	if !r.Killed {
+		_ = c.try(ctx, RungKill) // a failed kill is retried once the zone was seen
+	}
 	if r.Before != nil {
 		r.Before(ctx)
 	}
@@ -99,89 +103,95 @@ func EnsureGone(ctx context.Context, m Manager, name string, r Removal) error {
 	return fmt.Errorf("remove zone %s: %w", name, context.Cause(ctx))
 }
 
-func newPause(least, most time.Duration) backoff.BackOff {
-	b := backoff.NewExponentialBackOff()
-	b.InitialInterval = cmpOr(least, 100*time.Millisecond)
-	b.MaxInterval = cmpOr(most, 30*time.Second)
-	b.RandomizationFactor = 0.1
-	b.MaxElapsedTime = 0
-	// The randomised pause may exceed MaxInterval by its factor.
-	b.MaxInterval -= b.MaxInterval / 10
-	b.Reset()
-	return b
+func newPause(most time.Duration) backoff.BackOff {
+	// The randomization may lengthen the pause by its factor.
+	return backoff.NewExponentialBackOff(backoff.WithInitialInterval(min(100*time.Millisecond, most)),
+		backoff.WithMaxInterval(most-most/10), backoff.WithRandomizationFactor(0.1), backoff.WithMaxElapsedTime(0))
 }
 
-func cmpOr(d, otherwise time.Duration) time.Duration {
-	if d > 0 {
-		return d
-	}
-	return otherwise
-}
-
-// climb is one removal under way. It belongs to the goroutine that climbs.
-type climb struct {
+// attempt is one running removal. It belongs to EnsureGone's goroutine.
+type attempt struct {
 	Removal
 	m     Manager
 	name  string
 	seen  Info
 	tries map[Rung]int
 	pause backoff.BackOff
-	stuck atomic.Int32
+	// stuck counts the abandoned calls of each rung that have not returned.
+	stuck map[Rung]*atomic.Int32
 }
 
-// round takes the rungs that the zone's state allows and looks what came of it.
-// looked tells that c.seen is fresh. A round without an error made progress.
-func (c *climb) round(ctx context.Context, looked bool) (gone bool, err error) {
+// round takes all rungs that the zone's state allows and looks at the result.
+// looked reports whether c.seen is fresh. A round without an error made progress.
+func (c *attempt) round(ctx context.Context, looked bool) (gone bool, err error) {
+	var failed []error
 	if !looked {
-		if err := c.try(ctx, RungLook); err != nil {
-			return false, err
-		}
+		failed = append(failed, c.look(ctx, RungLook))
 	}
 	was := c.seen.State
-	for _, rung := range append(Plan(was), RungVerify) {
-		if err := c.try(ctx, rung); err != nil {
-			return false, err
-		}
+	for _, rung := range Plan(was) {
+		failed = append(failed, c.try(ctx, rung))
 	}
+	unseen := c.look(ctx, RungVerify)
+	err = errors.Join(append(failed, unseen)...)
 	switch {
-	case was == Absent && c.seen.State == Absent:
+	case unseen == nil && was != c.seen.State:
+		return false, nil
+	case err == nil && was == Absent:
 		return true, nil
-	case was == c.seen.State:
-		return false, fmt.Errorf("zone %s is still %s", c.name, was)
+	case err == nil:
+		err = fmt.Errorf("zone %s is still %s", c.name, was)
 	}
-	return false, nil
+	return false, err
+}
+
+// look takes a rung that determines the zone's state. After a failure the state is
+// unknown, since an earlier look proves nothing now.
+func (c *attempt) look(ctx context.Context, rung Rung) error {
+	err := c.try(ctx, rung)
+	if err == nil && c.seen.State == Unknown {
+		err = fmt.Errorf("%s zone %s: its state cannot be determined", rung, c.name)
+	}
+	if err != nil {
+		c.seen = Info{Name: c.name}
+	}
+	return err
 }
 
 // try takes one rung within its budget and reports it.
-func (c *climb) try(ctx context.Context, rung Rung) error {
-	budget := DefaultBudget(rung)
-	if d, ok := c.Budgets[rung]; ok {
-		budget = d
-	}
+func (c *attempt) try(ctx context.Context, rung Rung) error {
 	if c.Begin != nil {
 		c.Begin(rung)
 		defer c.Begin("")
 	}
 	begun := time.Now()
-	err := c.within(ctx, budget, rung)
+	err := c.within(ctx, Budget(rung), rung)
 	if err != nil && ctx.Err() != nil {
-		return err // It was broken off, which says nothing about the zone.
+		return err // interrupted: this proves nothing about the zone
 	}
 	quiet := err == nil && (rung == RungLook || rung == RungVerify)
 	if !quiet {
 		c.tries[rung]++
 	}
 	if c.Observe != nil && !quiet {
-		c.Observe(Report{Zone: c.name, Rung: rung, State: c.seen.State, Attempt: c.tries[rung],
+		c.Observe(Report{Rung: rung, State: c.seen.State, Attempt: c.tries[rung],
 			Begun: begun, Took: time.Since(begun), Err: err})
 	}
 	return err
 }
 
-// within runs one rung and stops waiting for it when its budget is spent.
-func (c *climb) within(ctx context.Context, budget time.Duration, rung Rung) error {
-	if c.stuck.Load() >= maxAbandoned {
-		return fmt.Errorf("%s zone %s: %d earlier calls are still stuck", rung, c.name, c.stuck.Load())
+// within runs one rung and stops waiting for it when its budget is used up.
+func (c *attempt) within(ctx context.Context, budget time.Duration, rung Rung) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	stuck := c.stuck[rung]
+	if stuck == nil {
+		stuck = new(atomic.Int32)
+		c.stuck[rung] = stuck
+	}
+	if n := stuck.Load(); n >= maxAbandoned {
+		return fmt.Errorf("%s zone %s: %d earlier calls are still stuck", rung, c.name, n)
 	}
 	leave, err := c.enter(ctx, rung)
 	if err != nil {
@@ -190,17 +200,17 @@ func (c *climb) within(ctx context.Context, budget time.Duration, rung Rung) err
 	defer leave()
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
-	call := c.start(ctx, rung)
+	call := c.start(ctx, rung, stuck)
 	select {
 	case <-call.done:
 	case <-ctx.Done():
-		if c.abandon(call) {
+		if c.abandon(call, stuck) {
 			return fmt.Errorf("%s zone %s: %w (%s)", rung, c.name, ErrOverBudget, budget)
 		}
 		<-call.done
 	}
 	if call.err != nil {
-		return call.err // the Manager has said what it tried on which zone
+		return call.err // names the operation and the zone already
 	}
 	if rung == RungLook || rung == RungVerify {
 		c.seen = call.info
@@ -208,8 +218,8 @@ func (c *climb) within(ctx context.Context, budget time.Duration, rung Rung) err
 	return nil
 }
 
-// pending is one call of the Manager under way. info and err are its results
-// once done is closed.
+// pending is one running call of the Manager. info and err are its results once
+// done is closed.
 type pending struct {
 	done  chan struct{}
 	info  Info
@@ -223,64 +233,51 @@ const (
 	abandoned
 )
 
-func (c *climb) start(ctx context.Context, rung Rung) *pending {
+func (c *attempt) start(ctx context.Context, rung Rung, stuck *atomic.Int32) *pending {
 	p := &pending{done: make(chan struct{})}
 	go func() {
 		p.info, p.err = c.call(ctx, rung)
 		if !p.state.CompareAndSwap(underWay, returned) {
-			c.count(-1)
+			c.count(stuck, -1)
 		}
 		close(p.done)
 	}()
 	return p
 }
 
-// abandon gives a call up. It tells false if the call has returned after all.
-func (c *climb) abandon(p *pending) bool {
-	c.count(1) // before the swap, so that the call's own -1 can only follow
+// abandon abandons a call. It returns false if the call has returned meanwhile.
+func (c *attempt) abandon(p *pending, stuck *atomic.Int32) bool {
+	c.count(stuck, 1) // before the swap, so that the call's own -1 comes later
 	if p.state.CompareAndSwap(underWay, abandoned) {
 		return true
 	}
-	c.count(-1)
+	c.count(stuck, -1)
 	return false
 }
 
-func (c *climb) count(by int32) {
-	c.stuck.Add(by)
+func (c *attempt) count(stuck *atomic.Int32, by int32) {
+	stuck.Add(by)
 	if c.Abandoned != nil {
 		c.Abandoned.Add(int64(by))
 	}
 }
 
-func (c *climb) enter(ctx context.Context, rung Rung) (leave func(), err error) {
+func (c *attempt) enter(ctx context.Context, rung Rung) (leave func(), err error) {
 	if c.Gate == nil || !rung.Heavy() {
 		return func() {}, nil
 	}
 	leave, err = c.Gate.Enter(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%s zone %s: wait for a turn: %w", rung, c.name, err)
+		return nil, fmt.Errorf("%s zone %s: wait for the gate: %w", rung, c.name, err)
 	}
 	return leave, nil
 }
 
-// call makes the Manager's call of a rung. It may outlive the removal, so it
-// writes nothing of c.
-func (c *climb) call(ctx context.Context, rung Rung) (Info, error) {
-	switch rung {
-	case RungLook, RungVerify:
+// call calls the Manager for a rung. It may outlive the removal, so it must not
+// write to c.
+func (c *attempt) call(ctx context.Context, rung Rung) (Info, error) {
+	if rung == RungLook || rung == RungVerify {
 		return c.m.Look(ctx, c.name)
-	case RungKill:
-		return Info{}, c.m.Kill(ctx, c.name)
-	case RungHalt:
-		return Info{}, c.m.Halt(ctx, c.name)
-	case RungDestroyVM:
-		return Info{}, c.m.DestroyVM(ctx, c.name)
-	case RungUninstall:
-		return Info{}, c.m.Uninstall(ctx, c.name)
-	case RungDelete:
-		return Info{}, c.m.Delete(ctx, c.name)
-	case RungRelease:
-		return Info{}, c.m.Release(ctx, c.name)
 	}
-	return Info{}, fmt.Errorf("rung %q is not one of a removal", rung)
+	return Info{}, c.m.Remove(ctx, rung, c.name)
 }

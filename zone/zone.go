@@ -6,41 +6,38 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"time"
 )
 
-// A State is what the host says of a zone. The names are those that
-// zoneadm(8) prints, so that every backend and every reader uses one set.
+// A State is a zone's state as reported by the host. The names are those that
+// zoneadm(8) prints, in every backend.
 type State int
 
 const (
-	// Absent: the host knows no zone of that name.
-	Absent State = iota
+	// Unknown: the state could not be determined, or the backend does not know the
+	// host's name for it. It proves nothing.
+	Unknown State = iota
+	// Absent: the host has no zone of that name.
+	Absent
 	// Configured: it has a configuration and no files.
 	Configured
 	// Incomplete: an install or an uninstall ended half-way.
 	Incomplete
 	// Installed: it has its files and no processes.
 	Installed
-	// Ready: its environment is up, no process was started in it.
+	// Ready: its environment is set up, but no process was started in it.
 	Ready
 	// Running: it has been booted.
 	Running
 	// ShuttingDown: a halt is waiting for its processes to end.
 	ShuttingDown
-	// Down: its processes have ended, the kernel still holds something of it.
+	// Down: its processes have ended, but the kernel still holds resources of it.
 	Down
-	// Unknown: the host named a state that the backend has no word for.
-	Unknown
 )
 
-var stateNames = [...]string{"absent", "configured", "incomplete", "installed", "ready",
-	"running", "shutting_down", "down", "unknown"}
-
-// States lists every state, for tables and tests.
-func States() []State {
-	return []State{Absent, Configured, Incomplete, Installed, Ready, Running, ShuttingDown, Down, Unknown}
-}
+var stateNames = [...]string{"unknown", "absent", "configured", "incomplete", "installed", "ready",
+	"running", "shutting_down", "down"}
 
 func (s State) String() string {
 	if s < 0 || int(s) >= len(stateNames) {
@@ -49,10 +46,10 @@ func (s State) String() string {
 	return stateNames[s]
 }
 
-// ParseState reads a state as zoneadm(8) prints it. Any other word is Unknown.
-func ParseState(word string) State {
+// ParseState reads a state as zoneadm(8) prints it. Any other text is Unknown.
+func ParseState(text string) State {
 	for s, name := range stateNames {
-		if name == word {
+		if name == text {
 			return State(s)
 		}
 	}
@@ -62,42 +59,41 @@ func ParseState(word string) State {
 // MarshalText writes the state's name.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText reads a state's name; a name nobody knows is Unknown.
+// UnmarshalText reads a state's name; an unknown name is Unknown.
 func (s *State) UnmarshalText(text []byte) error {
 	*s = ParseState(string(text))
 	return nil
 }
 
-// Info is one look at one zone. It is a copy; nothing keeps it up to date.
+// Info is the result of one look at one zone. It is a copy and is not updated.
 type Info struct {
 	Name  string `json:"name"`
 	State State  `json:"state"`
-	// Incarnation tells one boot of a zone from the next of the same name: a
+	// Incarnation distinguishes one boot of a zone from the next of the same name: a
 	// zone id with its unique id, or a process id with its start time. Empty
 	// when the zone is not active.
 	Incarnation string `json:"incarnation,omitempty"`
-	// PID is the zone's first process as the host sees it; 0 when there is none.
+	// PID is the pid of the zone's first process on the host; 0 if there is none.
 	PID int `json:"pid,omitempty"`
-	// Detail says in words what keeps the zone in its state, where the backend knows.
+	// Detail explains the state in text, where the backend knows more.
 	Detail string `json:"detail,omitempty"`
 }
 
-// A Spec is what a zone is made from.
+// A Spec describes a zone to be created.
 type Spec struct {
 	// Name is the zone's name; see ValidName.
 	Name string
-	// Addr is where the Propolis server in the zone must serve.
+	// Addr is the address that the Propolis server in the zone must listen on.
 	Addr netip.AddrPort
-	// NICs are the guest's network interfaces, for which the backend provides
-	// datalinks.
+	// NICs are the guest's network interfaces. The backend provides their datalinks.
 	NICs []NIC
-	// Devices are further device paths that the zone may use, such as a zvol's.
+	// Devices are paths of further devices that the zone may use, such as zvols.
 	Devices []string
 }
 
-// A NIC is one guest network interface as far as the zone is concerned.
+// A NIC is one network interface of the guest.
 type NIC struct {
-	// ID is Nexus's id of the interface and the key of its backend in the VM spec.
+	// ID is the interface's id in Nexus and the key of its backend in the VM spec.
 	ID string
 	// MAC is the guest's hardware address.
 	MAC string
@@ -105,80 +101,99 @@ type NIC struct {
 	MTU int
 }
 
-// Made is what Create provided for a zone.
+// Made is what Create provided for a zone. It is recorded, since a later change of
+// the agent's configuration does not move existing zones.
 type Made struct {
-	// Links maps a NIC's ID to the datalink that serves it.
+	// Links maps a NIC's ID to its datalink.
 	Links map[string]string
+	// Datalinks are all datalinks made for the zone, including its server's.
+	Datalinks []string
+	// Path is the zone's directory.
+	Path string
 }
 
-// An End says how a zone's server ended, as far as the host could tell.
+// An End describes how a zone's server ended, as far as the host knows.
 type End struct {
-	// How is for people: "exit status 1", "signal: killed", "zone is gone".
+	// How is text for people: "exit status 1", "signal: killed", "zone is gone".
 	How string
 }
 
-// A Manager makes, looks at and removes zones on one host. Its methods are safe
-// for concurrent use, and one that is stuck on one zone delays no other zone.
-// Each does one thing once: retries, budgets and order are the caller's. Each
-// returns soon after ctx ends, except where a doc says that the operation
-// cannot be interrupted; callers guard against the rest (see EnsureGone). Its
-// errors say what was tried on which zone.
-//
-// The removal methods are idempotent: what is already so is success.
+// A Manager creates, looks at and removes the zones of one host. Its methods are
+// safe for concurrent use. A call that is stuck on one zone delays no other zone.
+// Each method does one thing once: retries, budgets and order are up to the caller.
+// Each returns soon after ctx ends, unless its documentation says that it cannot be
+// interrupted. Callers must not rely on that (see EnsureGone). Errors name the
+// operation and the zone.
 type Manager interface {
-	// List looks at every zone whose name carries the agent's prefix.
+	// Recall gives the Manager the record of what an earlier process made for a
+	// zone. The name may have another prefix than is configured now, the path and
+	// the links may differ from those that would be chosen now. It does no I/O. The
+	// zone belongs to the agent like any other until Release.
+	Recall(name string, made Made)
+
+	// List looks at every zone whose name has the agent's prefix, and at recalled
+	// zones. The result is a hint: a zone that is missing from it, or is Unknown in
+	// it, must be looked at before anything is concluded. With ErrPartial the
+	// returned list holds what is known.
 	List(ctx context.Context) ([]Info, error)
-	// Look looks at one zone. A zone nobody knows is Absent and no error.
+	// Look looks at one zone. Without an error its answer is proof: a zone is
+	// Absent, or has no processes, only if the host's answer was complete. Any
+	// uncertainty is an error.
 	Look(ctx context.Context, name string) (Info, error)
 
 	// Create takes a zone from Absent to Installed and provides its links. It
-	// fails with ErrExists if there is anything of that name. When it fails or
-	// ctx ends, what it has half-made stays until EnsureGone removes it.
+	// fails with ErrExists if anything of that name exists. When it fails or ctx
+	// ends, a half-made zone stays until EnsureGone removes it.
 	Create(ctx context.Context, spec Spec) (Made, error)
-	// Boot starts an installed zone's server and returns when it was started,
-	// not when it serves.
+	// Boot starts an installed zone's server. It returns when the server was
+	// started, which is before it serves.
 	Boot(ctx context.Context, name string) error
-	// ServerFailed says why the host has given up the server of a zone that runs: it
-	// does not serve, and will not be started again. Empty if that is not so.
+	// ServerFailed returns why a running zone has no server: the host has stopped
+	// restarting it, or it has no live process. why is empty if it has a server. An
+	// error means that it is unknown.
 	ServerFailed(ctx context.Context, name string) (why string, err error)
 
-	// Kill sends SIGKILL to every process of the zone and does not wait for
-	// their end. It is cheap and takes no lock that Create or Boot could hold.
-	Kill(ctx context.Context, name string) error
-	// Halt takes an active zone to Installed: no process of it is left.
-	Halt(ctx context.Context, name string) error
-	// DestroyVM frees a kernel VM that outlived its zone, where there are such.
-	DestroyVM(ctx context.Context, name string) error
-	// Uninstall removes the zone's files: from Installed or Incomplete to Configured.
-	Uninstall(ctx context.Context, name string) error
-	// Delete removes the configuration: from Configured to Absent.
-	Delete(ctx context.Context, name string) error
-	// Release frees what the zone had from the host beside itself: datalinks,
-	// control groups, directories.
-	Release(ctx context.Context, name string) error
+	// Remove takes one rung of a removal, other than a look. It succeeds if there
+	// is nothing to do.
+	Remove(ctx context.Context, rung Rung, name string) error
 
 	// Tail returns the end of the server's log, at most max bytes.
 	Tail(ctx context.Context, name string, max int) ([]byte, error)
-	// Watch calls ended once, from a goroutine of the Manager's, when the zone
-	// that runs now does so no longer; at once if none of that name runs. stop
-	// ends the watch; ended may still be under way when it returns.
+}
+
+// A Watcher is a Manager that notices a zone's end before List shows it.
+type Watcher interface {
+	// Watch calls ended once, on a goroutine of the Manager, when the zone seems
+	// to have stopped running, or at once if no zone of that name runs. Like List it
+	// is a hint. stop ends the watch; ended may still be running when it returns.
 	Watch(name string, ended func(End)) (stop func())
+}
+
+// Watch watches a zone if the Manager is a Watcher. Otherwise ended is never called,
+// and only List shows an end.
+func Watch(m Manager, name string, ended func(End)) (stop func()) {
+	if w, ok := m.(Watcher); ok {
+		return w.Watch(name, ended)
+	}
+	return func() {}
 }
 
 // Errors that callers branch on.
 var (
-	// ErrExists: there is already a zone of that name.
+	// ErrExists: a zone of that name exists.
 	ErrExists = errors.New("zone exists")
 	// ErrNotInstalled: Boot found no installed zone.
 	ErrNotInstalled = errors.New("zone is not installed")
+	// ErrPartial: zones may be missing from a list, or it may be out of date.
+	ErrPartial = errors.New("list of zones may be incomplete")
 )
 
-// MaxName is the longest zone name that zoneadm(8) takes.
+// MaxName is the longest zone name that zoneadm(8) accepts, in bytes.
 const MaxName = 63
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9][-_.A-Za-z0-9]*$`)
 
-// ValidName tells whether a zone may have this name, by the rules of zonecfg(8).
+// ValidName returns an error unless the rules of zonecfg(8) allow the name.
 func ValidName(name string) error {
 	switch {
 	case len(name) > MaxName:
@@ -194,28 +209,40 @@ func ValidName(name string) error {
 // A Rung is one step of a removal.
 type Rung string
 
-// The rungs in the order in which a removal that meets no obstacle takes them.
+// The rungs, in the order of a removal without failures.
 const (
-	RungLook      Rung = "look"
-	RungKill      Rung = "kill"
-	RungHalt      Rung = "halt"
+	RungLook Rung = "look"
+	// RungKill sends SIGKILL to every process of the zone without waiting for them
+	// to end. It is cheap and takes no lock that Create or Boot could hold.
+	RungKill Rung = "kill"
+	// RungHalt takes an active zone to Installed: it has no processes left.
+	RungHalt Rung = "halt"
+	// RungDestroyVM frees a kernel VM that outlived its zone, on hosts that have them.
 	RungDestroyVM Rung = "destroy-vm"
+	// RungUninstall removes the zone's files: from Installed or Incomplete to Configured.
 	RungUninstall Rung = "uninstall"
-	RungDelete    Rung = "delete"
-	RungRelease   Rung = "release"
-	RungVerify    Rung = "verify"
+	// RungDelete removes the configuration: from Configured to Absent.
+	RungDelete Rung = "delete"
+	// RungRelease frees the zone's other resources on the host: datalinks, control
+	// groups, directories.
+	RungRelease Rung = "release"
+	RungVerify  Rung = "verify"
 )
 
-// A Report tells of one rung that was tried.
+// Valid reports whether r is one of the rungs.
+func (r Rung) Valid() bool {
+	return slices.Contains([]Rung{RungLook, RungKill, RungHalt, RungDestroyVM, RungUninstall, RungDelete, RungRelease, RungVerify}, r)
+}
+
+// A Report is the outcome of one rung that was tried.
 type Report struct {
-	Zone string
 	Rung Rung
-	// State is what the last look saw; Absent before the first.
+	// State is the state seen by the last look; Unknown before the first.
 	State State
 	// Attempt counts the tries of this rung in this removal, from 1.
 	Attempt int
 	Begun   time.Time
 	Took    time.Duration
-	// Err is why the rung failed; nil if it did its work.
+	// Err is why the rung failed; nil if it succeeded.
 	Err error
 }

@@ -6,51 +6,72 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/sledagent/sledagent/agent/disposition"
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
-// An Agent is what the Server asks. Its methods are safe for concurrent use
-// and, but for Kill, answer from memory.
+// An Agent provides what the Server serves. Its methods are safe for concurrent use and,
+// except Kill, BeginDrain and EndDrain, answer from memory.
 type Agent interface {
 	// List returns every VMM's Status without events, in no particular order.
 	List() []vmm.Status
-	// Show returns one VMM's Status with its events. A VMM that is not there is
-	// a *vmm.Refusal for the reason Unknown.
+	// Ended returns the last Status of every ended VMM that is still kept, latest
+	// first, without events.
+	Ended() []vmm.Status
+	// Show returns one VMM's Status with its events, also of an ended one. It returns
+	// a *vmm.Refusal with the reason Unknown if there is none.
 	Show(id uuid.UUID) (vmm.Status, error)
-	// Kill is the operator's: the removal of the VMM's zone starts now, without
-	// grace, and the VMM ends Destroyed. It returns once that is decided, not
-	// once the zone is gone. To kill a VMM twice is no error.
+	// Kill starts the removal of the VMM's zone for the operator, without grace; the VMM
+	// ends Destroyed. It returns once that is decided, before the zone is removed.
+	// Killing a VMM twice is no error.
 	Kill(ctx context.Context, id uuid.UUID) (vmm.Status, error)
-	// About says which agent this is.
+	// About returns the agent's description.
 	About() About
-	// Subscribe delivers every VMM's events from now on. The channel holds
-	// buffer of them; a reader that does not keep up loses events and finds
-	// their number in the next one's Lost, and the agent is never slowed. cancel
-	// ends the delivery, frees what it took and may be called more than once.
+	// Disposition describes whether the sled takes new VMMs.
+	Disposition() disposition.Status
+	// BeginDrain refuses new VMMs and begins to stop all, by force after grace; nil is the
+	// default grace. It is repeatable and takes effect before it returns.
+	BeginDrain(ctx context.Context, by vmm.Who, grace *time.Duration) disposition.Status
+	// EndDrain ends the drain; it is no error if there is none.
+	EndDrain(ctx context.Context, by vmm.Who) (disposition.Status, error)
+	// Subscribe delivers every VMM's events from now on, through a channel with the
+	// given buffer. A slow reader loses events and finds their number in the next
+	// one's Lost; the agent is never slowed down. cancel ends the delivery and may be
+	// called more than once.
 	Subscribe(buffer int) (events <-chan NamedEvent, cancel func())
 }
 
-// A NamedEvent is an event together with the VMM that it happened to.
+// A NamedEvent is an event with the id of its VMM.
 type NamedEvent struct {
 	VMM uuid.UUID `json:"vmm"`
 	vmm.Event
-	// Lost is how many events this reader missed right before this one.
+	// Lost is the number of events that this reader missed right before this one.
 	Lost int `json:"lost,omitempty"`
 }
 
-// About says which agent this is.
+// About describes an agent.
 type About struct {
 	Version string `json:"version"`
 	SledID  string `json:"sled_id"`
-	// API is the base URL of the sled API, such as http://[::1]:12345.
+	// API is the base URL of the sled API, such as http://[::1]:12345; empty while it
+	// does not listen.
 	API string `json:"api"`
-	// Backend is what zones are made of: "illumos" or "process".
+	// Backend is the kind of zones: "illumos" or "process".
 	Backend string `json:"backend"`
-	// Isolation is how well they are kept apart, in the backend's words.
+	// Isolation describes how well zones are isolated, in the backend's text.
 	Isolation string    `json:"isolation"`
 	Started   time.Time `json:"started"`
 	PID       int       `json:"pid"`
-	// Nexus is where states are published; empty for a standalone agent.
+	// Nexus is where states are published; empty for a standalone agent, and while no
+	// answer of DNS is there.
 	Nexus []string `json:"nexus"`
-	VMMs  int      `json:"vmms"`
+	// NexusDNS are the DNS servers by which Nexus is found; empty if it is not.
+	NexusDNS []string `json:"nexus_dns,omitempty"`
+	VMMs     int      `json:"vmms"`
+	// Disposition is "available" or "evacuating", Evacuating says why it is the latter.
+	Disposition disposition.Value `json:"update_disposition"`
+	Evacuating  string            `json:"evacuating,omitempty"`
+	// Troubles are the errors of parts of the agent that fail and are retried.
+	// Deadlines are kept nevertheless.
+	Troubles []string `json:"troubles,omitempty"`
 }

@@ -2,21 +2,21 @@ package admin
 
 import "sync"
 
-// A Bus carries events from the agent to whoever reads them now. Its zero value
-// is ready. Its methods are safe for concurrent use and never wait for a reader.
+// A Bus distributes events to its subscribers. Its zero value is ready. Its methods are
+// safe for concurrent use and never wait for a subscriber.
 type Bus struct {
 	mu   sync.Mutex
 	subs map[*subscription]struct{}
 }
 
-// subscription is one reader; lost is guarded by the Bus's mu.
+// subscription is one subscriber; lost is guarded by the Bus's mu.
 type subscription struct {
 	events chan NamedEvent
 	lost   int
 }
 
-// Publish hands e to every reader that has room for it and counts it as lost
-// for every other.
+// Publish sends e to every subscriber with free buffer space and counts it as lost for
+// the others.
 func (b *Bus) Publish(e NamedEvent) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -31,8 +31,8 @@ func (b *Bus) Publish(e NamedEvent) {
 	}
 }
 
-// Subscribe adds a reader with room for buffer events, at least one; see
-// Agent.Subscribe. cancel closes the channel.
+// Subscribe adds a subscriber with a buffer of at least one event; see Agent.Subscribe.
+// cancel closes the channel.
 func (b *Bus) Subscribe(buffer int) (events <-chan NamedEvent, cancel func()) {
 	s := &subscription{events: make(chan NamedEvent, max(buffer, 1))}
 	b.mu.Lock()

@@ -9,7 +9,7 @@ import (
 func TestBusCountsWhatItDrops(t *testing.T) {
 	t.Parallel()
 	var bus admin.Bus
-	bus.Publish(admin.NamedEvent{Event: event(0)}) // nobody listens
+	bus.Publish(admin.NamedEvent{Event: event(0)}) // without a subscriber
 	slow, cancelSlow := bus.Subscribe(2)
 	quick, cancelQuick := bus.Subscribe(8)
 	for n := 1; n <= 5; n++ {

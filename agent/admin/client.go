@@ -16,18 +16,19 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/sledagent/sledagent/agent/disposition"
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
 const (
-	// dialBudget bounds connecting to the socket: a live agent accepts at once.
+	// dialBudget bounds connecting to the socket; a running agent accepts at once.
 	dialBudget = 5 * time.Second
-	// maxAnswer bounds what a Client reads of one answer, in bytes; 1,000 VMMs
-	// take about one MiB.
+	// maxAnswer is the maximum size of an answer, in bytes; 1,000 VMMs take about
+	// one MiB.
 	maxAnswer = 64 << 20
 )
 
-// A NoAgentError says that nobody answers on the admin socket.
+// A NoAgentError reports that no agent listens on the admin socket.
 type NoAgentError struct {
 	Socket string
 	Err    error
@@ -42,16 +43,15 @@ func (e *NoAgentError) Error() string {
 
 func (e *NoAgentError) Unwrap() error { return e.Err }
 
-// A Client asks the agent behind an admin socket. Its methods are safe for
-// concurrent use. They fail with a *NoAgentError if nobody listens and with an
-// *Error if the agent refuses; their contexts bound how long they take.
+// A Client calls the agent behind an admin socket. Its methods are safe for concurrent
+// use and end with their contexts. They return a *NoAgentError if no agent listens and
+// an *Error if the agent refuses.
 type Client struct {
 	socket string
 	http   *http.Client
 }
 
-// NewClient returns a Client for the socket of that path. It connects when it
-// is first used.
+// NewClient returns a Client for the socket at that path. It connects on first use.
 func NewClient(socket string) *Client {
 	dialer := &net.Dialer{Timeout: dialBudget}
 	return &Client{socket: socket, http: &http.Client{Transport: &http.Transport{
@@ -66,31 +66,56 @@ func NewClient(socket string) *Client {
 	}}}
 }
 
-// Close gives back the connections that are not in use.
+// Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// About asks which agent this is.
+// About returns the agent's description.
 func (c *Client) About(ctx context.Context) (About, error) {
 	return ask[About](ctx, c, http.MethodGet, "/v1/agent")
 }
 
-// List asks for every VMM's Status, by id, without events.
+// List returns every VMM's Status, by id, without events.
 func (c *Client) List(ctx context.Context) ([]vmm.Status, error) {
 	return ask[[]vmm.Status](ctx, c, http.MethodGet, "/v1/vmms")
 }
 
-// Show asks for one VMM's Status with its events. See IsUnknown.
+// Ended returns the last Status of every ended VMM that is still kept, latest first,
+// without events.
+func (c *Client) Ended(ctx context.Context) ([]vmm.Status, error) {
+	return ask[[]vmm.Status](ctx, c, http.MethodGet, "/v1/vmms?ended=true")
+}
+
+// Show returns one VMM's Status with its events, also of an ended one. See IsUnknown.
 func (c *Client) Show(ctx context.Context, id uuid.UUID) (vmm.Status, error) {
 	return ask[vmm.Status](ctx, c, http.MethodGet, "/v1/vmms/"+id.String())
 }
 
-// Kill removes a VMM's zone, beginning now; the VMM ends Destroyed.
+// Kill starts the removal of a VMM's zone; the VMM ends Destroyed.
 func (c *Client) Kill(ctx context.Context, id uuid.UUID) (vmm.Status, error) {
 	return ask[vmm.Status](ctx, c, http.MethodPost, "/v1/vmms/"+id.String()+"/kill")
 }
 
-// Events yields events as they arrive, and last an error unless the agent
-// ended the stream. A stream that follows ends well only when the agent does.
+// Drain describes whether the sled takes new VMMs.
+func (c *Client) Drain(ctx context.Context) (disposition.Status, error) {
+	return ask[disposition.Status](ctx, c, http.MethodGet, "/v1/drain")
+}
+
+// BeginDrain drains the sled; a nil grace is the agent's default.
+func (c *Client) BeginDrain(ctx context.Context, grace *time.Duration) (disposition.Status, error) {
+	path := "/v1/drain"
+	if grace != nil {
+		path += "?" + url.Values{"grace": {grace.String()}}.Encode()
+	}
+	return ask[disposition.Status](ctx, c, http.MethodPut, path)
+}
+
+// EndDrain ends the operator's drain.
+func (c *Client) EndDrain(ctx context.Context) (disposition.Status, error) {
+	return ask[disposition.Status](ctx, c, http.MethodDelete, "/v1/drain")
+}
+
+// Events yields events as they arrive. The last item is an error unless the agent ended
+// the stream. With Follow only the agent's exit ends it without an error.
 func (c *Client) Events(ctx context.Context, query EventQuery) iter.Seq2[NamedEvent, error] {
 	values := url.Values{"follow": {strconv.FormatBool(query.Follow)}, "past": {strconv.Itoa(query.Past)}}
 	if query.VMM != uuid.Nil {
@@ -131,7 +156,7 @@ func ask[T any](ctx context.Context, c *Client, method, path string) (T, error) 
 	return answer, nil
 }
 
-// do returns the body of a good answer, for the caller to close.
+// do returns the body of a successful answer, which the caller closes.
 func (c *Client) do(ctx context.Context, method, path string) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://agent"+path, nil)
 	if err != nil {
@@ -139,9 +164,8 @@ func (c *Client) do(ctx context.Context, method, path string) (io.ReadCloser, er
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		var nobody *NoAgentError
-		if errors.As(err, &nobody) {
-			return nil, nobody
+		if noAgent, ok := errors.AsType[*NoAgentError](err); ok {
+			return nil, noAgent
 		}
 		return nil, fmt.Errorf("ask the agent on %s: %w", c.socket, err)
 	}

@@ -1,23 +1,25 @@
-// Package admin is the agent's local API, the one behind sledctl: HTTP over a
-// unix socket that only the agent's own user may open.
+// Package admin is the agent's local API, used by sledctl: HTTP over a unix socket that
+// only the agent's user can open.
 //
-//	GET  /v1/agent            About: which agent this is
-//	GET  /v1/vmms             every VMM's Status without events, by id (?unhealthy=true: those in trouble)
-//	GET  /v1/vmms/{id}        one VMM's Status with its events
+//	GET  /v1/agent            About: the agent's description
+//	GET  /v1/vmms             every VMM's Status without events, by id (?unhealthy=true: only unhealthy ones)
+//	                          (?ended=true: instead the ended ones that are still kept, latest first)
+//	GET  /v1/vmms/{id}        one VMM's Status with its events, also of an ended one
 //	POST /v1/vmms/{id}/kill   the operator's kill: removal starts now, the VMM ends Destroyed
-//	GET  /v1/events           NDJSON, one NamedEvent a line, until either side hangs up
+//	GET, PUT, DELETE /v1/drain   the sled's disposition; PUT drains it (?grace=2m), DELETE ends the drain
+//	GET  /v1/events           NDJSON, one NamedEvent a line, until either side closes
 //	                          (?vmm=ID, ?past=N events first, ?follow=false to end after those)
+//	GET  /v1/openapi.json     the OpenAPI document of this API, openapi.json
 //	GET  /metrics             Prometheus; may be served on TCP too (Server.ServeMetrics)
 //
-// Errors are {"message": ..., "reason": ...}; reason is that of a vmm.Refusal
-// and absent for everything else.
+// Errors are {"message": ..., "reason": ...}; reason is that of a vmm.Refusal and absent
+// otherwise.
 //
-// Nothing here may slow the agent down: a Status is read from memory, a reader
-// of events that does not keep up loses some and is told how many, and streams,
-// connections, bodies and answers are bounded in number, size or time.
+// No client can slow the agent down: a Status is read from memory, a slow reader of
+// events loses some and receives their number, and streams, connections, bodies and
+// answers are bounded in number, size or time.
 //
-// What lives here: the Server, its Listen, the Client that sledctl uses, the
-// metrics that follow from the VMMs' Status, the Bus that carries events to
-// readers, and Troubles, the one definition of an unhealthy VMM. What must not:
-// decisions about VMMs. The Server sees the agent through the Agent interface.
+// The package has the Server, its Listen, the Client for sledctl, the metrics computed
+// from the VMMs' Status, the Bus for events, and Troubles, which defines an unhealthy
+// VMM. It makes no decisions about VMMs: the Server uses the Agent interface.
 package admin

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -18,13 +17,13 @@ type Error struct {
 	Status int `json:"-"`
 	// Message is for people.
 	Message string `json:"message"`
-	// Reason is a vmm.Reason's text, where the agent gave one.
+	// Reason is a vmm.Reason's text, if the agent gave one.
 	Reason string `json:"reason,omitempty"`
 }
 
 func (e *Error) Error() string { return e.Message }
 
-// IsUnknown tells whether err says that the agent knows no such VMM.
+// IsUnknown reports whether err means that the agent has no such VMM.
 func IsUnknown(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Reason == vmm.Unknown.String()
@@ -40,9 +39,16 @@ var refusalStatus = map[vmm.Reason]int{
 	vmm.Draining:    http.StatusServiceUnavailable,
 	vmm.TimedOut:    http.StatusGatewayTimeout,
 	vmm.Superseded:  http.StatusConflict,
+	vmm.Unreadable:  http.StatusServiceUnavailable,
+	vmm.Unwritable:  http.StatusServiceUnavailable,
+	vmm.Full:        http.StatusServiceUnavailable,
+	vmm.TooEarly:    http.StatusConflict,
+	vmm.Evacuating:  http.StatusServiceUnavailable,
+	vmm.Invalid:     http.StatusBadRequest,
+	vmm.Attached:    http.StatusConflict,
 }
 
-// refused turns whatever a route failed with into what is answered.
+// refused converts the error of a route to an Error.
 func refused(err error) *Error {
 	var (
 		own     *Error
@@ -73,19 +79,9 @@ func badRequest(format string, args ...any) *Error {
 	return &Error{Status: http.StatusBadRequest, Message: fmt.Sprintf(format, args...)}
 }
 
-// answerError is echo's error handler. Once an answer has begun, as a stream's
-// has, there is nothing left to say in it.
-func (s *Server) answerError(err error, c echo.Context) {
-	if c.Response().Committed {
-		return
-	}
+func (s *Server) answerError(c echo.Context, err error) {
 	e := refused(err)
 	if err := c.JSON(e.Status, e); err != nil {
 		s.log.Debug().Err(err).Msg("a client of the admin API left before its answer")
 	}
-}
-
-func discard(r io.Reader) error {
-	_, err := io.Copy(io.Discard, r)
-	return err
 }

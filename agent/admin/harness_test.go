@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// id returns the n-th of some ids that sort by n.
+// id returns the n-th id; ids sort by n.
 func id(n byte) uuid.UUID {
 	u := uuid.MustParse("00000000-0000-4000-8000-000000000000")
 	u[0] = n
@@ -35,8 +35,8 @@ func status(n byte) vmm.Status {
 		Record: vmm.Record{VMM: vmm.Runtime{State: vmm.WireRunning, Gen: 3}}}
 }
 
-// socketPath is short: a unix socket's path has about 100 characters, and
-// t.TempDir's grows with the test's name.
+// socketPath returns a short path: a unix socket's is limited to about 100 characters,
+// and t.TempDir's includes the test's name.
 func socketPath(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "adm")
@@ -47,14 +47,14 @@ func socketPath(t *testing.T) string {
 	return filepath.Join(dir, "a.sock")
 }
 
-// served is a Server on a real socket with a Client of it.
+// served is a Server on a real socket, with a Client.
 type served struct {
 	*admin.Client
 	t      *testing.T
 	server *admin.Server
 	socket string
 	log    *syncBuffer
-	// stop shuts the server down and checks that this went well.
+	// stop shuts the server down and checks the error.
 	stop func()
 }
 
@@ -84,7 +84,7 @@ func serve(t *testing.T, agent admin.Agent, collectors ...prometheus.Collector) 
 	return s
 }
 
-// do makes a request of its own making, past the Client.
+// do makes a raw request, without the Client.
 func (s *served) do(method, path string, body io.Reader) (int, string) {
 	s.t.Helper()
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -107,7 +107,7 @@ func (s *served) do(method, path string, body io.Reader) (int, string) {
 	return res.StatusCode, string(text)
 }
 
-// syncBuffer is a log that a test reads while a server writes.
+// syncBuffer is a log that can be read while the server writes.
 type syncBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer

@@ -23,7 +23,7 @@ func TestListenMakesAPrivateSocket(t *testing.T) {
 	checkMode(t, path, fs.ModeSocket|0o600)
 	checkMode(t, filepath.Dir(path), fs.ModeDir|0o700)
 	if got := names(t, filepath.Dir(path)); got != "a.sock" {
-		t.Errorf("beside the socket there is %q", got)
+		t.Errorf("another file in the directory: %q", got)
 	}
 	if got := l.Addr().String(); got != path {
 		t.Errorf("listens on %q, want %q", got, path)
@@ -60,7 +60,7 @@ func names(t *testing.T, dir string) string {
 	return strings.Join(all, " ")
 }
 
-// abandoned leaves a socket as a killed agent does.
+// abandoned leaves a socket as a killed agent would.
 func abandoned(t *testing.T, path string) {
 	t.Helper()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -88,7 +88,7 @@ func TestListenReplacesADeadAgentsSocket(t *testing.T) {
 	_ = conn.Close()
 }
 
-func TestListenLeavesALiveAgentAlone(t *testing.T) {
+func TestListenRefusesWhileAnAgentListens(t *testing.T) {
 	t.Parallel()
 	s := serve(t, admintest.New(admin.About{PID: 7}))
 	if _, err := admin.Listen(s.socket); !errors.Is(err, admin.ErrInUse) {
@@ -113,7 +113,7 @@ func TestListenLeavesOtherFilesAlone(t *testing.T) {
 	}
 }
 
-// A listener that was replaced must not remove its successor's socket.
+// A replaced listener must not remove the new socket.
 func TestCloseRemovesItsOwnSocketOnly(t *testing.T) {
 	t.Parallel()
 	path := socketPath(t)
@@ -142,5 +142,34 @@ func TestListenOnATooLongPath(t *testing.T) {
 	}
 	if got := names(t, dir); got != "" {
 		t.Errorf("left behind: %q", got)
+	}
+}
+
+// A listener that cannot be reached any more closes.
+func TestListenerEndsWithItsSocket(t *testing.T) {
+	t.Parallel()
+	for name, remove := range map[string]func(path string) error{
+		"removed":  os.Remove,
+		"renamed":  func(path string) error { return os.Rename(path, path+".old") },
+		"replaced": func(path string) error { return errors.Join(os.Remove(path), os.WriteFile(path, nil, 0o600)) },
+		"directory removed": func(path string) error {
+			return os.RemoveAll(filepath.Dir(path))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(filepath.Dir(socketPath(t)), "dir", "a.sock")
+			l, err := admin.Listen(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := remove(path); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("Accept: %v, want net.ErrClosed", err)
+			}
+			_ = l.Close()
+		})
 	}
 }

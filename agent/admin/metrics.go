@@ -2,7 +2,7 @@ package admin
 
 import (
 	"fmt"
-	stdlog "log"
+	"math"
 	"net/http"
 	"time"
 
@@ -11,17 +11,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/internal/conns"
 )
 
 const (
-	// maxScrapes is how many scrapes may be under way at a time.
+	// maxScrapes is the number of concurrent scrapes.
 	maxScrapes = 4
-	// scrapeBudget bounds one scrape; Prometheus's own default is as long.
+	// scrapeBudget bounds one scrape; it equals Prometheus's default.
 	scrapeBudget = 10 * time.Second
 )
 
-// metricsHandler serves a registry of its own, so that two agents in one
-// process, as in tests, do not meet in the global one.
+// metricsHandler uses a registry of its own, so that several agents in one process, as
+// in tests, do not conflict.
 func metricsHandler(agent Agent, options Options) http.Handler {
 	registry := prometheus.NewRegistry()
 	all := append([]prometheus.Collector{
@@ -31,19 +32,19 @@ func metricsHandler(agent Agent, options Options) http.Handler {
 	}, options.Collectors...)
 	for _, c := range all {
 		if err := registry.Register(guarded{c}); err != nil {
-			options.Log.Error().Err(err).Msg("a metric is left out")
+			options.Log.Error().Err(err).Msg("failed to collect a metric")
 		}
 	}
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-		ErrorLog:            stdlog.New(options.Log, "", 0),
+		ErrorLog:            conns.ErrorLog(options.Log, "metrics"),
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: maxScrapes,
 		Timeout:             scrapeBudget,
 	})
 }
 
-// guarded turns a collector's panic into a failed metric. The registry collects
-// in goroutines of its own, where a panic would end the agent.
+// guarded turns a collector's panic into a failed metric. The registry collects in
+// goroutines of its own, in which a panic would end the agent.
 type guarded struct{ prometheus.Collector }
 
 func (g guarded) Collect(ch chan<- prometheus.Metric) {
@@ -56,14 +57,36 @@ func (g guarded) Collect(ch chan<- prometheus.Metric) {
 	g.Collector.Collect(ch)
 }
 
-// gauge is a metric that is one number over all VMMs.
+// A gauge is one number over all VMMs: the sum or the maximum of a value per VMM.
 type gauge struct {
 	desc *prometheus.Desc
-	of   func(all []vmm.Status, now time.Time) float64
+	of   func(s vmm.Status, now time.Time) float64
+	join func(a, b float64) float64
 }
 
-// collector computes its metrics from the VMMs' Status when it is asked, so
-// that they can never disagree with what sledctl shows.
+// count returns a gauge of how many VMMs satisfy a condition.
+func count(name, help string, is func(vmm.Status, time.Time) bool) gauge {
+	return gauge{describe(name, help), func(s vmm.Status, now time.Time) float64 {
+		if is(s, now) {
+			return 1
+		}
+		return 0
+	}, func(a, b float64) float64 { return a + b }}
+}
+
+// oldest returns a gauge of the greatest age in seconds. It is never negative, even if
+// the wall clock was stepped back.
+func oldest(name, help string, is func(vmm.Status) bool, since func(vmm.Status) time.Time) gauge {
+	return gauge{describe(name, help), func(s vmm.Status, now time.Time) float64 {
+		if is(s) {
+			return now.Sub(since(s)).Seconds()
+		}
+		return 0
+	}, math.Max}
+}
+
+// collector computes its metrics from the VMMs' Status on each scrape, so that they
+// agree with what sledctl shows.
 type collector struct {
 	agent                  Agent
 	info, started          *prometheus.Desc
@@ -75,8 +98,8 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(prometheus.BuildFQName("sled_agent", "", name), help, labels, nil)
 }
 
-// NewCollector returns the metrics that follow from the agent's VMMs. It is
-// safe for concurrent use.
+// NewCollector returns the metrics computed from the agent's VMMs. It is safe for
+// concurrent use.
 func NewCollector(agent Agent) prometheus.Collector {
 	return &collector{
 		agent:   agent,
@@ -86,19 +109,38 @@ func NewCollector(agent Agent) prometheus.Collector {
 		states:  describe("vmms_by_state", "VMMs by their state on the wire.", "state"),
 		ladder:  describe("removals_by_rung", "Removals under way by the step that was tried last.", "rung"),
 		gauges: []gauge{
-			{describe("vmms_in_trouble", "VMMs that sledctl vmm list --unhealthy would show."), inTrouble},
-			{describe("vmms_past_deadline", "VMMs whose deadline passed without a forced removal having begun."), count(Overdue)},
-			{describe("vmms_degraded", "VMMs for which a promise of the agent's is weakened."), count(degraded)},
-			{describe("stops_pending", "VMMs that were told to stop and have not ended."), count(stopPending)},
-			{describe("oldest_stop_age_seconds", "Age of the oldest stop that is pending; 0 without one."), oldestStop},
-			{describe("removals_pending", "VMMs whose zone is being removed."), count(removalPending)},
-			{describe("removals_retried", "Removals under way of which the last step failed before."), count(removalRetried)},
-			{describe("oldest_removal_age_seconds", "Age of the oldest removal under way; 0 without one."), oldestRemoval},
-			{describe("publishes_waiting", "VMMs of which Nexus has not acknowledged the newest state."), count(waitsForNexus)},
-			{describe("propolis_silent", "VMMs whose Propolis does not answer."), count(propolisSilent)},
+			count("vmms_in_trouble", "VMMs that sledctl vmm list --unhealthy would show.",
+				func(s vmm.Status, now time.Time) bool { return len(Troubles(s, now)) > 0 }),
+			count("vmms_past_deadline", "VMMs whose deadline passed without a forced removal having begun.", Overdue),
+			count("vmms_degraded", "VMMs for which a promise of the agent's is weakened.",
+				func(s vmm.Status, _ time.Time) bool { return s.Degraded != "" }),
+			count("stops_pending", "VMMs with an accepted stop that have not ended.",
+				func(s vmm.Status, _ time.Time) bool { return stopping(s) }),
+			oldest("oldest_stop_age_seconds", "Age of the oldest stop that is pending; 0 without one.",
+				stopping, func(s vmm.Status) time.Time { return s.Stop.Requested }),
+			count("removals_pending", "VMMs whose zone is being removed.",
+				func(s vmm.Status, _ time.Time) bool { return removing(s) }),
+			count("removals_retried", "Removals under way of which the last step failed before.",
+				func(s vmm.Status, _ time.Time) bool {
+					return removing(s) && (s.Removal.Attempt > 1 || s.Removal.LastError != "")
+				}),
+			oldest("oldest_removal_age_seconds", "Age of the oldest removal under way; 0 without one.",
+				removing, func(s vmm.Status) time.Time { return s.Removal.Begun }),
+			count("publishes_waiting", "VMMs of which Nexus has not acknowledged the newest state.",
+				func(s vmm.Status, _ time.Time) bool { return Unpublished(s) }),
+			count("vmms_unsure", "VMMs for which it is unknown whether their zone or their Propolis exists.",
+				func(s vmm.Status, _ time.Time) bool { return len(s.Unsure) > 0 }),
+			count("ports_failing", "VMMs whose networking could not be set up on the host; that is tried again.",
+				func(s vmm.Status, _ time.Time) bool { return s.Network != nil && s.Network.Trouble != nil }),
+			count("propolis_silent", "VMMs whose Propolis does not answer.",
+				func(s vmm.Status, _ time.Time) bool { return s.Propolis != nil && s.Propolis.SilentSince != nil }),
 		},
 	}
 }
+
+func stopping(s vmm.Status) bool { return s.Stop != nil && !s.Record.VMM.State.Terminal() }
+
+func removing(s vmm.Status) bool { return s.Removal != nil && s.Removal.Gone == nil }
 
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{c.info, c.started, c.phases, c.states, c.ladder} {
@@ -118,13 +160,13 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	constant(c.started, float64(about.Started.UnixNano())/float64(time.Second))
 	states := map[string]int{}
 	for _, s := range vmm.WireStates() {
-		states[string(s)] = 0 // a state without VMMs is 0, not missing: alerts need it
+		states[string(s)] = 0 // alerts need a 0 for states without VMMs
 	}
 	phases, rungs := map[string]int{}, map[string]int{}
 	for _, s := range all {
 		phases[s.Phase]++
 		states[string(s.Record.VMM.State)]++
-		if removalPending(s, now) {
+		if removing(s) {
 			rungs[s.Removal.Rung]++
 		}
 	}
@@ -134,70 +176,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	for _, g := range c.gauges {
-		constant(g.desc, g.of(all, now))
-	}
-}
-
-func count(is func(vmm.Status, time.Time) bool) func([]vmm.Status, time.Time) float64 {
-	return func(all []vmm.Status, now time.Time) float64 {
-		n := 0
+		total := 0.0
 		for _, s := range all {
-			if is(s, now) {
-				n++
-			}
+			total = g.join(total, g.of(s, now))
 		}
-		return float64(n)
+		constant(g.desc, total)
 	}
-}
-
-func inTrouble(all []vmm.Status, now time.Time) float64 {
-	return count(func(s vmm.Status, now time.Time) bool { return len(Troubles(s, now)) > 0 })(all, now)
-}
-
-func degraded(s vmm.Status, _ time.Time) bool { return s.Degraded != "" }
-
-func stopPending(s vmm.Status, _ time.Time) bool {
-	return s.Stop != nil && !s.Record.VMM.State.Terminal()
-}
-
-func removalPending(s vmm.Status, _ time.Time) bool { return s.Removal != nil && s.Removal.Gone == nil }
-
-func removalRetried(s vmm.Status, now time.Time) bool {
-	return removalPending(s, now) && (s.Removal.Attempt > 1 || s.Removal.LastError != "")
-}
-
-func waitsForNexus(s vmm.Status, _ time.Time) bool { return Unpublished(s) }
-
-func propolisSilent(s vmm.Status, _ time.Time) bool {
-	return s.Propolis != nil && s.Propolis.SilentSince != nil
-}
-
-func oldestStop(all []vmm.Status, now time.Time) float64 {
-	return oldest(all, now, func(s vmm.Status) (time.Time, bool) {
-		if !stopPending(s, now) {
-			return time.Time{}, false
-		}
-		return s.Stop.Requested, true
-	})
-}
-
-func oldestRemoval(all []vmm.Status, now time.Time) float64 {
-	return oldest(all, now, func(s vmm.Status) (time.Time, bool) {
-		if !removalPending(s, now) {
-			return time.Time{}, false
-		}
-		return s.Removal.Begun, true
-	})
-}
-
-// oldest is the greatest age in seconds, never negative: a wall clock that was
-// stepped back makes nothing younger than new.
-func oldest(all []vmm.Status, now time.Time, since func(vmm.Status) (time.Time, bool)) float64 {
-	var age time.Duration
-	for _, s := range all {
-		if at, is := since(s); is {
-			age = max(age, now.Sub(at))
-		}
-	}
-	return age.Seconds()
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
-// busySled has VMMs that every metric counts at least one of. It is used in
-// bubbles, where time stands still.
+// busySled has at least one VMM for each metric. It is used in bubbles, where time does
+// not pass.
 func busySled() *admintest.Agent {
 	at := func(age time.Duration) *time.Time { t := time.Now().Add(-age); return &t }
 	stopping := status(2)
@@ -33,6 +33,7 @@ func busySled() *admintest.Agent {
 	removing.Deadline = at(21 * time.Second) // its removal has begun: not overdue
 	late := status(4)
 	late.Deadline, late.DeadlineFor, late.Degraded = at(5*time.Second), "start", "for a test"
+	late.Network = &vmm.NetworkStatus{Trouble: &vmm.PortsTrouble{Since: *at(time.Minute), LastError: "ioctl failed", Attempts: 2}}
 	ended := status(5)
 	ended.Phase, ended.Record.VMM.State = "ended", vmm.WireDestroyed
 	ended.Stop = &vmm.StopStatus{Requested: *at(time.Hour)} // has ended: not pending
@@ -52,6 +53,9 @@ sled_agent_oldest_removal_age_seconds 20
 # HELP sled_agent_oldest_stop_age_seconds Age of the oldest stop that is pending; 0 without one.
 # TYPE sled_agent_oldest_stop_age_seconds gauge
 sled_agent_oldest_stop_age_seconds 90
+# HELP sled_agent_ports_failing VMMs whose networking could not be set up on the host; that is tried again.
+# TYPE sled_agent_ports_failing gauge
+sled_agent_ports_failing 1
 # HELP sled_agent_propolis_silent VMMs whose Propolis does not answer.
 # TYPE sled_agent_propolis_silent gauge
 sled_agent_propolis_silent 1
@@ -70,7 +74,7 @@ sled_agent_removals_retried 1
 # HELP sled_agent_start_time_seconds When the agent started, in seconds since the epoch.
 # TYPE sled_agent_start_time_seconds gauge
 sled_agent_start_time_seconds 1000
-# HELP sled_agent_stops_pending VMMs that were told to stop and have not ended.
+# HELP sled_agent_stops_pending VMMs with an accepted stop that have not ended.
 # TYPE sled_agent_stops_pending gauge
 sled_agent_stops_pending 2
 # HELP sled_agent_vmms VMMs by the agent's phase.
@@ -98,6 +102,9 @@ sled_agent_vmms_in_trouble 2
 # HELP sled_agent_vmms_past_deadline VMMs whose deadline passed without a forced removal having begun.
 # TYPE sled_agent_vmms_past_deadline gauge
 sled_agent_vmms_past_deadline 1
+# HELP sled_agent_vmms_unsure VMMs for which it is unknown whether their zone or their Propolis exists.
+# TYPE sled_agent_vmms_unsure gauge
+sled_agent_vmms_unsure 0
 `
 
 func TestMetrics(t *testing.T) {
@@ -118,7 +125,7 @@ type panicking struct{ prometheus.Collector }
 
 func (panicking) Collect(chan<- prometheus.Metric) { panic("for a test") }
 
-func TestMetricsOfOthersAndTheirPanics(t *testing.T) {
+func TestExtraCollectorsAndPanics(t *testing.T) {
 	t.Parallel()
 	gauge := func(name string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: "h"})
@@ -130,14 +137,14 @@ func TestMetricsOfOthersAndTheirPanics(t *testing.T) {
 			t.Errorf("%d; %q is missing", code, want)
 		}
 	}
-	for _, want := range []string{"a metric is left out", "for a test"} {
+	for _, want := range []string{"failed to collect a metric", "for a test"} {
 		if !strings.Contains(s.log.String(), want) {
 			t.Errorf("%q is not in the log: %s", want, s.log)
 		}
 	}
 }
 
-// What is open to the network shows numbers and nothing that can be commanded.
+// The metrics listener, which is open to the network, serves nothing else.
 func TestMetricsListenerServesMetricsOnly(t *testing.T) {
 	t.Parallel()
 	server := admin.New(admintest.New(admin.About{}, status(1)), admin.Options{Log: zerolog.Nop()})

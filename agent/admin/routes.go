@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"strconv"
 	"time"
@@ -15,63 +14,58 @@ import (
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
-func (s *Server) about(c echo.Context) error {
-	return c.JSON(http.StatusOK, s.agent.About())
-}
-
-func (s *Server) list(c echo.Context) error {
+func (s *Server) list(c echo.Context) ([]vmm.Status, error) {
 	unhealthy, err := boolParam(c, "unhealthy", false)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	all := s.sorted()
+	ended, err := boolParam(c, "ended", false)
+	if err != nil {
+		return nil, err
+	}
+	all := []vmm.Status{} // not nil: an empty list is [] in JSON
+	if ended {
+		all = append(all, s.agent.Ended()...)
+	} else {
+		all = append(all, s.agent.List()...)
+		slices.SortFunc(all, func(a, b vmm.Status) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	}
 	if unhealthy {
 		now := time.Now()
 		all = slices.DeleteFunc(all, func(st vmm.Status) bool { return len(Troubles(st, now)) == 0 })
 	}
-	return c.JSON(http.StatusOK, all)
+	return all, nil
 }
 
-// sorted is every VMM by id. It is never nil: an empty list is [] in JSON.
-func (s *Server) sorted() []vmm.Status {
-	all := append([]vmm.Status{}, s.agent.List()...)
-	slices.SortFunc(all, func(a, b vmm.Status) int { return bytes.Compare(a.ID[:], b.ID[:]) })
-	return all
-}
-
-func (s *Server) show(c echo.Context) error {
-	id, err := idParam(c)
+func (s *Server) show(c echo.Context) (status vmm.Status, err error) {
+	id, err := parseID(c.Param("id"))
 	if err != nil {
-		return err
+		return status, err
 	}
-	status, err := s.agent.Show(id)
-	if err != nil {
-		return fmt.Errorf("show VMM %s: %w", id, err)
+	if status, err = s.agent.Show(id); err != nil {
+		return status, fmt.Errorf("show VMM %s: %w", id, err)
 	}
-	return c.JSON(http.StatusOK, status)
+	return status, nil
 }
 
-// kill is carried out even if the client leaves: an operator's interrupt after
-// the request was sent must not leave it half decided.
-func (s *Server) kill(c echo.Context) error {
-	id, err := idParam(c)
+// kill is carried out even if the client disconnects: an interrupt after the request was
+// sent must not leave it incomplete.
+func (s *Server) kill(c echo.Context) (status vmm.Status, err error) {
+	id, err := parseID(c.Param("id"))
 	if err != nil {
-		return err
+		return status, err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), killBudget)
 	defer cancel()
-	status, err := s.agent.Kill(ctx, id)
-	if err != nil {
-		return fmt.Errorf("kill VMM %s: %w", id, err)
+	if status, err = s.agent.Kill(ctx, id); err != nil {
+		return status, fmt.Errorf("kill VMM %s: %w", id, err)
 	}
 	s.log.Info().Stringer("vmm", id).Msg("the operator killed a VMM")
-	return c.JSON(http.StatusOK, status)
+	return status, nil
 }
 
-func idParam(c echo.Context) (uuid.UUID, error) { return parseID(c.Param("id")) }
-
-// parseID takes the one form that this API uses for ids; the other forms that
-// uuid.Parse takes would make two names for one VMM.
+// parseID accepts only the hyphenated form, so that each VMM has one path; uuid.Parse
+// accepts others.
 func parseID(text string) (uuid.UUID, error) {
 	id, err := uuid.Parse(text)
 	if err != nil || len(text) != len(uuid.Nil.String()) {

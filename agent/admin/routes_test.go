@@ -71,8 +71,8 @@ func TestShowAndKill(t *testing.T) {
 	}
 }
 
-// An operator who interrupts sledctl has killed the VMM all the same.
-func TestKillOutlivesItsClient(t *testing.T) {
+// An operator's interrupt of sledctl does not cancel the kill.
+func TestKillSurvivesDisconnect(t *testing.T) {
 	t.Parallel()
 	agent := admintest.New(admin.About{}, status(1))
 	asked, left, outcome := make(chan struct{}), make(chan struct{}), make(chan error, 1)
@@ -82,7 +82,7 @@ func TestKillOutlivesItsClient(t *testing.T) {
 		select {
 		case <-ctx.Done():
 			outcome <- ctx.Err()
-		case <-time.After(50 * time.Millisecond): // for a cancellation to arrive, if there were one
+		case <-time.After(50 * time.Millisecond): // time for a cancellation to arrive
 			outcome <- nil
 		}
 		return s, nil
@@ -101,7 +101,7 @@ func TestKillOutlivesItsClient(t *testing.T) {
 	}
 	close(left)
 	if err := <-outcome; err != nil {
-		t.Errorf("the kill was ended: %v", err)
+		t.Errorf("the kill was cancelled: %v", err)
 	}
 }
 
@@ -162,7 +162,7 @@ func TestBadRequests(t *testing.T) {
 		t.Error("the panic is not in the log")
 	}
 	if _, err := s.List(t.Context()); err != nil {
-		t.Errorf("after all that: %v", err)
+		t.Errorf("afterwards: %v", err)
 	}
 }
 
@@ -183,12 +183,47 @@ func TestClientWithoutAgent(t *testing.T) {
 	path := socketPath(t)
 	c := admin.NewClient(path)
 	defer c.Close()
-	var nobody *admin.NoAgentError
-	if _, err := c.List(t.Context()); !errors.As(err, &nobody) || nobody.Socket != path {
+	var noAgent *admin.NoAgentError
+	if _, err := c.List(t.Context()); !errors.As(err, &noAgent) || noAgent.Socket != path {
 		t.Errorf("no socket: %v", err)
 	}
 	abandoned(t, path)
-	if _, err := c.List(t.Context()); !errors.As(err, &nobody) || err.Error() != "no agent listens on "+path {
+	if _, err := c.List(t.Context()); !errors.As(err, &noAgent) || err.Error() != "no agent listens on "+path {
 		t.Errorf("dead socket: %v", err)
+	}
+}
+
+// TestListOfTheEnded: they are in the agent's order, latest first, and not in the other
+// list.
+func TestListOfTheEnded(t *testing.T) {
+	t.Parallel()
+	agent := admintest.New(admin.About{}, status(1))
+	failed := status(3)
+	failed.Record.VMM.State, failed.Events = vmm.WireFailed, []vmm.Event{{Kind: "forgotten"}}
+	agent.PutEnded(failed)
+	agent.PutEnded(status(4))
+	agent.PutEnded(status(2))
+	s := serve(t, agent)
+	short := failed
+	short.Events = nil
+	all, err := s.Ended(t.Context())
+	if diff := cmp.Diff([]vmm.Status{status(2), status(4), short}, all); err != nil || diff != "" {
+		t.Errorf("Ended: %v\n%s", err, diff)
+	}
+	if all, err := s.List(t.Context()); err != nil || len(all) != 1 {
+		t.Errorf("List: %+v, %v", all, err)
+	}
+	if shown, err := s.Show(t.Context(), id(3)); err != nil || len(shown.Events) != 1 {
+		t.Errorf("Show: %+v, %v", shown, err)
+	}
+	code, body := s.do("GET", "/v1/vmms?ended=true&unhealthy=true", nil)
+	if code != http.StatusOK || strings.Count(body, `"id"`) != 1 || !strings.Contains(body, id(3).String()) {
+		t.Errorf("%d %s", code, body)
+	}
+	if code, _ := s.do("GET", "/v1/vmms?ended=perhaps", nil); code != http.StatusBadRequest {
+		t.Errorf("ended=perhaps: %d", code)
+	}
+	if code, body := serve(t, admintest.New(admin.About{})).do("GET", "/v1/vmms?ended=true", nil); code != http.StatusOK || strings.TrimSpace(body) != "[]" {
+		t.Errorf("none: %d %s", code, body)
 	}
 }

@@ -1,153 +1,130 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	stdlog "log"
+	"io"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
-	"github.com/labstack/echo/v4/middleware"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+
+	"github.com/sledagent/sledagent/agent/disposition"
+	"github.com/sledagent/sledagent/internal/conns"
 )
 
 const (
-	// headerTimeout bounds how long a client may take over its headers.
+	// headerTimeout bounds reading a request's headers.
 	headerTimeout = 5 * time.Second
 	// idleTimeout is how long an unused connection is kept.
 	idleTimeout = time.Minute
-	// answerTimeout bounds a whole answer, from the headers' end; it is more
-	// than killBudget, so that a kill that timed out can still say so.
+	// answerTimeout bounds a whole answer, from the end of the headers. It exceeds
+	// killBudget, so that a kill that timed out can be answered.
 	answerTimeout = killBudget + 15*time.Second
-	// killBudget bounds the operator's kill. It is decided in memory and on the
-	// ledger's disk, so it takes long only if that disk does.
+	// killBudget bounds the operator's kill, which takes long only if the ledger's disk
+	// does.
 	killBudget = 30 * time.Second
-	// maxHeader and maxBody bound what is read of a request, in bytes. No
-	// request has a body that matters.
+	// maxHeader and maxBody bound what is read of a request, in bytes. No route uses
+	// its body.
 	maxHeader = 16 << 10
 	maxBody   = 16 << 10
+	// defaultConns is the number of connections per listener. It bounds descriptors and
+	// goroutines: sledctl holds one connection while a command runs, and an idle one is
+	// closed when another client connects.
+	defaultConns = 64
 )
 
-// Options are what a Server may have beside its Agent.
+// Options configure a Server.
 type Options struct {
-	// Log is where panics and refused connections are told.
+	// Log receives panics and refused connections.
 	Log zerolog.Logger
-	// Collectors are further metrics to serve, such as the publisher's.
+	// Conns is the number of connections per listener; 64 if it is 0.
+	Conns int
+	// Collectors are further metrics to serve, such as those of publishing.
 	Collectors []prometheus.Collector
+	// Groups returns the groups whose members may use the socket, besides root and the
+	// agent's own user; nil means none.
+	Groups func() []int
 }
 
 // A Server serves the admin API and the metrics. Its methods are safe for
 // concurrent use.
 type Server struct {
-	agent   Agent
-	log     zerolog.Logger
-	api     *http.Server
-	metrics *http.Server
-	// streams has one slot for each event stream that may be open.
+	agent        Agent
+	log          zerolog.Logger
+	api, metrics *conns.Server
+	// streams has one slot per open event stream.
 	streams chan struct{}
-	// ended is closed when Shutdown begins, for the streams, which would
-	// otherwise never become idle.
+	// ended is closed when Shutdown begins, which ends the streams; they would never
+	// become idle.
 	ended chan struct{}
 	once  sync.Once
 }
 
-// New returns a Server for an agent. It serves nothing yet.
+// New returns a Server for an agent. It serves once Serve is called.
 func New(agent Agent, options Options) *Server {
-	s := &Server{
-		agent:   agent,
-		log:     options.Log,
-		streams: make(chan struct{}, maxStreams),
-		ended:   make(chan struct{}),
+	s := &Server{agent: agent, log: options.Log, streams: make(chan struct{}, maxStreams), ended: make(chan struct{})}
+	metrics := echo.WrapHandler(metricsHandler(agent, options))
+	serve := func(name string, route func(*echo.Echo)) *conns.Server {
+		e := conns.NewRouter(s.answerError)
+		e.Use(conns.Recover(s.log), swallowBody)
+		e.GET("/metrics", metrics)
+		route(e)
+		return conns.NewServer(e, conns.Options{Name: name, Log: s.log, Max: cmp.Or(options.Conns, defaultConns),
+			ReadHeader: headerTimeout, Write: answerTimeout, Idle: idleTimeout, MaxHeader: maxHeader})
 	}
-	metrics := metricsHandler(agent, options)
-	api := s.echo()
-	api.GET("/v1/agent", s.about)
-	api.GET("/v1/vmms", s.list)
-	api.GET("/v1/vmms/:id", s.show)
-	api.POST("/v1/vmms/:id/kill", s.kill)
-	api.GET("/v1/events", s.events)
-	api.GET("/metrics", echo.WrapHandler(metrics))
-	s.api = s.server(api)
-	onlyMetrics := s.echo()
-	onlyMetrics.GET("/metrics", echo.WrapHandler(metrics))
-	s.metrics = s.server(onlyMetrics)
+	s.metrics = serve("metrics", func(*echo.Echo) {})
+	s.api = serve("admin API", func(e *echo.Echo) {
+		e.Use(admit(options.Groups, options.Log))
+		e.GET("/v1/agent", conns.JSON(func(echo.Context) (About, error) { return agent.About(), nil }))
+		e.GET("/v1/vmms", conns.JSON(s.list))
+		e.GET("/v1/vmms/:id", conns.JSON(s.show))
+		e.POST("/v1/vmms/:id/kill", conns.JSON(s.kill))
+		e.GET("/v1/drain", conns.JSON(func(echo.Context) (disposition.Status, error) { return agent.Disposition(), nil }))
+		e.PUT("/v1/drain", conns.JSON(s.drain))
+		e.DELETE("/v1/drain", conns.JSON(s.undrain))
+		e.GET("/v1/events", s.events)
+		e.GET("/v1/openapi.json", serveDocument)
+	})
 	return s
 }
 
-// Serve serves the whole API on l and closes it in the end. It returns nil
-// after Shutdown. Whoever can reach l may kill VMs: l is what Listen returned.
-func (s *Server) Serve(l net.Listener) error { return serve(s.api, l) }
+// Serve serves the whole API on l, and closes l at the end. It returns nil after
+// Shutdown. Every client of l can kill VMs: l must come from Listen.
+func (s *Server) Serve(l net.Listener) error { return s.api.Serve(l) }
 
-// ServeMetrics serves /metrics on l and nothing else, as Serve does.
-func (s *Server) ServeMetrics(l net.Listener) error { return serve(s.metrics, l) }
+// ServeMetrics serves only /metrics on l, otherwise like Serve.
+func (s *Server) ServeMetrics(l net.Listener) error { return s.metrics.Serve(l) }
 
-func serve(srv *http.Server, l net.Listener) error {
-	if err := srv.Serve(limit(l, maxConns)); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
-}
-
-// Shutdown ends the streams, closes the listeners and waits for the requests
-// that are under way. When ctx ends first, their connections are cut.
+// Shutdown ends the streams, closes the listeners and waits for requests in progress.
+// When ctx ends first, their connections are closed.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.once.Do(func() { close(s.ended) })
-	return errors.Join(shutdown(ctx, s.api), shutdown(ctx, s.metrics))
+	return errors.Join(s.api.Shutdown(ctx), s.metrics.Shutdown(ctx))
 }
 
-func shutdown(ctx context.Context, srv *http.Server) error {
-	err := srv.Shutdown(ctx)
-	if err != nil {
-		_ = srv.Close()
-	}
-	return err
-}
-
-func (s *Server) server(handler http.Handler) *http.Server {
-	return &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: headerTimeout,
-		WriteTimeout:      answerTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          stdlog.New(s.log, "", 0),
-	}
-}
-
-func (s *Server) echo() *echo.Echo {
-	e := echo.New()
-	e.HTTPErrorHandler = s.answerError
-	e.Use(middleware.RecoverWithConfig(middleware.RecoverConfig{
-		DisableStackAll: true,
-		LogErrorFunc: func(c echo.Context, err error, stack []byte) error {
-			s.log.Error().Err(err).Str("request", c.Request().Method+" "+c.Request().URL.Path).
-				Bytes("stack", stack).Msg("a request to the admin API panicked")
-			return err
-		},
-	}))
-	e.Use(swallowBody)
-	return e
-}
-
-// swallowBody reads a request's body, which means nothing to any route, within
-// bounds and before the route: what is left over would otherwise be read after
-// the answer, for as long as the client likes.
+// swallowBody reads a request's body, which no route uses, before the route. Otherwise
+// net/http would read the rest after the answer, for as long as the client sends.
 func swallowBody(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
+		defer conns.Answered(r.Context())
 		if r.ContentLength == 0 {
+			conns.Received(r.Context())
 			return next(c)
 		}
 		conn := http.NewResponseController(c.Response())
-		// net/http lifts this deadline when it sees the body's end.
+		// net/http removes this deadline at the end of the body.
 		_ = conn.SetReadDeadline(time.Now().Add(headerTimeout))
-		if err := discard(http.MaxBytesReader(c.Response(), r.Body, maxBody)); err != nil {
+		if _, err := io.Copy(io.Discard, http.MaxBytesReader(c.Response(), r.Body, maxBody)); err != nil {
 			return err
 		}
+		conns.Received(r.Context())
 		return next(c)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Span writes a duration for people, with the two units that matter: 0.4ms,
-// 12ms, 3.2s, 4m12s, 3h4m, 12d4h.
+// Span formats a duration with its two largest units: 0.4ms, 12ms, 3.2s, 4m12s, 3h4m,
+// 12d4h.
 func Span(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
@@ -30,7 +30,7 @@ func Span(d time.Duration) string {
 	return withoutZero(fmt.Sprintf("%dd%dh", hours/24, hours%24), "0h")
 }
 
-// withoutZero drops a last unit that is zero: 2m0s becomes 2m, and 20s stays.
+// withoutZero removes a last unit that is zero: 2m0s becomes 2m, and 20s stays.
 func withoutZero(text, zero string) string {
 	short := strings.TrimSuffix(text, zero)
 	if short == "" || !strings.ContainsRune("dhm", rune(short[len(short)-1])) {

@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -14,8 +15,8 @@ import (
 	"github.com/sledagent/sledagent/agent/admin/admintest"
 )
 
-// pipes is a listener whose connections hold nothing: a reader that stalls
-// stalls the very next write.
+// pipes is a listener whose connections are unbuffered: a stalled reader blocks the
+// next write.
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -43,7 +44,7 @@ func (p *pipes) dial() net.Conn {
 	return ours
 }
 
-// counting counts the subscriptions that are open.
+// counting counts open subscriptions.
 type counting struct {
 	*admintest.Agent
 	open atomic.Int32
@@ -76,15 +77,15 @@ func TestAStalledReaderIsCutOff(t *testing.T) {
 	inBubble(t, func(t *testing.T, agent *counting, l *pipes) {
 		conn := l.dial()
 		defer func() { _ = conn.Close() }()
-		// The body is there to see that its own time limit does not end the stream.
+		// The request has a body, to verify that its time limit does not end the stream.
 		if _, err := conn.Write([]byte("GET /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}")); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := conn.Read(make([]byte, 4096)); err != nil { // the headers, and nothing after
+		if _, err := conn.Read(make([]byte, 4096)); err != nil { // the headers, and no more
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		time.Sleep(time.Hour) // an idle stream lives on
+		time.Sleep(time.Hour) // an idle stream stays open
 		if agent.open.Load() != 1 {
 			t.Fatal("the idle stream was cut off")
 		}
@@ -149,27 +150,30 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 	}
 }
 
-// The connections beyond the limit wait; they are neither served nor refused.
-func TestConnectionsAreBounded(t *testing.T) {
+// When all connections are in use, a new one replaces the oldest idle one.
+func TestIdleConnectionsAreReplaced(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, _ *counting, l *pipes) {
-		var conns []net.Conn
-		for range 64 {
-			conns = append(conns, l.dial())
+		var all []net.Conn
+		for range 100 {
+			conn := l.dial()
+			all = append(all, conn)
+			time.Sleep(time.Millisecond)
 		}
 		synctest.Wait()
-		var more net.Conn
-		arrived := make(chan struct{})
-		go func() { more = l.dial(); close(arrived) }()
-		synctest.Wait()
-		select {
-		case <-arrived:
-			t.Error("the 65th connection was accepted")
-		default:
+		begun := time.Now()
+		conn := l.dial()
+		answer := make([]byte, 12)
+		if _, err := conn.Write([]byte("GET /v1/agent HTTP/1.1\r\nHost: a\r\n\r\n")); err != nil {
+			t.Fatal(err)
 		}
-		_ = conns[0].Close()
-		<-arrived
-		for _, c := range append(conns, more) {
+		if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "HTTP/1.1 200" || time.Since(begun) > time.Second {
+			t.Errorf("the answer is %q, %v, after %v", answer, err, time.Since(begun))
+		}
+		if _, err := all[0].Read(answer); err == nil {
+			t.Error("the oldest connection is still open")
+		}
+		for _, c := range append(all, conn) {
 			_ = c.Close()
 		}
 	})

@@ -14,24 +14,24 @@ import (
 )
 
 const (
-	// maxStreams is how many event streams may be open at a time.
+	// maxStreams is the number of event streams open at a time.
 	maxStreams = 16
-	// streamBuffer is how many events a reader may lag behind before it loses some.
+	// streamBuffer is how many events a reader may lag before it loses some.
 	streamBuffer = 256
-	// streamStall is how long a reader may keep one write waiting before it is
-	// cut off. Until then its events pile up in the buffer and no further.
+	// streamStall is how long one write to a reader may block before the stream is
+	// closed. Until then events fill the buffer only.
 	streamStall = 10 * time.Second
-	// maxPast bounds the past events that one stream may begin with.
+	// maxPast is the maximum of EventQuery.Past.
 	maxPast = 10_000
 )
 
-// An EventQuery says which events a stream delivers.
+// An EventQuery selects the events of a stream.
 type EventQuery struct {
-	// VMM is the one whose events are wanted; uuid.Nil for all.
+	// VMM selects one VMM; uuid.Nil selects all.
 	VMM uuid.UUID
-	// Past is how many of the latest events come first, at most 10,000.
+	// Past is the number of latest events sent first, at most 10,000.
 	Past int
-	// Follow is whether events that happen later are wanted, too.
+	// Follow also sends events that happen later.
 	Follow bool
 }
 
@@ -46,7 +46,7 @@ func (s *Server) events(c echo.Context) error {
 	default:
 		return &Error{Status: http.StatusServiceUnavailable, Message: "too many event streams are open"}
 	}
-	// Subscribing before looking back means that no event falls between the two.
+	// Subscribing before reading the past ones loses no event in between.
 	live, cancel := s.agent.Subscribe(streamBuffer)
 	defer cancel()
 	past, err := s.past(query)
@@ -56,19 +56,18 @@ func (s *Server) events(c echo.Context) error {
 	out := newStream(c.Response())
 	for _, e := range past {
 		if out.send(e) != nil {
-			return nil // the reader left or stalls; there is nobody to tell
+			return nil // the client disconnected or stalls
 		}
 	}
 	if out.flush() != nil || !query.Follow {
 		return nil
 	}
-	s.follow(c.Request().Context().Done(), out, live, newSieve(query.VMM, past))
+	s.follow(c.Request().Context().Done(), out, live, newFilter(query.VMM, past))
 	return nil
 }
 
-// follow sends what happens until the reader leaves, the Server ends or the
-// agent does.
-func (s *Server) follow(left <-chan struct{}, out *stream, live <-chan NamedEvent, sieve *sieve) {
+// follow sends events until the client disconnects, or the Server or the agent ends.
+func (s *Server) follow(left <-chan struct{}, out *stream, live <-chan NamedEvent, wanted *filter) {
 	for {
 		select {
 		case <-left:
@@ -79,7 +78,7 @@ func (s *Server) follow(left <-chan struct{}, out *stream, live <-chan NamedEven
 			if !open {
 				return
 			}
-			if !sieve.pass(&e) {
+			if !wanted.pass(&e) {
 				continue
 			}
 			if out.send(e) != nil || out.flush() != nil {
@@ -89,7 +88,7 @@ func (s *Server) follow(left <-chan struct{}, out *stream, live <-chan NamedEven
 	}
 }
 
-// past collects the latest events from the VMMs' own, oldest first.
+// past returns the latest events of the VMMs, oldest first.
 func (s *Server) past(query EventQuery) ([]NamedEvent, error) {
 	if query.VMM != uuid.Nil {
 		status, err := s.agent.Show(query.VMM)
@@ -103,7 +102,7 @@ func (s *Server) past(query EventQuery) ([]NamedEvent, error) {
 	}
 	var all []NamedEvent
 	for _, st := range s.agent.List() {
-		if full, err := s.agent.Show(st.ID); err == nil { // else it ended meanwhile
+		if full, err := s.agent.Show(st.ID); err == nil { // else it ended in between
 			all = append(all, named(full)...)
 		}
 	}
@@ -141,7 +140,7 @@ func eventQuery(c echo.Context) (EventQuery, error) {
 	return q, nil
 }
 
-// stream writes one event a line and gives each write its own deadline.
+// stream writes one event a line, with a deadline for each write.
 type stream struct {
 	conn *http.ResponseController
 	json *json.Encoder

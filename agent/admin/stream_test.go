@@ -64,8 +64,8 @@ func TestPastEventsAreMergedByTime(t *testing.T) {
 	r.end()
 }
 
-// overlapping is an agent whose events happen between subscribing and looking
-// back, so that they are seen twice.
+// overlapping is an agent with events between the subscription and the read of past
+// events, so that they occur in both.
 type overlapping struct {
 	*admintest.Agent
 	happens []vmm.Event
@@ -104,7 +104,7 @@ func TestFollowOneVMM(t *testing.T) {
 	r.want("3")
 }
 
-// losing is an agent with a channel that the test fills by hand.
+// losing is an agent whose subscription is filled by the test.
 type losing struct {
 	*admintest.Agent
 	events chan admin.NamedEvent
@@ -112,7 +112,7 @@ type losing struct {
 
 func (l losing) Subscribe(int) (<-chan admin.NamedEvent, func()) { return l.events, func() {} }
 
-func TestWhatIsLostIsToldThoughFiltered(t *testing.T) {
+func TestLostCountIncludesFilteredEvents(t *testing.T) {
 	t.Parallel()
 	agent := losing{admintest.New(admin.About{}, status(1)), make(chan admin.NamedEvent, 3)}
 	agent.events <- admin.NamedEvent{VMM: id(2), Event: event(1), Lost: 5}
@@ -129,16 +129,16 @@ func TestWhatIsLostIsToldThoughFiltered(t *testing.T) {
 	r.end()
 }
 
-// A reader that stalls costs the agent nothing and finds out what it missed.
-func TestSlowReaderLosesAndIsTold(t *testing.T) {
+// A stalled reader does not slow the agent down, and learns how many events it missed.
+func TestSlowReaderReceivesLostCount(t *testing.T) {
 	t.Parallel()
 	a := status(1)
 	a.Events = []vmm.Event{event(0)}
 	agent := admintest.New(admin.About{}, a)
 	r := serve(t, agent).stream(t.Context(), admin.EventQuery{Past: 1, Follow: true})
 	r.want("0")
-	agent.Forget(id(1)) // so that Emit keeps none of the many events
-	const many = 50_000 // far more than the buffer and the socket hold
+	agent.Forget(id(1)) // so that Emit does not store the events
+	const many = 50_000 // more than the buffer and the socket hold
 	for n := 1; n <= many; n++ {
 		agent.Emit(id(1), event(n))
 	}
@@ -147,7 +147,7 @@ func TestSlowReaderLosesAndIsTold(t *testing.T) {
 		agent.Emit(id(1), event(n))
 		e, err, _ := r.next()
 		if seen += e.Lost + 1; err != nil || e.Text != fmt.Sprint(seen) {
-			t.Fatalf("got %+v, %v after %d were seen or told lost", e, err, seen-1)
+			t.Fatalf("got %+v, %v after %d were received or lost", e, err, seen-1)
 		}
 		if e.Lost > 0 {
 			return
@@ -177,13 +177,13 @@ func TestTooManyStreams(t *testing.T) {
 		t.Errorf("beside 16 streams: %v", err)
 	}
 	leave()
-	// The server sees its readers leave in its own time.
+	// The server notices asynchronously that its readers have disconnected.
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
 		if _, err, _ := s.stream(t.Context(), follow).next(); err == nil {
 			return
 		}
 	}
-	t.Fatal("the streams' slots are not given back")
+	t.Fatal("the streams' slots are not freed")
 }
 
 func TestShutdownEndsStreams(t *testing.T) {

@@ -8,18 +8,16 @@ import (
 )
 
 const (
-	// deadlineSlack is how late a forced removal may begin before it counts as
-	// overdue: the bound of the deadline promise.
+	// deadlineSlack is how late a forced removal may begin, by the promise about
+	// deadlines, before it counts as overdue.
 	deadlineSlack = time.Second
-	// longRemoval is when a removal counts as stuck though no step of it
-	// failed. A zone with much memory may take this long in good health, so it
-	// is a hint for people and no more.
+	// longRemoval is when a removal counts as stuck though none of its steps failed. A
+	// zone with much memory may take this long, so it is only a hint.
 	longRemoval = 2 * time.Minute
 )
 
-// Troubles says in words what is wrong with a VMM at the moment now, worst
-// first. None for a VMM that is well; that includes one on its way out which
-// meets no obstacle.
+// Troubles describes what is wrong with a VMM at the given time, worst first. It is
+// empty for a healthy VMM, and for one that is being removed without problems.
 func Troubles(s vmm.Status, now time.Time) []string {
 	var all []string
 	add := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
@@ -35,6 +33,11 @@ func Troubles(s vmm.Status, now time.Time) []string {
 	if s.Record.VMM.State == vmm.WireFailed {
 		add("%s", joined("failed", s.Reason))
 	}
+	for _, u := range s.Unsure {
+		if u.Of == vmm.OfZone {
+			add("cannot tell for %s whether its zone runs, asked %d times: %s", Span(now.Sub(u.Since)), u.Asked, u.Why)
+		}
+	}
 	if p := s.Propolis; p != nil && s.Removal == nil {
 		if p.SilentSince != nil {
 			add("%s", joined("Propolis is silent for "+Span(now.Sub(*p.SilentSince)), p.LastError))
@@ -42,18 +45,21 @@ func Troubles(s vmm.Status, now time.Time) []string {
 			add("Propolis: %s, attempt %d: %s", p.LastCall, p.Attempts, p.LastError)
 		}
 	}
+	if n := s.Network; n != nil && n.Trouble != nil {
+		add("the port cannot be set up for %s, attempt %d: %s", Span(now.Sub(n.Trouble.Since)), n.Trouble.Attempts, n.Trouble.LastError)
+	}
 	if Unpublished(s) && s.Publish.LastError != "" {
 		add("Nexus has not taken generation %d: %s", s.Publish.Gen, s.Publish.LastError)
 	}
 	return all
 }
 
-// Overdue tells whether a forced removal should have begun and has not.
+// Overdue reports whether a forced removal should have begun and has not.
 func Overdue(s vmm.Status, now time.Time) bool {
 	return s.Deadline != nil && s.Removal == nil && now.Sub(*s.Deadline) > deadlineSlack
 }
 
-// Unpublished tells whether Nexus has yet to acknowledge what was offered to it.
+// Unpublished reports whether Nexus has not acknowledged the record yet.
 func Unpublished(s vmm.Status) bool {
 	return s.Publish != nil && s.Publish.Acked < s.Publish.Gen && !s.Disowned
 }

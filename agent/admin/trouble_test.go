@@ -45,7 +45,7 @@ func TestTroubles(t *testing.T) {
 		}, []string{"Propolis: PUT state Stop, attempt 3: 500"}},
 		"Nexus refuses": {func(s *vmm.Status) { s.Publish = &vmm.PublishStatus{Gen: 3, Acked: 2, LastError: "503"} },
 			[]string{"Nexus has not taken generation 3: 503"}},
-		"Nexus is being told": {func(s *vmm.Status) { s.Publish = &vmm.PublishStatus{Gen: 3, Acked: 2} }, nil},
+		"record is being published": {func(s *vmm.Status) { s.Publish = &vmm.PublishStatus{Gen: 3, Acked: 2} }, nil},
 		"Nexus need not know": {func(s *vmm.Status) {
 			s.Disowned, s.Publish = true, &vmm.PublishStatus{Gen: 3, Acked: 2, LastError: "503"}
 		}, nil},

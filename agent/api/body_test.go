@@ -4,12 +4,8 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/sledagent/sledagent/agent/api"
 	"github.com/sledagent/sledagent/agent/wire/wiretest"
@@ -17,7 +13,7 @@ import (
 
 const limit = 1 << 20
 
-// padded is a registration of exactly that many bytes.
+// padded returns a registration of exactly that many bytes.
 func padded(t *testing.T, size int) string {
 	t.Helper()
 	body := newBody()
@@ -38,7 +34,7 @@ func TestBodyLimit(t *testing.T) {
 			s := serve(t, f, api.Options{})
 			var body io.Reader = strings.NewReader(padded(t, size))
 			if chunked {
-				body = io.MultiReader(body) // of which net/http cannot tell the length
+				body = io.MultiReader(body) // hides the length from net/http
 			}
 			req, _ := http.NewRequest("PUT", "http://"+s.addr+vmmURL, body)
 			req.Header.Set("api-version", "48.0.0")
@@ -102,7 +98,7 @@ func TestBadBodies(t *testing.T) {
 	}
 }
 
-// What follows the first value is not looked at.
+// Input after the first value is ignored.
 func TestTrailingBytes(t *testing.T) {
 	t.Parallel()
 	f := &fakeAgent{}
@@ -111,8 +107,7 @@ func TestTrailingBytes(t *testing.T) {
 	}
 }
 
-// Whatever is wrong with a registration, Nexus hears which field it is, and the
-// agent does not hear of it at all.
+// The error for a damaged registration names the field, and the agent is not called.
 func TestEveryDamagedFieldIsNamed(t *testing.T) {
 	t.Parallel()
 	f := &fakeAgent{}
@@ -123,7 +118,7 @@ func TestEveryDamagedFieldIsNamed(t *testing.T) {
 	before, seen := f.called(), map[string]bool{}
 	for _, d := range wiretest.Damages() {
 		if seen[d.Path] {
-			continue // package wire tries all the ways
+			continue // package wire tests all kinds
 		}
 		seen[d.Path] = true
 		req, _ := http.NewRequest("PUT", "http://"+s.addr+vmmURL, bytes.NewReader(d.Body))
@@ -139,44 +134,4 @@ func TestEveryDamagedFieldIsNamed(t *testing.T) {
 	if f.called() != before {
 		t.Error("the agent was asked to register what is damaged")
 	}
-}
-
-// Large bodies wait for their turn, but not for ever, and small ones never do.
-func TestLargeBodiesTakeTurns(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		h := api.New(&fakeAgent{}, api.Options{}).Handler()
-		put := func(path string, body io.Reader) *httptest.ResponseRecorder {
-			req := httptest.NewRequest("PUT", path, body)
-			req.Header.Set("api-version", "48.0.0")
-			w := httptest.NewRecorder()
-			h.ServeHTTP(w, req)
-			return w
-		}
-		var senders []*io.PipeWriter
-		var done sync.WaitGroup
-		for range 16 {
-			r, w := io.Pipe()
-			senders = append(senders, w)
-			done.Go(func() { put(vmmURL, r) })
-			if _, err := io.WriteString(w, strings.Repeat(" ", 70_000)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		synctest.Wait()
-		began := time.Now()
-		if w := put(stateURL, strings.NewReader(stateBody("stopped"))); w.Code != 200 || time.Since(began) != 0 {
-			t.Errorf("a stop: %d after %v", w.Code, time.Since(began))
-		}
-		if w := put(vmmURL, strings.NewReader(padded(t, 70_000))); w.Code != 503 || time.Since(began) > time.Minute {
-			t.Errorf("one large body more: %d after %v", w.Code, time.Since(began))
-		}
-		for _, w := range senders {
-			w.Close()
-		}
-		done.Wait()
-		if w := put(vmmURL, strings.NewReader(padded(t, 70_000))); w.Code != 200 {
-			t.Errorf("a large body afterwards: %d", w.Code)
-		}
-	})
 }

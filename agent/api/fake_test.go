@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -16,8 +17,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sledagent/sledagent/agent/api"
+	"github.com/sledagent/sledagent/agent/disposition"
 	"github.com/sledagent/sledagent/agent/vmm"
-	"github.com/sledagent/sledagent/agent/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,7 +35,7 @@ const snapshotBody = `{"snapshot_id":"8d1f3e5a-0b2c-4d6e-9f81-a3b5c7d9e0f2"}`
 
 func stateBody(target string) string { return `{"state":{"type":"` + target + `"}}` }
 
-// record is what the fake answers with; its times are not UTC, on purpose.
+// record is the fake's answer; its times are deliberately not UTC.
 func record() vmm.Record {
 	at := time.Date(2026, 8, 21, 22, 31, 40, 112000, time.FixedZone("", 2*60*60))
 	return vmm.Record{
@@ -43,11 +44,12 @@ func record() vmm.Record {
 	}
 }
 
-// A fakeAgent notes its calls and answers with err, or else with a record.
+// A fakeAgent records its calls and answers with err, or else with a record.
 type fakeAgent struct {
 	err error
-	// unknown makes Unregister answer that there is no such VMM.
+	// unknown makes Unregister report that there is no such VMM.
 	unknown bool
+	sled    api.Sled
 	// during runs inside every call that has a context.
 	during func(context.Context)
 
@@ -71,7 +73,7 @@ func (f *fakeAgent) called() string {
 	return strings.Join(f.calls, " ")
 }
 
-func (f *fakeAgent) Register(ctx context.Context, id uuid.UUID, r *wire.Registration) (vmm.Record, error) {
+func (f *fakeAgent) Register(ctx context.Context, id uuid.UUID, r *vmm.Registration) (vmm.Record, error) {
 	return record(), f.note(ctx, "register:"+id.String()+":"+r.Hostname)
 }
 
@@ -92,16 +94,23 @@ func (f *fakeAgent) MigrateIn(ctx context.Context, id uuid.UUID, src netip.AddrP
 	return f.note(ctx, "migrate:"+id.String()+":"+src.String())
 }
 
-func (f *fakeAgent) Stop(ctx context.Context, id uuid.UUID, grace *time.Duration) (vmm.Record, error) {
+func (f *fakeAgent) Stop(ctx context.Context, id uuid.UUID, grace *time.Duration, soft time.Duration) (vmm.Record, error) {
 	call := "stop:" + id.String()
 	if grace != nil {
 		call += ":" + grace.String()
 	}
+	if soft != 0 {
+		call += ":soft " + soft.String()
+	}
 	return record(), f.note(ctx, call)
 }
 
-func (f *fakeAgent) Reboot(ctx context.Context, id uuid.UUID) (vmm.Record, error) {
-	return record(), f.note(ctx, "reboot:"+id.String())
+func (f *fakeAgent) Reboot(ctx context.Context, id uuid.UUID, soft time.Duration) (vmm.Record, error) {
+	call := "reboot:" + id.String()
+	if soft != 0 {
+		call += ":soft " + soft.String()
+	}
+	return record(), f.note(ctx, call)
 }
 
 func (f *fakeAgent) State(id uuid.UUID) (vmm.Record, error) { return record(), f.err }
@@ -110,12 +119,22 @@ func (f *fakeAgent) Snapshot(ctx context.Context, id uuid.UUID, disk string, sna
 	return f.note(ctx, "snapshot:"+id.String()+":"+disk+":"+snapshot.String())
 }
 
+func (f *fakeAgent) SetNetwork(ctx context.Context, id uuid.UUID, change vmm.NetworkChange) error {
+	return f.note(ctx, fmt.Sprintf("%T:%v:%v", change, id, change))
+}
+
 func (f *fakeAgent) Zones(ctx context.Context) ([]string, error) {
 	return []string{"oxz_b", "oxz_a"}, f.note(ctx, "zones")
 }
 
 func (f *fakeAgent) Identifiers() api.Identifiers {
 	return api.Identifiers{RackID: diskID, SledID: propolisID, Model: "913-0000019", Revision: 13, Serial: "BRM42220031"}
+}
+
+func (f *fakeAgent) Sled(context.Context) api.Sled { return f.sled }
+
+func (f *fakeAgent) Configure(ctx context.Context, c disposition.Config) error {
+	return f.note(ctx, fmt.Sprintf("configure:%d:%s", c.Generation, c.Disposition))
 }
 
 // A site is a server on a real socket.
@@ -155,8 +174,8 @@ type reply struct {
 	body string
 }
 
-// do sends a request as Nexus does. Headers that are given replace Nexus's; an
-// empty one is not sent.
+// do sends a request as Nexus does. The given headers replace Nexus's; an empty one is
+// not sent.
 func (s *site) do(method, path, body string, headers ...string) reply {
 	s.t.Helper()
 	req, err := http.NewRequest(method, "http://"+s.addr+path, strings.NewReader(body))
@@ -190,19 +209,19 @@ func (s *site) send(req *http.Request) reply {
 	return reply{res, string(b)}
 }
 
-// wireError is the wire's Error.
+// wireError is an Error on the wire.
 type wireError struct {
 	RequestID string  `json:"request_id"`
 	Code      *string `json:"error_code"`
 	Message   string  `json:"message"`
 }
 
-// failed checks that a reply is a complete error and returns its code and message.
+// failed verifies that a reply is a complete error and returns its code and message.
 func (r reply) failed(t *testing.T) (code, message string) {
 	t.Helper()
 	var e wireError
 	if err := json.Unmarshal([]byte(r.body), &e); err != nil {
-		t.Fatalf("%s %s: %d with a body that is no error: %q", r.Request.Method, r.Request.URL, r.StatusCode, r.body)
+		t.Fatalf("%s %s: %d with a body that is not an error: %q", r.Request.Method, r.Request.URL, r.StatusCode, r.body)
 	}
 	if id, err := uuid.Parse(e.RequestID); err != nil || id.Version() != 4 || e.RequestID != r.Header.Get("x-request-id") {
 		t.Errorf("request_id = %q, x-request-id = %q; want one UUIDv4", e.RequestID, r.Header.Get("x-request-id"))
@@ -216,7 +235,7 @@ func (r reply) failed(t *testing.T) (code, message string) {
 	if e.Code != nil {
 		code = *e.Code
 		if code == "" {
-			t.Error("error_code is there and empty")
+			t.Error("error_code is present but empty")
 		}
 	}
 	return code, e.Message

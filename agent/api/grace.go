@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// parseGrace reads the grace period of a stop out of a query; nil if the query
-// has none. Half-understood queries are refused: a stop that was meant to be
-// gentle must not become a sudden one, nor the other way round.
+// parseGrace parses the grace period of a stop from a query; nil if there is none.
+// Ambiguous queries are refused, so that a graceful stop does not become a forced one or
+// the reverse.
 func parseGrace(query string) (*time.Duration, error) {
 	if query == "" {
 		return nil, nil

@@ -12,7 +12,7 @@ func TestGrace(t *testing.T) {
 	stop := "stop:" + propolisID.String()
 	for _, tt := range []struct {
 		target, query string
-		// call is what the agent is asked for; if empty, 400 with what it says.
+		// call is the expected call of the agent; if empty, 400 with the text of says.
 		call, says string
 	}{
 		{"stopped", "", stop, ""},

@@ -1,54 +1,48 @@
 package api
 
 import (
-	"net/http"
+	"cmp"
 	"net/url"
 	"strings"
 	"unicode/utf8"
 )
 
-// canonical returns the request with the path in the form that the router
-// matches: the reference splits a path first and decodes its segments then, and
-// skips empty ones. Segments stay encoded, so that none can look like two; the
-// ids, which is all that is read from them, need no encoding.
-func canonical(r *http.Request) (*http.Request, error) {
-	path := r.URL.RawPath
+// canonical converts a path to the form that the router matches. Like the reference it
+// splits a path before decoding its segments, and skips empty ones. Segments stay
+// encoded, so that none can become two; ids need no decoding.
+func canonical(u *url.URL) error {
+	path := u.RawPath
 	if path == "" {
-		path = r.URL.Path
+		path = u.Path
 	}
 	if clean(path) {
-		return r, nil
+		return nil
 	}
 	var b strings.Builder
 	for segment := range strings.SplitSeq(path, "/") {
 		if segment == "" {
 			continue
 		}
-		if r.URL.RawPath != "" {
+		if u.RawPath != "" {
 			var err error
 			if segment, err = url.PathUnescape(segment); err != nil {
-				return nil, badRequest("bad path: %v", err)
+				return badRequest("bad path: %v", err)
 			}
 		}
 		switch {
 		case segment == "." || segment == "..":
-			return nil, badRequest("bad path: dot-segments are not permitted")
+			return badRequest("bad path: dot-segments are not permitted")
 		case !utf8.ValidString(segment):
-			return nil, badRequest("bad path: a segment is not UTF-8")
+			return badRequest("bad path: a segment is not UTF-8")
 		}
 		b.WriteString("/" + url.PathEscape(segment))
 	}
-	if b.Len() == 0 {
-		b.WriteByte('/')
-	}
-	copied, u := *r, *r.URL
-	u.Path, u.RawPath = b.String(), ""
-	copied.URL = &u
-	return &copied, nil
+	u.Path, u.RawPath = cmp.Or(b.String(), "/"), ""
+	return nil
 }
 
-// clean tells whether a path is canonical as it is: segments of letters, digits,
-// '-' and '_', each behind one slash.
+// clean reports whether a path is canonical already: segments of letters, digits, '-'
+// and '_', each after one slash.
 func clean(path string) bool {
 	after := byte(0)
 	for i := range len(path) {

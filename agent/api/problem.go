@@ -1,36 +1,38 @@
 package api
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/internal/plain"
 	"github.com/sledagent/sledagent/propolis"
 )
 
-// Error codes of the wire. Nexus acts on the first, and only with status 404.
+// Error codes on the wire. Nexus acts on the first, and only with status 404, and on the
+// two about the sled in the answer to a registration.
 const (
 	codeNoSuchInstance = "NO_SUCH_INSTANCE"
 	codeChannelFull    = "INSTANCE_CHANNEL_FULL"
+	codeEvacuating     = "SLED_EVACUATING"
+	codeNotYetLoaded   = "SLED_CONFIG_NOT_YET_LOADED"
+	codeSubnetAttached = "SUBNET_ALREADY_ATTACHED"
 	codeInternal       = "Internal"
 )
 
-// A problem is an error as the caller gets it.
+// A problem is an error with its answer.
 type problem struct {
 	status int
-	// code is the wire's error_code; there is none if it is empty.
+	// code is the error_code; empty for none.
 	code string
-	// message is for the caller; if it is empty the status speaks for itself.
+	// message is for the client; if it is empty the status's text is used.
 	message string
-	// cause is for the log.
+	// cause is logged only.
 	cause error
 }
 
@@ -57,8 +59,12 @@ func badRequest(format string, args ...any) *problem {
 	return &problem{status: http.StatusBadRequest, message: fmt.Sprintf(format, args...)}
 }
 
-// problemOf gives an error its status, code and message. What the caller is not
-// told stays in cause.
+func unavailable(err error) *problem {
+	return &problem{status: http.StatusServiceUnavailable, message: err.Error(), cause: err}
+}
+
+// problemOf returns an error's status, code and message. Details that the client must
+// not see stay in cause.
 func problemOf(err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
@@ -87,15 +93,27 @@ func refused(r *vmm.Refusal) *problem {
 		return &problem{status: http.StatusGone, code: codeNoSuchInstance, message: "Instance is terminating"}
 	case vmm.Conflict:
 		return &problem{status: http.StatusConflict, message: r.Detail}
+	case vmm.Invalid:
+		return badRequest("%s", r.Detail)
+	case vmm.Attached:
+		return &problem{status: http.StatusConflict, code: codeSubnetAttached, message: "subnet " + r.Detail + " is attached already"}
+	case vmm.Unwritable:
+		return &problem{status: http.StatusServiceUnavailable, message: "ledger cannot be written: " + r.Detail}
+	case vmm.Full, vmm.Unreadable:
+		return &problem{status: http.StatusServiceUnavailable, message: r.Error()}
+	case vmm.Evacuating:
+		return &problem{status: http.StatusServiceUnavailable, code: codeEvacuating, message: r.Error()}
+	case vmm.TooEarly:
+		return &problem{status: http.StatusForbidden, message: r.Detail}
 	case vmm.Busy:
 		return &problem{status: http.StatusServiceUnavailable, code: codeChannelFull}
-	default: // NotRunning, TimedOut: the reference has no better word either
+	default: // NotRunning, TimedOut: the reference has no better code
 		return &problem{status: http.StatusInternalServerError, code: codeInternal}
 	}
 }
 
-// propolisSaid passes on what Propolis answered, but neither its code, which
-// means nothing to Nexus, nor its words. Status 0 is no answer.
+// propolisSaid passes on a status of Propolis, without its code, which Nexus does not
+// know, and its message. Status 0 means no answer.
 func propolisSaid(status int) *problem {
 	if status >= 400 && status <= 499 || status == http.StatusServiceUnavailable {
 		return &problem{status: status}
@@ -103,37 +121,24 @@ func propolisSaid(status int) *problem {
 	return &problem{status: http.StatusInternalServerError, code: codeInternal}
 }
 
-// errorBody is the wire's Error.
-type errorBody struct {
+// An Error is an error on the wire, returned by a Client.
+type Error struct {
+	// Status is the answer's HTTP status code.
+	Status    int    `json:"-"`
 	RequestID string `json:"request_id"`
-	Code      string `json:"error_code,omitempty"`
-	Message   string `json:"message"`
+	// Code is empty for most errors.
+	Code    string `json:"error_code,omitempty"`
+	Message string `json:"message"`
 }
 
-// write sends the problem, pretty-printed as the reference does.
-func (p *problem) write(w http.ResponseWriter, requestID string) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	// Three strings always encode, and a client that is gone needs no answer.
-	_ = enc.Encode(errorBody{RequestID: requestID, Code: p.code, Message: p.text()})
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(p.status)
-	_, _ = w.Write(b.Bytes())
+// answerError sends an error, pretty-printed as the reference does.
+func answerError(c echo.Context, err error) {
+	p := problemOf(err)
+	// The client may have disconnected.
+	_ = c.JSONPretty(p.status, Error{RequestID: requestID(c), Code: p.code, Message: p.text()}, "  ")
 }
 
-// show quotes what a caller sent, cut to a length that an error can carry.
+// show quotes a client's text, cut to a length that fits an error.
 func show(s string) string { return strconv.Quote(cut(s)) }
 
-func cut(s string) string {
-	const most = 128
-	if len(s) <= most {
-		return s
-	}
-	end := most
-	for end > 0 && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + "..."
-}
+func cut(s string) string { return plain.Clip(s, 128) }

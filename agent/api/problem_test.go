@@ -39,13 +39,19 @@ func TestErrorMapping(t *testing.T) {
 		want answer
 	}{
 		{&vmm.Refusal{Reason: vmm.Unknown, Detail: secret}, noSuch},
-		{&vmm.Refusal{Reason: vmm.Loading, Detail: secret}, unavailable},
+		// A registration has a code of its own: see TestCodesOfAnEvacuatedSled.
+		{fmt.Errorf("stop VMM: %w", &vmm.Refusal{Reason: vmm.Draining, Detail: secret}), unavailable},
+		{&vmm.Refusal{Reason: vmm.Evacuating, Detail: "drained"}, answer{503, "SLED_EVACUATING", "sled is being evacuated: drained"}},
 		{&vmm.Refusal{Reason: vmm.Draining, Detail: secret}, unavailable},
 		{&vmm.Refusal{Reason: vmm.Terminating, Detail: secret}, terminating},
 		{&vmm.Refusal{Reason: vmm.Superseded, Detail: secret}, terminating},
 		{&vmm.Refusal{Reason: vmm.Conflict, Detail: "instance <1> is registered"}, answer{409, "", "instance <1> is registered"}},
 		{&vmm.Refusal{Reason: vmm.Conflict}, answer{409, "", "Conflict"}},
 		{&vmm.Refusal{Reason: vmm.Busy, Detail: secret}, answer{503, "INSTANCE_CHANNEL_FULL", "Service Unavailable"}},
+		{&vmm.Refusal{Reason: vmm.Full, Detail: "1 of 1"}, answer{503, "", "agent is full: 1 of 1"}},
+		{&vmm.Refusal{Reason: vmm.Invalid, Detail: "no primary NIC"}, answer{400, "", "no primary NIC"}},
+		{&vmm.Refusal{Reason: vmm.Attached, Detail: "192.0.2.32/28"},
+			answer{409, "SUBNET_ALREADY_ATTACHED", "subnet 192.0.2.32/28 is attached already"}},
 		{&vmm.Refusal{Reason: vmm.NotRunning, Detail: secret}, internal},
 		{&vmm.Refusal{Reason: vmm.TimedOut, Detail: secret}, internal},
 		{&vmm.Refusal{Reason: 99}, internal},
@@ -59,7 +65,7 @@ func TestErrorMapping(t *testing.T) {
 		{said(500, propolis.Broken), internal},
 		{said(502, propolis.Broken), internal},
 		{said(200, propolis.Malformed), internal},
-		{said(0, propolis.Unreachable), internal},
+		{said(0, propolis.ConnRefused), internal},
 		{fmt.Errorf("reboot VMM: %w", said(403, propolis.Refused)), answer{403, "", "Forbidden"}},
 		{errors.New(secret), internal},
 		{context.DeadlineExceeded, internal},
@@ -84,7 +90,7 @@ func TestErrorMapping(t *testing.T) {
 				t.Errorf("%v: %s %s: %v, want %v", tt.err, call[0], call[1], got, tt.want)
 			}
 			if strings.Contains(r.body, secret) {
-				t.Errorf("%v: the answer tells what is for the log: %s", tt.err, r.body)
+				t.Errorf("%v: the answer contains what is only for the log: %s", tt.err, r.body)
 			}
 		}
 	}

@@ -13,170 +13,187 @@ import (
 
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/internal/conns"
 )
 
-// route tells the router every path and what may be done with it.
-func (s *Server) route() {
-	for path, methods := range map[string]map[string]echo.HandlerFunc{
-		"/vmms/:propolis_id":                         {http.MethodPut: s.register, http.MethodDelete: s.unregister},
-		"/vmms/:propolis_id/state":                   {http.MethodPut: s.putState, http.MethodGet: s.getState},
-		"/vmms/:propolis_id/disks/:disk_id/snapshot": {http.MethodPost: s.snapshot},
-		"/zones":            {http.MethodGet: s.zones},
-		"/sled-identifiers": {http.MethodGet: s.identifiers},
+// route adds every path and its methods to the router.
+func (s *Server) route(router *echo.Echo) {
+	for path, methods := range map[string]methods{
+		"/vmms/:propolis_id":                         {http.MethodPut: conns.JSON(s.register), http.MethodDelete: conns.JSON(s.unregister)},
+		"/vmms/:propolis_id/state":                   {http.MethodPut: conns.JSON(s.putState), http.MethodGet: conns.JSON(s.getState)},
+		"/vmms/:propolis_id/disks/:disk_id/snapshot": {http.MethodPost: conns.JSON(s.snapshot)},
+		"/zones":            {http.MethodGet: conns.JSON(s.zones)},
+		"/sled-identifiers": {http.MethodGet: conns.JSON(s.identifiers)},
+		"/inventory":        {http.MethodGet: conns.JSON(s.inventory)},
+		"/omicron-config":   {http.MethodPut: s.configure},
 	} {
-		for method, h := range methods {
-			s.echo.Add(method, path, h)
-		}
-		allow := strings.Join(slices.Sorted(maps.Keys(methods)), ", ")
-		s.echo.RouteNotFound(path, func(c echo.Context) error {
-			c.Response().Header().Set("Allow", allow)
-			return &problem{status: http.StatusMethodNotAllowed}
-		})
+		add(router, path, methods)
 	}
+	s.routePorts(router)
+	s.routeBundles(router)
+	s.routeSupport(router)
+	s.routeVPCs(router)
 }
 
-func (s *Server) register(c echo.Context) error {
+// methods are the handlers of a path.
+type methods = map[string]echo.HandlerFunc
+
+// add adds a path to the router. Its other methods are answered 405.
+func add(router *echo.Echo, path string, handlers methods) {
+	for method, h := range handlers {
+		router.Add(method, path, h)
+	}
+	allow := strings.Join(slices.Sorted(maps.Keys(handlers)), ", ")
+	router.RouteNotFound(path, func(c echo.Context) error {
+		c.Response().Header().Set("Allow", allow)
+		return &problem{status: http.StatusMethodNotAllowed}
+	})
+}
+
+func (s *Server) register(c echo.Context) (rec vmm.Record, err error) {
 	id, err := pathID(c, "propolis_id")
 	if err != nil {
-		return err
+		return rec, err
 	}
-	registration, err := decode(s, c.Request(), wire.Decode)
+	registration, done, err := decodeHeld(s, c, func(body []byte) (*vmm.Registration, error) {
+		return wire.DecodeAt(versionOf(c), body)
+	})
 	if err != nil {
-		return err
+		return rec, err
 	}
-	ctx, cancel := detached(c.Request(), s.o.Call)
-	defer cancel()
-	rec, err := s.agent.Register(ctx, id, registration)
+	defer done() // it is on disk or refused by then
+	ctx, end, err := s.begin(c)
 	if err != nil {
-		return err
+		return rec, err
 	}
-	return c.JSON(http.StatusOK, utc(rec))
+	defer end()
+	rec, err = s.agent.Register(ctx, id, registration)
+	return utc(rec), registrationError(err)
 }
 
-// updated is the answer to a change: the VMM's record after it, or null.
+// updated is the answer to a change: the VMM's record afterwards, or null.
 type updated struct {
 	Runtime *vmm.Record `json:"updated_runtime"`
 }
 
-// unregister answers 200 for an unknown VMM too: a saga of Nexus's that undoes a
-// migration takes 404 for fatal.
-func (s *Server) unregister(c echo.Context) error {
+// unregister answers 200 for an unknown VMM too: the saga that undoes a migration in
+// Nexus treats 404 as fatal.
+func (s *Server) unregister(c echo.Context) (answer updated, err error) {
 	id, err := pathID(c, "propolis_id")
 	if err != nil {
-		return err
+		return answer, err
 	}
-	ctx, cancel := detached(c.Request(), s.o.Unregister)
+	ctx, cancel := detached(c, unregisterBudget)
 	defer cancel()
 	rec, err := s.agent.Unregister(ctx, id)
 	if r, ok := errors.AsType[*vmm.Refusal](err); ok && r.Reason == vmm.Unknown {
-		rec, err = nil, nil
+		return answer, nil
 	}
-	switch {
-	case err != nil:
-		return err
-	case rec == nil:
-		return c.JSON(http.StatusOK, updated{})
-	default:
-		return c.JSON(http.StatusOK, newUpdated(*rec))
+	if rec != nil {
+		answer = newUpdated(*rec)
 	}
+	return answer, err
 }
 
-func (s *Server) putState(c echo.Context) error {
+func (s *Server) putState(c echo.Context) (answer updated, err error) {
 	id, err := pathID(c, "propolis_id")
 	if err != nil {
-		return err
+		return answer, err
 	}
 	grace, err := parseGrace(c.Request().URL.RawQuery)
 	if err != nil {
-		return err
+		return answer, err
 	}
-	want, err := decode(s, c.Request(), wire.DecodeState)
+	want, err := decode(s, c, wire.DecodeState)
 	if err != nil {
-		return err
+		return answer, err
 	}
-	if grace != nil && want.Target != wire.Stopped {
-		return badRequest("grace: only a stop has one, and this is %q", want.Target)
+	if want.Target != wire.Stopped {
+		if err := permit(c, Operate); err != nil {
+			return answer, err
+		}
 	}
-	answer, err := s.bringTo(c.Request(), id, want, grace)
-	if err != nil {
-		return err
+	var soft time.Duration
+	if want.Soft != nil {
+		soft = *want.Soft
 	}
-	return c.JSON(http.StatusOK, answer)
-}
-
-// bringTo asks the agent for a state. What takes long is not waited for, and its
-// answer is null.
-func (s *Server) bringTo(r *http.Request, id uuid.UUID, want wire.StateRequest, grace *time.Duration) (updated, error) {
-	budget := s.o.Call
 	if want.Target == wire.Stopped {
-		budget = s.o.Stop
+		ctx, cancel := detached(c, stopBudget)
+		defer cancel()
+		rec, err := s.agent.Stop(ctx, id, grace, soft)
+		return newUpdated(rec), err
 	}
-	ctx, cancel := detached(r, budget)
-	defer cancel()
-	var rec vmm.Record
-	var err error
-	switch want.Target {
+	if grace != nil {
+		return answer, badRequest("grace: only a stop has one, and this is %q", want.Target)
+	}
+	ctx, end, err := s.begin(c)
+	if err != nil {
+		return answer, err
+	}
+	defer end()
+	switch want.Target { // the answer is null for operations that take long
 	case wire.Running:
-		return updated{}, s.agent.Run(ctx, id)
+		err = s.agent.Run(ctx, id)
 	case wire.MigrationTarget:
-		return updated{}, s.agent.MigrateIn(ctx, id, want.Source)
-	case wire.Stopped:
-		rec, err = s.agent.Stop(ctx, id, grace)
+		err = s.agent.MigrateIn(ctx, id, want.Source)
 	case wire.Reboot:
-		rec, err = s.agent.Reboot(ctx, id)
+		var rec vmm.Record
+		rec, err = s.agent.Reboot(ctx, id, soft)
+		answer = newUpdated(rec)
 	}
-	return newUpdated(rec), err
+	return answer, err
 }
 
-func (s *Server) getState(c echo.Context) error {
+func (s *Server) getState(c echo.Context) (rec vmm.Record, err error) {
 	id, err := pathID(c, "propolis_id")
 	if err != nil {
-		return err
+		return rec, err
 	}
-	rec, err := s.agent.State(id)
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, utc(rec))
+	rec, err = s.agent.State(id)
+	return utc(rec), err
 }
 
-func (s *Server) snapshot(c echo.Context) error {
+func (s *Server) snapshot(c echo.Context) (answer map[string]uuid.UUID, err error) {
 	id, err := pathID(c, "propolis_id")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	disk, err := pathID(c, "disk_id")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	snapshot, err := decode(s, c.Request(), wire.DecodeSnapshot)
+	snapshot, err := decode(s, c, wire.DecodeSnapshot)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ctx, cancel := detached(c.Request(), s.o.Call)
-	defer cancel()
-	if err := s.agent.Snapshot(ctx, id, disk.String(), snapshot); err != nil {
-		return err
+	ctx, end, err := s.begin(c)
+	if err != nil {
+		return nil, err
 	}
-	return c.JSON(http.StatusOK, map[string]uuid.UUID{"snapshot_id": snapshot})
+	defer end()
+	err = s.agent.Snapshot(ctx, id, disk.String(), snapshot)
+	return map[string]uuid.UUID{"snapshot_id": snapshot}, err
 }
 
-func (s *Server) zones(c echo.Context) error {
-	ctx, cancel := detached(c.Request(), s.o.Call)
-	defer cancel()
+func (s *Server) zones(c echo.Context) ([]string, error) {
+	ctx, end, err := s.begin(c)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	names, err := s.agent.Zones(ctx)
-	if err != nil {
-		return err
+	return append([]string{}, slices.Sorted(slices.Values(names))...), err
+}
+
+func (s *Server) identifiers(echo.Context) (Identifiers, error) {
+	ids := s.agent.Identifiers()
+	if ids.SledID == uuid.Nil {
+		return ids, &vmm.Refusal{Reason: vmm.Loading, Detail: "the sled's id is not known yet"}
 	}
-	return c.JSON(http.StatusOK, append([]string{}, slices.Sorted(slices.Values(names))...))
+	return ids, nil
 }
 
-func (s *Server) identifiers(c echo.Context) error {
-	return c.JSON(http.StatusOK, s.agent.Identifiers())
-}
-
-// pathID reads an id out of the path. Unlike in bodies, only the hyphenated form
-// is one.
+// pathID parses an id from the path, which unlike in bodies must be hyphenated.
 func pathID(c echo.Context, name string) (uuid.UUID, error) {
 	value := c.Param(name)
 	id, err := uuid.Parse(value)
@@ -186,8 +203,7 @@ func pathID(c echo.Context, name string) (uuid.UUID, error) {
 	return id, nil
 }
 
-// utc returns the record with its times in UTC, as the wire has them. It shares
-// no memory that it changes.
+// utc returns the record with its times in UTC. It copies what it changes.
 func utc(rec vmm.Record) vmm.Record {
 	rec.VMM.Updated = rec.VMM.Updated.UTC()
 	rec.MigrationIn, rec.MigrationOut = migrationUTC(rec.MigrationIn), migrationUTC(rec.MigrationOut)

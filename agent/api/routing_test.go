@@ -36,7 +36,7 @@ func TestRouting(t *testing.T) {
 		{"GET", "/vmms/" + id + "/states", 404, "Not Found"},
 		{"GET", "/vmms/" + id + "%2Fstate", 405, "Method Not Allowed"},
 		{"PUT", "/vmms/" + id + "%2Fstate", 400, "propolis_id: want a UUID"},
-		{"GET", "/inventory", 404, "Not Found"},
+		{"GET", "/disks", 404, "Not Found"},
 		{"GET", "/zones/.", 400, "dot-segments are not permitted"},
 		{"GET", "/../zones", 400, "dot-segments are not permitted"},
 		{"GET", "/x/%2e%2e/zones", 400, "dot-segments are not permitted"},
@@ -62,7 +62,7 @@ func TestRouting(t *testing.T) {
 		}
 		if tt.status >= 400 && tt.method != "HEAD" {
 			if code, _ := r.failed(t); code != "" {
-				t.Errorf("%s %.80s: error_code %q; a fault of the request has none", tt.method, tt.path, code)
+				t.Errorf("%s %.80s: error_code %q, want none for a client's error", tt.method, tt.path, code)
 			}
 		}
 	}
@@ -72,6 +72,8 @@ func TestAllow(t *testing.T) {
 	t.Parallel()
 	s := serve(t, &fakeAgent{}, api.Options{})
 	for path, allow := range map[string]string{
+		vmmURL + "/external-ip": "DELETE, PUT", vmmURL + "/multicast-group": "DELETE, PUT",
+		vmmURL + "/attached-subnets": "DELETE, POST, PUT", vmmURL + "/attached-subnets/192.0.2.0%2F28": "DELETE",
 		vmmURL: "DELETE, PUT", stateURL: "GET, PUT", snapURL: "POST", "/zones": "GET", "/sled-identifiers": "GET",
 	} {
 		for _, method := range []string{"PATCH", "OPTIONS", "TRACE"} {
@@ -82,7 +84,7 @@ func TestAllow(t *testing.T) {
 	}
 }
 
-// Every answer has a request id of its own, whatever the client sends.
+// Every answer has its own request id, whatever the client sends.
 func TestRequestID(t *testing.T) {
 	t.Parallel()
 	s := serve(t, &fakeAgent{}, api.Options{})
@@ -130,7 +132,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// Nexus's saga that undoes a migration takes anything but 200 for fatal.
+// The saga that undoes a migration in Nexus treats anything but 200 as fatal.
 func TestUnregisterOfAnUnknownVMM(t *testing.T) {
 	t.Parallel()
 	r := serve(t, &fakeAgent{unknown: true}, api.Options{}).do("DELETE", vmmURL, "")

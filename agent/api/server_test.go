@@ -1,14 +1,15 @@
 package api_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -98,8 +99,8 @@ func TestLog(t *testing.T) {
 	}
 }
 
-// A client that gives up cancels nothing: the work has a budget of its own.
-func TestClientThatGivesUpCancelsNothing(t *testing.T) {
+// A client that disconnects cancels nothing: the work has its own budget.
+func TestDisconnectCancelsNothing(t *testing.T) {
 	t.Parallel()
 	begun, gone, outcome := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	f := &fakeAgent{during: func(ctx context.Context) {
@@ -172,63 +173,38 @@ func TestBudgets(t *testing.T) {
 	}
 }
 
-// dial opens a connection and sends the beginning of a request.
-func dial(t *testing.T, s *site, begin string) net.Conn {
-	t.Helper()
-	c, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	if _, err := c.Write([]byte(begin)); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// Clients that never finish their requests lose their connections, and delay
-// nobody meanwhile.
-func TestSlowClientsHurtNobody(t *testing.T) {
+// Clients that never finish their requests lose their connections, and delay no other
+// client.
+func TestSlowClientsDelayNoOther(t *testing.T) {
 	t.Parallel()
 	f := &fakeAgent{}
-	s := serve(t, f, api.Options{ReadHeader: time.Second, Read: time.Second, Idle: time.Second})
-	const host = " HTTP/1.1\r\nHost: x\r\nApi-Version: 48.0.0\r\n"
-	var slow []net.Conn
-	for range 40 {
-		slow = append(slow,
-			dial(t, s, "GET /zon"),
-			dial(t, s, "PUT "+vmmURL+host),
-			dial(t, s, "PUT "+vmmURL+host+"Content-Length: 900000\r\n\r\n{"),
-			dial(t, s, "PUT "+vmmURL+host+"Content-Length: 900000\r\n\r\n"+strings.Repeat(" ", 100_000)))
-	}
-	for range 20 {
-		if r := s.do("PUT", stateURL, stateBody("stopped")); r.StatusCode != 200 {
-			t.Fatalf("beside slow clients: %d %s", r.StatusCode, r.body)
+	inCrowd(t, f, api.Options{}, func(c *crowd) {
+		const host = " HTTP/1.1\r\nHost: x\r\nApi-Version: 48.0.0\r\n"
+		var slow []net.Conn
+		for range 40 {
+			for _, begin := range []string{"GET /zon", "PUT " + vmmURL + host, "PUT " + vmmURL + host + "Content-Length: 900000\r\n\r\n{",
+				"PUT " + vmmURL + host + "Content-Length: 900000\r\n\r\n" + strings.Repeat(" ", 100_000)} {
+				ours, theirs := net.Pipe()
+				c.accepted <- theirs
+				go func() { _, _ = io.WriteString(ours, begin) }()
+				slow = append(slow, ours)
+			}
 		}
-	}
-	for i, c := range slow {
-		if err := c.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
-			t.Fatal(err)
+		for range 20 {
+			if got := c.do("PUT", stateURL, stateBody("stopped")); got.status != 200 || got.took != 0 {
+				t.Fatalf("beside slow clients: %+v", got)
+			}
 		}
-		r := bufio.NewReader(c)
-		for {
-			_, err := r.ReadByte()
-			if errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
+		for i, conn := range slow {
+			_ = conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+			if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Fatalf("slow client %d keeps its connection", i)
 			}
-			if err != nil {
-				break
-			}
 		}
-	}
+	})
 	if strings.Contains(f.called(), "register") {
 		t.Errorf("half a request reached the agent: %s", f.called())
 	}
-}
-
-func isTimeout(err error) bool {
-	e, ok := errors.AsType[net.Error](err)
-	return ok && e.Timeout()
 }
 
 func TestLargeHeaderIsRefused(t *testing.T) {
@@ -239,7 +215,7 @@ func TestLargeHeaderIsRefused(t *testing.T) {
 	}
 }
 
-// Shutdown lets what is under way finish, and cuts off what does not.
+// Shutdown lets requests in progress finish, and cuts off those that do not.
 func TestShutdown(t *testing.T) {
 	t.Parallel()
 	begun, finish := make(chan struct{}), make(chan struct{})
@@ -288,7 +264,7 @@ func TestShutdownIsBounded(t *testing.T) {
 		t.Errorf("Shutdown = %v", err)
 	}
 	if err := <-answered; err == nil {
-		t.Error("the connection outlived the shutdown")
+		t.Error("the connection is open after Shutdown")
 	}
 	close(finish)
 }

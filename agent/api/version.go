@@ -1,70 +1,86 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/sledagent/sledagent/agent/wire"
 )
 
-// versionHeader is spelled as net/http spells it; errors spell it as Nexus does.
+// versionHeader is in net/http's spelling; error messages use Nexus's.
 const versionHeader = "Api-Version"
 
-// newest is the latest version of the API that is served here. It is a release:
-// servable relies on that.
-var newest = [3]uint64{48, 0, 0}
+// newest is the latest supported version of the API. It must be a release: servable
+// relies on that.
+var newest = [3]uint64{wire.Newest, 0, 0}
 
-// semver is the grammar of https://semver.org 2.0.0: three numbers, then maybe a
+// newestVersion is newest as text, which is what Client sends.
+var newestVersion = fmt.Sprintf("%d.0.0", wire.Newest)
+
+// semver is the grammar of https://semver.org 2.0.0: three numbers, optionally a
 // pre-release and build metadata.
 var semver = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)` +
 	`(-(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*)?` +
 	`(\+[0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*)?$`)
 
-// maxVersion is the longest version that is looked at, in bytes.
+// maxVersion is the maximum length of a version, in bytes.
 const maxVersion = 256
 
-// checkVersion applies the policy of the reference server (dropshot's
-// versioning.rs): the header must be there, be a full version, and not be newer
-// than what is served. Versions that were never released pass.
-func checkVersion(h http.Header) error {
+// readVersion applies the policy of the reference server (dropshot's versioning.rs): the
+// header is required, must be a full version, and must not be newer than the supported
+// one. Versions that were never released pass. Only the first number matters afterwards.
+func readVersion(h http.Header) (uint64, error) {
 	values := h[versionHeader]
 	if len(values) == 0 {
-		return badRequest(`missing expected header "api-version"`)
+		return 0, badRequest(`missing expected header "api-version"`)
 	}
 	v := values[0]
-	if v == "48.0.0" {
-		return nil
+	if v == newestVersion {
+		return wire.Newest, nil
 	}
-	ok, known := servable(v)
+	first, ok, known := servable(v)
 	switch {
 	case !ok:
-		return badRequest(`bad value for header "api-version": want a version such as "48.0.0", got %s`, show(v))
+		return 0, badRequest(`bad value for header "api-version": want a version such as %q, got %s`, newestVersion, show(v))
 	case !known:
-		return badRequest("server does not support this API version: %s", v)
+		return 0, badRequest("server does not support this API version: %s", v)
 	}
-	return nil
+	return first, nil
 }
 
-// servable tells whether v is a version at all, and whether it is no newer than
-// the newest. A pre-release comes before its release. Build metadata, to which
-// semver.org gives no order, comes after: so it is in Rust's semver crate, which
-// the reference compares with.
-func servable(v string) (ok, known bool) {
+// servable reports whether v is a version, and whether it is not newer than the newest,
+// and returns its first number. A pre-release precedes its release, so that the first
+// number is one less for that of a new one. Build metadata, which semver.org does not
+// order, follows it, as in Rust's semver crate, which the reference uses.
+func servable(v string) (first uint64, ok, known bool) {
 	if len(v) > maxVersion {
-		return false, false
+		return 0, false, false
 	}
 	m := semver.FindStringSubmatch(v)
 	if m == nil {
-		return false, false
+		return 0, false, false
 	}
-	older, newer := false, false
-	for i, limit := range newest {
-		n, err := strconv.ParseUint(m[1+i], 10, 64)
-		if err != nil {
-			return false, false
-		}
-		if !older && !newer {
-			older, newer = n < limit, n > limit
+	var given [3]uint64
+	for i := range given {
+		var err error
+		if given[i], err = strconv.ParseUint(m[1+i], 10, 64); err != nil {
+			return 0, false, false
 		}
 	}
-	return true, older || !newer && (m[4] != "" || m[5] == "")
+	order, first := slices.Compare(given[:], newest[:]), given[0]
+	if m[4] != "" && given[1] == 0 && given[2] == 0 && first > 0 {
+		first--
+	}
+	return first, true, order < 0 || order == 0 && (m[4] != "" || m[5] == "")
+}
+
+// versionOf returns the version of a request that has passed prepare.
+func versionOf(c echo.Context) uint64 {
+	v, _ := c.Get(versionHeader).(uint64)
+	return v
 }

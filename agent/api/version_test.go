@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/sledagent/sledagent/agent/api"
+	"github.com/sledagent/sledagent/agent/wire"
 )
 
 func TestVersionPolicy(t *testing.T) {
@@ -15,19 +16,20 @@ func TestVersionPolicy(t *testing.T) {
 		version, refusal string
 	}{
 		{"", `missing expected header "api-version"`},
+		{"54.0.0", ""},
 		{"48.0.0", ""},
 		{"47.3.0", ""},
 		{"1.0.0", ""},
 		{"0.0.0", ""},
 		{"47.99999999999.0", ""},
-		{"48.0.0-rc.1", ""},
-		{"48.0.0-rc.1+build", ""},
+		{"54.0.0-rc.1", ""},
+		{"54.0.0-rc.1+build", ""},
 		{"47.9.9+build.007", ""},
-		{"48.0.0+build", "server does not support this API version: 48.0.0+build"},
-		{"48.0.1", "server does not support this API version: 48.0.1"},
-		{"48.0.1-alpha", "server does not support this API version: 48.0.1-alpha"},
-		{"48.1.0", "server does not support this API version: 48.1.0"},
-		{"49.0.0", "server does not support this API version: 49.0.0"},
+		{"54.0.0+build", "server does not support this API version: 54.0.0+build"},
+		{"54.0.1", "server does not support this API version: 54.0.1"},
+		{"54.0.1-alpha", "server does not support this API version: 54.0.1-alpha"},
+		{"54.1.0", "server does not support this API version: 54.1.0"},
+		{"55.0.0", "server does not support this API version: 55.0.0"},
 		{"18446744073709551615.0.0", "server does not support this API version"},
 		{"18446744073709551616.0.0", "bad value for header"},
 		{"48", "bad value for header"},
@@ -59,7 +61,7 @@ func TestVersionPolicy(t *testing.T) {
 	}
 }
 
-// An empty header is there, and bad.
+// An empty header is present and invalid.
 func TestEmptyVersion(t *testing.T) {
 	t.Parallel()
 	s := serve(t, &fakeAgent{}, api.Options{})
@@ -71,8 +73,8 @@ func TestEmptyVersion(t *testing.T) {
 	}
 }
 
-// The version is judged before the path: a request in an unknown version says
-// nothing of which paths there are.
+// The version is checked before the path: for a request in an unknown version the paths
+// are unknown.
 func TestVersionComesBeforeRouting(t *testing.T) {
 	t.Parallel()
 	s := serve(t, &fakeAgent{}, api.Options{})
@@ -81,5 +83,40 @@ func TestVersionComesBeforeRouting(t *testing.T) {
 		if _, message := r.failed(t); r.StatusCode != 400 || message != `missing expected header "api-version"` {
 			t.Errorf("PATCH %s: %d %q", path, r.StatusCode, message)
 		}
+	}
+}
+
+// A path that a version does not have yet is unknown there, with every method.
+func TestPathsOfLaterVersions(t *testing.T) {
+	t.Parallel()
+	s := serve(t, &fakeAgent{}, api.Options{})
+	for _, tt := range []struct {
+		path, version string
+		status        int
+	}{
+		{"/multicast-group", "6.9.9", 404},
+		{"/multicast-group", "7.0.0-rc.1", 404},
+		{"/attached-subnets", "17.0.0", 404},
+		{"/attached-subnets/192.0.2.0%2F28", "1.0.0", 404},
+		{"/state", "1.0.0", 405},
+		{"/state", "0.0.0", 405},
+	} {
+		for _, method := range []string{"PATCH", "PUT"} {
+			if method == "PUT" && tt.status != 404 {
+				continue
+			}
+			r := s.do(method, vmmURL+tt.path, "", "api-version", tt.version)
+			if code, _ := r.failed(t); r.StatusCode != tt.status || code != "" {
+				t.Errorf("%s %s at %s: %d %q, want %d", method, tt.path, tt.version, r.StatusCode, code, tt.status)
+			}
+		}
+	}
+}
+
+func TestDocumentIsServed(t *testing.T) {
+	t.Parallel()
+	r := serve(t, &fakeAgent{}, api.Options{}).do("GET", "/openapi.json", "", "api-version", "")
+	if r.StatusCode != http.StatusOK || r.body != string(wire.Document()) || r.Header.Get("content-type") != "application/json" {
+		t.Errorf("got %d %s %.80s", r.StatusCode, r.Header.Get("content-type"), r.body)
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
-// benchPath is a path on the disk of this repository: a temporary directory may
-// be in memory.
+// benchPath returns a path on the disk of this repository, since a temporary
+// directory may be in memory.
 func benchPath(b *testing.B, name string) string {
 	b.Helper()
 	dir, err := os.MkdirTemp(".", "bench-")
@@ -31,9 +31,8 @@ func benchPath(b *testing.B, name string) string {
 	return filepath.Join(dir, name)
 }
 
-// BenchmarkSave tells what making states durable costs: with the ledger, with
-// bbolt's own batches of the same bytes, and with a sync for each write of them
-// to a file, which is the least that one alone can cost: the floor.
+// BenchmarkSave measures the cost of a durable save: with the ledger, with bbolt's
+// batches of the same bytes, and, as the floor, with one write and sync of a file each.
 func BenchmarkSave(b *testing.B) {
 	for _, savers := range []int{1, 100, 1000} {
 		b.Run(fmt.Sprintf("savers=%d", savers), func(b *testing.B) {
@@ -44,7 +43,7 @@ func BenchmarkSave(b *testing.B) {
 	b.Run("floor", func(b *testing.B) { syncAll(b, b.N) })
 }
 
-// inParallel shares b.N calls among savers.
+// inParallel divides b.N calls among savers.
 func inParallel(b *testing.B, savers int, save func(saver, nth int) error) {
 	b.Helper()
 	b.ResetTimer()
@@ -64,8 +63,8 @@ func inParallel(b *testing.B, savers int, save func(saver, nth int) error) {
 	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)/floor(b).Seconds(), "floors/save")
 }
 
-// floor is how long the disk takes for one write of a state with its sync, now:
-// disks that are shared change their pace.
+// floor measures how long one write of a state with its sync takes at present: the
+// speed of shared disks varies.
 func floor(b *testing.B) time.Duration {
 	b.Helper()
 	const writes = 200
@@ -104,7 +103,7 @@ func benchBatch(b *testing.B, savers int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { _ = db.Close() }) // nothing depends on it
+	b.Cleanup(func() { _ = db.Close() }) // the file is removed anyway
 	value := benchState(b)
 	err = db.Update(func(tx *bolt.Tx) error {
 		for n := range savers {
@@ -112,7 +111,7 @@ func benchBatch(b *testing.B, savers int) {
 			if err != nil {
 				return err
 			}
-			if err := bucket.Put(registryKey, make([]byte, 18<<10)); err != nil {
+			if err := bucket.Put([]byte("registration"), make([]byte, 18<<10)); err != nil {
 				return err
 			}
 		}
@@ -123,11 +122,11 @@ func benchBatch(b *testing.B, savers int) {
 	}
 	put := db.Batch
 	if savers == 1 {
-		put = db.Update // a batch waits for others, and there are none
+		put = db.Update // Batch would wait for other callers
 	}
 	inParallel(b, savers, func(saver, _ int) error {
 		return put(func(tx *bolt.Tx) error {
-			return tx.Bucket([]byte(vmmID(saver).String())).Put(stateKey, value)
+			return tx.Bucket([]byte(vmmID(saver).String())).Put([]byte("state"), value)
 		})
 	})
 }
@@ -139,7 +138,7 @@ func benchState(b *testing.B) []byte {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return seal(make([]byte, 36), stateKey, value)
+	return value
 }
 
 func syncAll(b *testing.B, writes int) {
@@ -148,7 +147,7 @@ func syncAll(b *testing.B, writes int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { _ = f.Close() }) // nothing depends on it
+	b.Cleanup(func() { _ = f.Close() }) // the file is removed anyway
 	value := benchState(b)
 	for range writes {
 		if _, err := f.WriteAt(value, 0); err != nil {
@@ -160,8 +159,8 @@ func syncAll(b *testing.B, writes int) {
 	}
 }
 
-// BenchmarkRestart tells how long an agent with 1,000 VMMs takes to know them
-// again, beside reading the bytes of its file and beside decoding its JSON.
+// BenchmarkRestart measures how long loading 1,000 VMMs takes, and for comparison
+// reading the file and decoding its JSON.
 func BenchmarkRestart(b *testing.B) {
 	const vmms = 1000
 	path := benchPath(b, FileName)

@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// A disk is what BeforeCommit makes of one: each transaction takes a word from
-// it on how it goes, or waits for one.
+// A disk provides BeforeCommit: each transaction waits for its result, which the test
+// sends.
 type disk struct {
-	begun chan struct{} // one for each transaction that has begun
-	ends  chan error    // one for each that may end
+	begun chan struct{} // receives once per transaction that begins
+	ends  chan error    // result of the next transaction
 }
 
 func newDisk() disk { return disk{begun: make(chan struct{}, 100), ends: make(chan error, 100)} }
@@ -24,20 +24,20 @@ func (d disk) commit() error {
 	return <-d.ends
 }
 
-// quiet fails if a waiter was told something.
+// quiet fails if any of the channels has a result.
 func quiet(t *testing.T, waiters ...<-chan error) {
 	t.Helper()
 	for i, w := range waiters {
 		select {
 		case err := <-w:
-			t.Errorf("waiter %d was told %v, too early or again", i, err)
+			t.Errorf("waiter %d received %v, too early or twice", i, err)
 		default:
 		}
 	}
 }
 
-// TestSaversShareCommits holds the first transaction up while others save: they
-// all go into the second.
+// TestSaversShareCommits blocks the first transaction while others save: all of them
+// go into the second.
 func TestSaversShareCommits(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
@@ -81,9 +81,9 @@ func TestSaversShareCommits(t *testing.T) {
 	})
 }
 
-// TestNobodyWaitsForAStuckDisk: Save and Drop return at once while a transaction
+// TestStuckDiskBlocksNoCaller: Save and Drop return at once while a transaction
 // hangs, and what was saved meanwhile is written when it ends.
-func TestNobodyWaitsForAStuckDisk(t *testing.T) {
+func TestStuckDiskBlocksNoCaller(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -96,10 +96,10 @@ func TestNobodyWaitsForAStuckDisk(t *testing.T) {
 		synctest.Wait()
 		begun := time.Now()
 		dropped := l.Save(vmmID(1), numbered(1, 1, 10))
-		l.Drop(vmmID(1))
+		l.Drop(vmmID(1), nil)
 		last := l.Save(vmmID(0), numbered(1, 2, 10))
 		if took := time.Since(begun); took != 0 {
-			t.Errorf("saving took %s of a disk that is stuck", took)
+			t.Errorf("saving took %s on a stuck disk", took)
 		}
 		for _, done := range []<-chan error{last, dropped} {
 			if err := <-done; err != nil {
@@ -116,8 +116,8 @@ func TestNobodyWaitsForAStuckDisk(t *testing.T) {
 	})
 }
 
-// TestWaitersAreBounded: of a VMM that saves and saves while a transaction hangs
-// only the newest go on waiting.
+// TestWaitersAreBounded: if a VMM saves many times while a transaction hangs, only the
+// newest go on waiting.
 func TestWaitersAreBounded(t *testing.T) {
 	t.Parallel()
 	path, d := newPath(t), newDisk()
@@ -129,41 +129,41 @@ func TestWaitersAreBounded(t *testing.T) {
 		waiters = append(waiters, l.Save(vmmID(0), numbered(1, gen+2, 10)))
 	}
 	for _, w := range waiters[:2*maxWaiting] {
-		if err := told(w); !errors.Is(err, errStuck) {
-			t.Errorf("who has waited longest was told %v", err)
+		if err := waitFor(w); !errors.Is(err, errStuck) {
+			t.Errorf("the oldest waiter received %v", err)
 		}
 	}
 	quiet(t, waiters[2*maxWaiting:]...)
 	d.ends <- nil
 	d.ends <- nil
 	for _, w := range append(waiters[2*maxWaiting:], first) {
-		if err := told(w); err != nil {
+		if err := waitFor(w); err != nil {
 			t.Error(err)
 		}
 	}
 	closed(t, l)
 }
 
-// TestSickDisk: whoever waits is told of the error, once; the entry is written
-// when the disk has healed, without anybody doing anything.
-func TestSickDisk(t *testing.T) {
+// TestFailingDisk: a waiting Save receives the error once. The entry is written when
+// the disk recovers, without another call.
+func TestFailingDisk(t *testing.T) {
 	t.Parallel()
-	for _, sick := range []error{syscall.ENOSPC, syscall.EIO} {
+	for _, failing := range []error{syscall.ENOSPC, syscall.EIO} {
 		path := newPath(t)
 		synctest.Test(t, func(t *testing.T) {
 			heals := time.Now().Add(5 * time.Minute)
 			l := opened(t, path, Options{BeforeCommit: func() error {
 				if time.Now().Before(heals) {
-					return sick
+					return failing
 				}
 				return nil
 			}})
 			w := l.Save(vmmID(0), numbered(1, 1, 10))
-			if err := <-w; !errors.Is(err, sick) {
-				t.Fatalf("told %v, want %v", err, sick)
+			if err := <-w; !errors.Is(err, failing) {
+				t.Fatalf("received %v, want %v", err, failing)
 			}
-			if !errors.Is(l.Trouble(), sick) {
-				t.Errorf("trouble: %v, want %v", l.Trouble(), sick)
+			if !errors.Is(l.Trouble(), failing) {
+				t.Errorf("trouble: %v, want %v", l.Trouble(), failing)
 			}
 			if all := loaded(t, l); len(all) != 0 {
 				t.Errorf("loaded %+v", all)
@@ -178,8 +178,8 @@ func TestSickDisk(t *testing.T) {
 	}
 }
 
-// TestNewerTakesThePlaceOfWhatFailed: what failed must not come back over it.
-func TestNewerTakesThePlaceOfWhatFailed(t *testing.T) {
+// TestNewerReplacesWhatFailed: a failed change must not overwrite a newer one.
+func TestNewerReplacesWhatFailed(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -204,9 +204,9 @@ func TestNewerTakesThePlaceOfWhatFailed(t *testing.T) {
 	})
 }
 
-// TestAnotherLifeOfAnID drops a VMM and saves another of the same id before, or
-// while, the first one's end is written.
-func TestAnotherLifeOfAnID(t *testing.T) {
+// TestReusedID drops a VMM and saves another one of the same id before or while the
+// end of the first is written.
+func TestReusedID(t *testing.T) {
 	t.Parallel()
 	for _, lost := range []int{0, 1, 3} {
 		path := newPath(t)
@@ -216,7 +216,7 @@ func TestAnotherLifeOfAnID(t *testing.T) {
 			d.ends <- nil
 			saved(t, l, vmmID(0), numbered(1, 9, 10))
 			<-d.begun
-			l.Drop(vmmID(0))
+			l.Drop(vmmID(0), nil)
 			<-d.begun
 			done := l.Save(vmmID(0), numbered(2, 1, 10))
 			for range lost {
@@ -230,33 +230,47 @@ func TestAnotherLifeOfAnID(t *testing.T) {
 			time.Sleep(time.Hour)
 			got := loaded(t, l)[vmmID(0)]
 			if got.State.Record.VMM.Gen != 1 || got.Registration.Hostname != "2" {
-				t.Errorf("%d transactions lost: generation %d of the life %s", lost, got.State.Record.VMM.Gen, got.Registration.Hostname)
+				t.Errorf("%d transactions lost: generation %d of use %s", lost, got.State.Record.VMM.Gen, got.Registration.Hostname)
 			}
 			closed(t, l)
 		})
 	}
 }
 
-// TestUnwritableEntry: what cannot be written down is the trouble of nobody but
-// its own VMM.
+// TestUnwritableEntry: an entry that cannot be encoded affects only its own VMM.
 func TestUnwritableEntry(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
 	synctest.Test(t, func(t *testing.T) {
 		l := opened(t, path, Options{})
 		bad := numbered(1, 1, 10)
-		bad.State.Since = time.Unix(math.MaxInt32<<20, 0) // a year that RFC 3339 has not
+		bad.State.Since = time.Unix(math.MaxInt32<<20, 0) // a year that RFC 3339 does not have
 		refused, good := l.Save(vmmID(0), bad), l.Save(vmmID(1), numbered(1, 1, 10))
 		if err := <-good; err != nil {
 			t.Errorf("the other VMM: %v", err)
 		}
 		if err := <-refused; err == nil {
-			t.Error("nobody was told")
+			t.Error("no error from Save")
 		}
-		if all := loaded(t, l); len(all) != 1 || l.Trouble() != nil {
+		if all := loaded(t, l); len(all) != 1 || l.Trouble() == nil {
 			t.Errorf("%d VMMs, trouble: %v", len(all), l.Trouble())
 		}
 		saved(t, l, vmmID(0), numbered(1, 2, 10))
+		if err := l.Trouble(); err != nil {
+			t.Errorf("trouble after an entry that could be written: %v", err)
+		}
+		<-l.Save(vmmID(0), bad)
+		l.Drop(vmmID(0), nil)
+		dropped := l.Save(vmmID(0), bad)
+		synctest.Wait()
+		if err := l.Trouble(); err == nil || <-dropped == nil {
+			t.Errorf("trouble of an entry that cannot be written after a drop: %v", err)
+		}
+		l.Drop(vmmID(0), nil)
+		synctest.Wait()
+		if all := loaded(t, l); len(all) != 1 || l.Trouble() != nil {
+			t.Errorf("%d VMMs, trouble: %v", len(all), l.Trouble())
+		}
 		closed(t, l)
 	})
 }
@@ -277,7 +291,7 @@ func TestCloseWritesWhatIsLeft(t *testing.T) {
 			t.Error(err)
 		}
 		if err := <-l.Save(vmmID(0), numbered(1, 3, 10)); !errors.Is(err, errClosed) {
-			t.Errorf("saved after the end: %v", err)
+			t.Errorf("saved after Close: %v", err)
 		}
 		l = opened(t, path, Options{})
 		if gen := loaded(t, l)[vmmID(0)].State.Record.VMM.Gen; gen != 2 {
@@ -300,13 +314,13 @@ func TestCloseTellsOfWhatIsLost(t *testing.T) {
 			t.Errorf("closed: %v", err)
 		}
 		if err := <-done; !errors.Is(err, syscall.ENOSPC) {
-			t.Errorf("told: %v", err)
+			t.Errorf("received: %v", err)
 		}
 	})
 }
 
-// TestCloseDoesNotWaitForAStuckDisk: it gives up with its context, and the write
-// that was stuck can still end.
+// TestCloseDoesNotWaitForAStuckDisk: Close returns when its context ends, and the
+// stuck write may still complete.
 func TestCloseDoesNotWaitForAStuckDisk(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)

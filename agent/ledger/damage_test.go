@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,48 +12,48 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
+
+	"github.com/sledagent/sledagent/agent/vmm"
 )
 
-var pageSize = os.Getpagesize()
+// block is the unit of damage.
+const block = 512
 
-// A sample is the file of a ledger with pages of every kind, and what it holds.
+// A sample is a ledger's files and its VMMs.
 type sample struct {
-	file []byte
-	// now and before are the VMMs after the last transaction and the one before.
-	now, before map[uuid.UUID]string
+	files image
+	now   map[uuid.UUID]string
 }
 
-// newSample makes a ledger that has branches, leaves, pages that overflow,
-// buckets in pages of others and free pages.
+// newSample returns a closed ledger in which VMMs were added, changed and dropped.
 func newSample(t testing.TB) sample {
 	t.Helper()
-	path := newPath(t)
+	path := filepath.Join(memory(t), FileName)
 	l := opened(t, path, Options{Clock: newClock("this", time.Hour)})
 	for n := range 20 {
 		saved(t, l, vmmID(n), numbered(n, 1, n%6/5*1500+n%14/13*9<<10))
 	}
 	for n := 3; n < 20; n += 5 {
-		l.Drop(vmmID(n))
+		l.Drop(vmmID(n), nil)
 	}
 	saved(t, l, vmmID(1), numbered(1, 2, 200))
-	s := sample{before: prints(loaded(t, l))}
 	saved(t, l, vmmID(2), numbered(2, 2, 400))
-	s.now = prints(loaded(t, l))
+	s := sample{now: prints(loaded(t, l))}
 	closed(t, l)
-	var err error
-	if s.file, err = os.ReadFile(path); err != nil {
-		t.Fatal(err)
-	}
+	s.files = imageOf(t, path)
 	return s
 }
 
-// prints returns what was loaded, without deadlines: they are reckoned from the
-// time of loading.
+// prints returns what was loaded, without deadlines, which depend on the time of
+// loading.
 func prints(all map[uuid.UUID]Loaded) map[uuid.UUID]string {
 	lines := make(map[uuid.UUID]string, len(all))
 	for id, e := range all {
@@ -82,7 +83,7 @@ func write(t rapid.TB, path string, file []byte) fs.FileInfo {
 	return info
 }
 
-// untouched holds that a file is as it was.
+// untouched fails if a file has changed.
 func untouched(t rapid.TB, path string, file []byte, info fs.FileInfo) {
 	t.Helper()
 	got, err := os.ReadFile(path)
@@ -94,77 +95,103 @@ func untouched(t rapid.TB, path string, file []byte, info fs.FileInfo) {
 	}
 }
 
-// refusesOrHolds opens a file that was damaged. Either that is refused, or
-// nothing is lost; in any case the file is as it was.
-func (s sample) refusesOrHolds(t rapid.TB, path string, file []byte) (refused bool) {
+// openDamaged opens a damaged ledger. It starts with what can be read, reports the loss, keeps
+// the damaged file, and does the same after a restart; or there is no damage. A file
+// that is not a ledger is refused and not changed.
+func (s sample) openDamaged(t rapid.TB, dir string, file []byte) (refused, lost bool) {
 	t.Helper()
-	info := write(t, path, file)
-	all, err := openAndLoad(path)
-	untouched(t, path, file, info)
-	if err != nil && !errors.Is(err, ErrDamaged) {
-		t.Errorf("refused with %v", err)
+	path := s.files.with(FileName, file).put(t, dir)
+	_, checked := Check(path)
+	var lines bytes.Buffer
+	dumped := Dump(path, &lines)
+	var log bytes.Buffer
+	all, said, err := openAndLoad(path, &log)
+	if err != nil {
+		if got, failed := os.ReadFile(path); failed != nil || !bytes.Equal(got, file) {
+			t.Errorf("refused but changed: %v", failed)
+		}
+		if !errors.Is(err, ErrDamaged) || !errors.Is(checked, ErrDamaged) || !errors.Is(dumped, ErrDamaged) {
+			t.Errorf("refused with %v; checked: %v, dumped: %v", err, checked, dumped)
+		}
+		return true, false
 	}
-	now := maps.Equal(s.now, all)
-	if err == nil && !now && !maps.Equal(s.before, all) {
-		t.Errorf("opened without what it held")
+	if said == "" {
+		if !maps.Equal(s.now, all) || checked != nil {
+			t.Errorf("opened with %d VMMs of %d without a report; checked: %v", len(all), len(s.now), checked)
+		}
+		return false, false
 	}
-	if err == nil && !now && bytes.Equal(file[:2*pageSize], s.file[:2*pageSize]) {
-		t.Errorf("opened with what it held before the last transaction")
+	for id, e := range all {
+		if s.now[id] != e {
+			t.Errorf("VMM %s was never saved: %s", id, e)
+		}
 	}
-	return err != nil
+	if !errors.Is(checked, ErrDamaged) || dumped != nil || !bytes.Contains(lines.Bytes(), []byte(`"error"`)) {
+		t.Errorf("checked: %v, dumped: %v", checked, dumped)
+	}
+	names, _ := filepath.Glob(path + ".damaged-*")
+	if len(names) != 1 || !strings.Contains(said, names[0]) || !bytes.Contains(log.Bytes(), []byte(names[0])) {
+		t.Fatalf("kept: %v, lost: %q, log: %s", names, said, &log)
+	}
+	if old, err := os.ReadFile(names[0]); err != nil || !bytes.Equal(old, file) {
+		t.Errorf("the damaged file was not kept: %v", err)
+	}
+	again, saidAgain, err := openAndLoad(path, io.Discard)
+	if err != nil || !maps.Equal(all, again) || saidAgain != said {
+		t.Errorf("after a restart: %d VMMs of %d, lost: %q, was %q, %v", len(again), len(all), saidAgain, said, err)
+	}
+	return false, true
 }
 
-func openAndLoad(path string) (map[uuid.UUID]string, error) {
-	l, err := Open(path, Options{Clock: newClock("this", time.Hour)})
+// openAndLoad returns the VMMs of a ledger and its Lost.
+func openAndLoad(path string, log io.Writer) (map[uuid.UUID]string, string, error) {
+	l, err := Open(path, Options{Clock: newClock("this", time.Hour), Log: zerolog.New(log)})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	defer l.cancel()
 	all, err := l.Load(limits)
 	byID := map[uuid.UUID]Loaded{}
 	for _, e := range all {
 		byID[e.ID] = e
 	}
-	l.cancel()
-	<-l.done
-	return prints(byID), errors.Join(err, l.db.Close())
+	if l.Lost() != "" && !l.Fresh() {
+		err = errors.Join(err, errors.New("something is lost, and the ledger is not fresh"))
+	}
+	return prints(byID), l.Lost(), errors.Join(err, l.Close(context.Background()))
 }
 
-// TestEveryPageDamaged damages each page in turn: all of it, bits of its
-// header, and bits here and there. A page that is in use must be missed; of the
-// two meta pages one is enough, with what it knows.
-func TestEveryPageDamaged(t *testing.T) {
+// TestEveryBlockDamaged damages each block in turn: all of it, half of it, and single
+// bits. Only VMMs within it are lost.
+func TestEveryBlockDamaged(t *testing.T) {
 	t.Parallel()
 	s := newSample(t)
-	path, refused := newPath(t), 0
-	pages := len(s.file) / pageSize
-	for page := range pages {
-		for _, kind := range damages(page) {
-			file := bytes.Clone(s.file)
-			kind.do(file[page*pageSize : (page+1)*pageSize])
-			if bytes.Equal(file, s.file) {
-				continue
+	good := s.files[FileName]
+	dir, lost := memory(t), 0
+	used := len(bytes.TrimRight(good, "\x00"))
+	for at := 0; at < used; at += block {
+		for _, kind := range damages(at) {
+			file := bytes.Clone(good)
+			kind.do(file[at : at+block])
+			refused, reported := s.openDamaged(t, dir, file)
+			if reported {
+				lost++
 			}
-			if s.refusesOrHolds(t, path, file) {
-				refused++
-				_, checked := Check(path)
-				if dumped := Dump(path, io.Discard); !errors.Is(checked, ErrDamaged) || !errors.Is(dumped, ErrDamaged) {
-					t.Errorf("refused, checked with %v, dumped with %v", checked, dumped)
-				}
+			if refused || t.Failed() {
+				t.Fatalf("block at %d of %d, %s: refused: %t", at, used, kind.name, refused)
 			}
-			if t.Failed() {
-				t.Fatalf("page %d of %d, %s", page, pages, kind.name)
+			if all, _, err := openAndLoad(filepath.Join(dir, FileName), io.Discard); err != nil || len(all) < len(s.now)-3 {
+				t.Fatalf("block at %d of %d, %s: %d VMMs of %d, %v", at, used, kind.name, len(all), len(s.now), err)
 			}
 		}
 	}
-	if refused < pages {
-		t.Errorf("only %d damaged files of %d pages were refused", refused, pages)
+	if lost < used/block {
+		t.Errorf("only %d damaged files of %d blocks were noticed", lost, used/block)
 	}
 }
 
 type damage struct {
 	name string
-	do   func(page []byte)
+	do   func(block []byte)
 }
 
 func damages(seed int) []damage {
@@ -176,57 +203,210 @@ func damages(seed int) []damage {
 		}},
 		{"zeroed", func(p []byte) { clear(p) }},
 		{"half zeroed", func(p []byte) { clear(p[len(p)/2:]) }},
+		{"line breaks", func(p []byte) { copy(p, bytes.Repeat([]byte("\n"), len(p))) }},
 	}
 	r := rand.New(rand.NewPCG(uint64(seed), 1))
-	flip := func(at int) {
-		bit := byte(1) << r.IntN(8)
+	for range 4 {
+		at, bit := r.IntN(block), byte(1)<<r.IntN(8)
 		all = append(all, damage{fmt.Sprintf("byte %d ^ %#x", at, bit), func(p []byte) { p[at] ^= bit }})
 	}
-	for range 3 { // its header and first elements
-		flip(r.IntN(pageHeader + 2*elementLen))
-	}
-	flip(r.IntN(pageSize))
 	return all
 }
 
-// TestAnyDamage flips any bytes of the file, and cuts it anywhere.
+// TestAnyDamage flips bytes of the file at random, or truncates it.
 func TestAnyDamage(t *testing.T) {
 	t.Parallel()
 	s := newSample(t)
-	path := newPath(t)
+	dir := memory(t)
+	used := len(bytes.TrimRight(s.files[FileName], "\x00"))
 	rapid.Check(t, func(t *rapid.T) {
-		file := bytes.Clone(s.file)
+		file := bytes.Clone(s.files[FileName])
 		for range rapid.IntRange(1, 8).Draw(t, "flips") {
-			file[rapid.IntRange(0, len(file)-1).Draw(t, "at")] ^= rapid.ByteMin(1).Draw(t, "by")
+			file[rapid.IntRange(0, used-1).Draw(t, "at")] ^= rapid.ByteMin(1).Draw(t, "by")
 		}
 		if rapid.Bool().Draw(t, "cut") {
 			file = file[:rapid.IntRange(0, len(file)).Draw(t, "length")]
 		}
-		s.refusesOrHolds(t, path, file)
+		s.openDamaged(t, dir, file)
 	})
 }
 
+// TestEveryLength truncates the file at every length and expects a report.
 func TestEveryLength(t *testing.T) {
 	t.Parallel()
 	s := newSample(t)
-	path := newPath(t)
-	for page := 0; page*pageSize <= len(s.file); page++ {
-		for _, more := range []int{-1, 0, 80} {
-			if n := page*pageSize + more; n >= 0 && n < len(s.file) {
-				s.refusesOrHolds(t, path, s.file[:n])
-				if t.Failed() {
-					t.Fatalf("%d bytes of %d", n, len(s.file))
-				}
+	dir := memory(t)
+	good := s.files[FileName]
+	used := len(bytes.TrimRight(good, "\x00"))
+	for _, n := range append(lineEnds(good), used-1, used, used+1, len(good)-1) {
+		for _, n := range []int{n - 1, n, n + 1} {
+			refused, lost := s.openDamaged(t, dir, good[:n])
+			if n < used && !refused && !lost || t.Failed() {
+				t.Fatalf("%d bytes of %d: lost: %t", n, used, lost)
 			}
 		}
 	}
 }
 
-// TestNoLedgerAtAll: what is no ledger, or cannot be read, is not taken for a
-// damaged one, and not replaced.
-func TestNoLedgerAtAll(t *testing.T) {
+func lineEnds(file []byte) (all []int) {
+	for at, b := range file {
+		if b == '\n' {
+			all = append(all, at+1)
+		}
+	}
+	return all
+}
+
+// TestDamageAfterACrash: a damaged line that was appended may be about any VMM. A VMM
+// whose VM was not running is left out, since another one would be started. A VMM that
+// the line names is left out, unless a later line has its state.
+func TestDamageAfterACrash(t *testing.T) {
 	t.Parallel()
-	garbage := make([]byte, 20*pageSize)
+	path := newPath(t)
+	l := opened(t, path, Options{})
+	booting := numbered(0, 1, 10)
+	booting.State.Phase = vmm.Booting
+	saved(t, l, vmmID(0), booting)
+	saved(t, l, vmmID(1), numbered(1, 1, 10))
+	closed(t, l)
+	l = opened(t, path, Options{})
+	saved(t, l, vmmID(5), numbered(5, 1, 10)) // rewrites the file
+	saved(t, l, vmmID(2), numbered(2, 22, 10))
+	saved(t, l, vmmID(1), numbered(1, 11, 10))
+	saved(t, l, vmmID(2), numbered(2, 23, 10))
+	saved(t, l, vmmID(6), booting)
+	files := imageOf(t, path)
+	closed(t, l)
+	for damaged, want := range map[string]map[uuid.UUID]uint64{
+		`state ` + vmmID(1).String(): {vmmID(2): 23, vmmID(5): 1, vmmID(6): 1, vmmID(1): 1}, // the line's id cannot be read
+		`"gen":11,`:                  {vmmID(0): 1, vmmID(2): 23, vmmID(5): 1, vmmID(6): 1},
+		`"gen":22,`:                  {vmmID(1): 11, vmmID(2): 23, vmmID(5): 1, vmmID(6): 1},
+	} {
+		file := bytes.Clone(files[FileName])
+		at := bytes.LastIndex(file, []byte(damaged))
+		file[at+len(damaged)-1] ^= 1
+		l := opened(t, files.with(FileName, file).put(t, t.TempDir()), Options{})
+		got := map[uuid.UUID]uint64{}
+		for id, e := range loaded(t, l) {
+			got[id] = e.State.Record.VMM.Gen
+		}
+		if !maps.Equal(got, want) || l.Lost() == "" {
+			t.Errorf("%s: %v, want %v; lost: %q", damaged, got, want, l.Lost())
+		}
+	}
+}
+
+// TestLostIsCleared by an operator only.
+func TestLostIsCleared(t *testing.T) {
+	t.Parallel()
+	s := newSample(t)
+	for name, giveUp := range map[string]func(path string) error{
+		"settle": Settle,
+		"repair": func(path string) error {
+			r, err := Repair(path)
+			if r.Kept != len(s.now)-1 {
+				t.Errorf("%+v", r)
+			}
+			return err
+		},
+	} {
+		file := bytes.Replace(s.files[FileName], []byte(`"hostname":"11"`), []byte(`"hostname":"71"`), 1)
+		path := s.files.with(FileName, file).put(t, t.TempDir())
+		l := opened(t, path, Options{})
+		if n := len(loaded(t, l)); n != len(s.now)-1 || l.Lost() == "" {
+			t.Fatalf("%d VMMs, lost: %q", n, l.Lost())
+		}
+		l.Settle()
+		saved(t, l, vmmID(1), numbered(1, 9, 10))
+		closed(t, l)
+		if l = opened(t, path, Options{}); l.Lost() == "" || l.Fresh() {
+			t.Errorf("%s: lost: %q, fresh: %t", name, l.Lost(), l.Fresh())
+		}
+		closed(t, l)
+		if err := giveUp(path); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := Check(path); err != nil || n != len(s.now)-1 {
+			t.Errorf("%s: %d VMMs, %v", name, n, err)
+		}
+		if l = opened(t, path, Options{}); l.Lost() != "" || l.Fresh() != (name == "repair") {
+			t.Errorf("%s: lost: %q, fresh: %t", name, l.Lost(), l.Fresh())
+		}
+	}
+}
+
+// TestDamageWithFailingRewrite: the damage is reported, and the damaged file stays until
+// it can be kept.
+func TestDamageWithFailingRewrite(t *testing.T) {
+	t.Parallel()
+	s := newSample(t)
+	file := bytes.Replace(s.files[FileName], []byte(`"hostname":"11"`), []byte(`"hostname":"71"`), 1)
+	path := s.files.with(FileName, file).put(t, t.TempDir())
+	if err := os.MkdirAll(filepath.Join(path+".new", "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l := opened(t, path, Options{})
+	if n := len(loaded(t, l)); n != len(s.now)-1 || l.Lost() == "" {
+		t.Errorf("%d VMMs, lost: %q", n, l.Lost())
+	}
+	if err := waitFor(l.Save(vmmID(1), numbered(1, 9, 10))); err == nil {
+		t.Error("saved")
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, file) {
+		t.Errorf("the damaged file was changed: %v", err)
+	}
+	if err := os.RemoveAll(path + ".new"); err != nil {
+		t.Fatal(err)
+	}
+	saved(t, l, vmmID(1), numbered(1, 10, 10))
+	if names, _ := filepath.Glob(path + ".damaged-*"); len(names) != 1 || !strings.Contains(l.Lost(), names[0]) {
+		t.Errorf("kept: %v, lost: %q", names, l.Lost())
+	}
+}
+
+// TestLogStaysShort: outdated lines are removed.
+func TestLogStaysShort(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	l := opened(t, path, Options{})
+	e := numbered(1, 1, 10)
+	e.State.Reason = strings.Repeat("x", minRewrite/10)
+	for gen := range uint64(25) {
+		e.State.Record.VMM.Gen = gen + 1
+		saved(t, l, vmmID(1), e)
+		if info, err := os.Stat(path); err != nil || info.Size() > 2*minRewrite {
+			t.Fatalf("%d bytes, %v", info.Size(), err)
+		}
+	}
+	if gen := loaded(t, l)[vmmID(1)].State.Record.VMM.Gen; gen != 25 {
+		t.Errorf("generation %d", gen)
+	}
+}
+
+// TestSweepOfRegistrations: files without a known VMM's registration are removed, but
+// not while they may belong to lost VMMs.
+func TestSweepOfRegistrations(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	l := opened(t, path, Options{})
+	for n := range 10 {
+		saved(t, l, vmmID(n), numbered(n, 1, 10))
+	}
+	for n := 1; n < 10; n++ {
+		l.Drop(vmmID(n), nil)
+	}
+	saved(t, l, vmmID(10), numbered(10, 1, 10))
+	closed(t, l)
+	if n := len(imageOf(t, path)); n != 3 {
+		t.Errorf("%d files", n)
+	}
+}
+
+// TestNotALedger: a file that is not a ledger, or cannot be read, is neither repaired
+// nor replaced.
+func TestNotALedger(t *testing.T) {
+	t.Parallel()
+	garbage := make([]byte, 80<<10)
 	for i := range garbage {
 		garbage[i] = byte(rand.IntN(256))
 	}
@@ -257,6 +437,13 @@ func TestNoLedgerAtAll(t *testing.T) {
 			t.Errorf("repaired: %v", err)
 		}
 	})
+	t.Run("pipe", func(t *testing.T) {
+		path := newPath(t)
+		if err := unix.Mkfifo(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		refuses(t, path, nil)
+	})
 	t.Run("no permission", func(t *testing.T) {
 		if os.Geteuid() == 0 {
 			t.Skip("root may read everything")
@@ -268,15 +455,10 @@ func TestNoLedgerAtAll(t *testing.T) {
 		}
 		refuses(t, path, fs.ErrPermission)
 	})
-	t.Run("open elsewhere", func(t *testing.T) {
-		path := newPath(t)
-		opened(t, path, Options{})
-		refuses(t, path, nil)
-	})
 }
 
-// refuses holds that a ledger is refused by every function, with an error that
-// does not blame what it holds, and that nothing is put in its place.
+// refuses verifies that every function refuses a ledger, with the wanted error and not
+// with ErrDamaged, and creates no file.
 func refuses(t *testing.T, path string, want error) {
 	t.Helper()
 	_, opened := Open(path, Options{})
@@ -288,6 +470,6 @@ func refuses(t *testing.T, path string, want error) {
 		}
 	}
 	if names, _ := filepath.Glob(path + "*"); len(names) != 1 {
-		t.Errorf("there are %v", names)
+		t.Errorf("files: %v", names)
 	}
 }

@@ -1,30 +1,37 @@
-// Package ledger keeps what a restart of the agent needs of its VMMs, in one
-// bbolt file. It is written before anything becomes visible outside.
+// Package ledger stores what a restarted agent needs to know of its VMMs. An entry is
+// durable before its effects are visible outside the agent.
 //
-//	ledger.db
-//	  meta
-//	    schema          "1": the version of all that follows
-//	  vmms
-//	    <propolis id>   one bucket per VMM
-//	      registration  JSON: what it was registered with, written once
-//	      state         JSON: phase, record, stop, deadline, zone, what Nexus has
-//	                    acknowledged, how far the removal has come (see stateDoc)
+//	ledger.db        states of VMMs, in the format of line.go: phase, record, stop,
+//	                 deadline, zone, identity (see stateDoc)
+//	registrations/   registrations of VMMs, several in each file
+//	ended.db         VMMs that have ended, in the format of ledger.db
 //
-// Behind each value is a line with its checksum (see seal).
+// States are small. Registrations are stored apart because one may take a megabyte.
+// States reads all states first, so that deadlines are armed at once. Registration
+// reads one registration on demand.
 //
-// A deadline is kept as a time on the host's boot clock together with the boot
-// id, so that neither a step of the wall clock nor a restart of the agent moves
-// it, and so that a deadline of another boot is known as such. Wall-clock times
-// are kept for people only.
+// A deadline is stored as a time on the host's boot clock, so that neither a step of
+// the wall clock nor a restart of the agent moves it. It is restored in any boot, never
+// further away than its maximum when it was armed (see longest). The boot id is stored
+// with it: an entry is from another boot only if both ids are known and comparable.
+// Wall-clock times are informational.
 //
-// Save returns at once. One goroutine writes: whatever VMMs have to save while
-// it is busy shares its next transaction, and so one sync. What cannot be
-// written is tried again for as long as the ledger is open; whoever waits for it
-// is told, and decides for himself whether to go on without.
+// Save returns at once. One goroutine writes, and everything saved during a transaction
+// goes into the next one and shares its sync. A failed write is retried while the ledger
+// is open. Each waiting caller receives the error and decides whether to continue.
+// Trouble reports whether anything is not on disk.
 //
-// The schema has a version. An older one is brought up to date by the migrations
-// in migrate.go, in order, each with a test on a kept file of its version. A
-// newer one, or a file that is damaged, is refused and not touched.
+// Drop stores the last Status of a VMM, with limits on age (Options.KeepEnded) and
+// number. Nothing depends on these: damaged ones are left out.
 //
-// What must not live here: decisions about VMMs.
+// A damaged ledger is rewritten from what can be read, and the damaged file is kept.
+// Lost reports the damage until an operator settles or repairs the ledger.
+//
+// The schema is versioned, and tests read a stored ledger of each version. An older one
+// is upgraded at the start. A newer one, and a file that is not a ledger, are refused
+// and not changed. Members that were added to schema 3 later (the networking, the time of a
+// soft stop, the grace of a reboot) are lost once an older agent has saved the VMM: it keeps
+// its deadlines, at most shorter, and its networking is as if it were registered without any.
+//
+// The package makes no decisions about VMMs.
 package ledger

@@ -11,12 +11,11 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sledagent/sledagent/agent/vmm"
-	"github.com/sledagent/sledagent/agent/wire"
 )
 
 var anyAddr = netip.MustParseAddrPort("[fd00:1122:3344:101::1]:12400")
 
-// stopping is a VMM whose stop ends at a deadline.
+// stopping returns a VMM that is stopping, with a deadline.
 func stopping(deadline time.Time) Entry {
 	s := vmm.New(vmm.Runtime{State: vmm.WireStopping, Gen: 3, Updated: deadline.UTC()}, nil, limits, deadline)
 	s.Phase, s.Epoch = vmm.Stopping, 2
@@ -25,32 +24,32 @@ func stopping(deadline time.Time) Entry {
 	return Entry{Registration: registration(1, 64), State: s, Zone: Zone{Incarnation: "7"}}
 }
 
-// numbered is the entry of a VMM whose record has a generation, by which tests
-// tell one from the next. Its registration has a spec of some bytes and says
-// which of the lives of that id it is.
-func numbered(life int, gen uint64, spec int) Entry {
+// numbered returns an entry with a generation, by which tests distinguish entries. Its
+// registration has a spec of the given size, and the hostname is the use of the id.
+func numbered(use int, gen uint64, spec int) Entry {
 	s := vmm.New(vmm.Runtime{State: vmm.WireRunning, Gen: gen}, nil, limits, time.Time{})
 	s.Phase = vmm.Active
-	return Entry{Registration: registration(life, spec), State: s}
+	return Entry{Registration: registration(use, spec), State: s}
 }
 
-func registration(life, spec int) *wire.Registration {
-	return &wire.Registration{InstanceID: uuid.UUID{15: byte(life)}, PropolisAddr: anyAddr, Hostname: fmt.Sprint(life),
+func registration(use, spec int) *vmm.Registration {
+	return &vmm.Registration{InstanceID: uuid.UUID{15: byte(use)}, PropolisAddr: anyAddr, Hostname: fmt.Sprint(use),
 		Runtime: vmm.Runtime{State: vmm.WireStarting, Gen: 1},
-		Spec:    json.RawMessage(`"` + string(bytes.Repeat([]byte{'a' + byte(life%26)}, spec)) + `"`)}
+		Spec:    json.RawMessage(`"` + string(bytes.Repeat([]byte{'a' + byte(use%26)}, spec)) + `"`)}
 }
 
 func vmmID(n int) uuid.UUID { return uuid.UUID{0: 0xee, 14: byte(n >> 8), 15: byte(n)} }
 
-// genInput yields what may happen to a VMM in a state.
+// genInput generates the inputs that a VMM in a state can receive.
 func genInput(s vmm.State) *rapid.Generator[vmm.Input] {
 	short := 3 * time.Second
 	all := []vmm.Input{
 		vmm.Start{}, vmm.MigrateIn{Src: "[fd00::1]:12400"}, vmm.Stop{By: vmm.ByNexus}, vmm.Stop{By: vmm.ByOperator, Grace: &short},
+		vmm.Stop{By: vmm.ByNexus, Soft: 2 * limits.StopGrace}, vmm.Reboot{Soft: 2 * limits.RebootTimeout},
 		vmm.Reboot{}, vmm.Unregister{}, vmm.Kill{}, vmm.ZoneBooted{}, vmm.Ensured{}, vmm.StartFailed{Why: "x"},
 		vmm.Answered{Action: vmm.AskRun}, vmm.Answered{Action: vmm.AskStop}, vmm.Answered{Action: vmm.AskReboot},
-		vmm.Lost{Why: "x"}, vmm.ZoneEnded{Why: "x"}, vmm.Expired{Epoch: s.Epoch}, vmm.ZoneGone{},
-		vmm.Acked{Gen: s.Record.VMM.Gen}, vmm.GaveUp{Gen: s.Record.VMM.Gen},
+		vmm.Lost{Why: "x"}, vmm.ZoneEnded{Why: "x"}, vmm.Expired{Epoch: s.Epoch, N: s.Flux.Removal}, vmm.ZoneGone{N: s.Flux.Removal},
+		vmm.Published{Gen: s.Record.VMM.Gen, Heard: vmm.HeardAck}, vmm.Published{Gen: s.Record.VMM.Gen},
 	}
 	m := &vmm.ObservedMigration{ID: uuid.UUID{7}, Phase: "Sync"}
 	for _, p := range vmm.PropolisStates() {

@@ -3,105 +3,68 @@ package ledger
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/sledagent/sledagent/agent/vmm"
-	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/internal/bootclock"
 )
 
-// An Entry is what the ledger holds of one VMM.
+// An Entry is the ledger's record of one VMM.
 type Entry struct {
-	Registration *wire.Registration
-	State        vmm.State
-	Zone         Zone
-	// Acked is the newest generation of the record that Nexus has acknowledged.
+	// Registration is written once. If it is on disk already, Save accepts an entry
+	// without it. States returns entries without it.
+	Registration *vmm.Registration
+	// Identity is the part of the registration that is needed before it is decoded.
+	// Save takes it from the registration if there is one.
+	Identity Identity
+	State    vmm.State
+	Zone     Zone
+	// Acked is the newest generation of the record that Nexus acknowledged.
 	Acked uint64
-	// Removal is how far the zone's removal has come; nil before it begins.
+	// Removal is the progress of the zone's removal; nil before it begins.
 	Removal *vmm.RemovalStatus
 }
 
-// Zone is what is known of the VMM's zone.
+// Identity identifies a VMM.
+type Identity struct {
+	InstanceID   uuid.UUID      `json:"instance_id"`
+	Hostname     string         `json:"hostname,omitempty"`
+	PropolisAddr netip.AddrPort `json:"propolis_addr"`
+}
+
+func identityOf(r *vmm.Registration) Identity {
+	return Identity{r.InstanceID, r.Hostname, r.PropolisAddr}
+}
+
+// Zone is the VMM's zone, with everything that its removal needs: the configuration
+// may have changed by then.
 type Zone struct {
-	// Incarnation is the boot of the zone that the VMM lives in; see zone.Info.
+	// Name is the zone's name, Path its directory.
+	Name string `json:"name,omitempty"`
+	Path string `json:"path,omitempty"`
+	// Incarnation is the boot of the zone in which the VMM runs; see zone.Info.
 	Incarnation string `json:"incarnation,omitempty"`
 	// Links maps a NIC's id to the datalink that serves it.
 	Links map[string]string `json:"links,omitempty"`
-}
-
-// registrationDoc is a registration on disk. Spec is kept as bytes and not as
-// JSON, which would come back with other white space.
-type registrationDoc struct {
-	wire.Registration
-	Spec []byte `json:"Spec"`
-}
-
-// stateDoc is a state on disk. Deadlines are times on the boot clock.
-type stateDoc struct {
-	Boot     string           `json:"boot"`
-	Phase    string           `json:"phase"`
-	Since    time.Time        `json:"since"`
-	Record   vmm.Record       `json:"record"`
-	Cold     bool             `json:"cold,omitempty"`
-	Src      string           `json:"src,omitempty"`
-	Stop     *stopDoc         `json:"stop,omitempty"`
-	Deadline *deadlineDoc     `json:"deadline,omitempty"`
-	Epoch    uint64           `json:"epoch"`
-	Outcome  vmm.Outcome      `json:"outcome,omitempty"`
-	Reason   string           `json:"reason,omitempty"`
-	Disowned bool             `json:"disowned,omitempty"`
-	Propolis vmm.PropolisSeen `json:"propolis"`
-	Zone     Zone             `json:"zone"`
-	// What follows spares the next process work and shows it what was: it is
-	// saved when there is time, and none of it need be there.
-	Acked   uint64             `json:"acked_gen,omitempty"`
-	Removal *vmm.RemovalStatus `json:"removal,omitempty"`
-}
-
-type stopDoc struct {
-	By        vmm.Who       `json:"by"`
-	Requested time.Time     `json:"requested"`
-	Grace     time.Duration `json:"grace_ns"`
-	Asked     bool          `json:"asked,omitempty"`
-	Acked     time.Time     `json:"acked,omitzero"`
-}
-
-type deadlineDoc struct {
-	For vmm.Purpose `json:"for"`
-	// At is in nanoseconds since the host has booted.
-	At time.Duration `json:"at_ns"`
+	// Datalinks are all datalinks that were created for the zone.
+	Datalinks []string `json:"datalinks,omitempty"`
 }
 
 var purposes = []vmm.Purpose{vmm.ForStart, vmm.ForReboot, vmm.ForStop}
 
-func encodeRegistration(r *wire.Registration) ([]byte, error) {
-	doc := registrationDoc{Registration: *r, Spec: r.Spec}
-	doc.Registration.Spec = nil
-	return json.Marshal(doc)
-}
-
-func decodeRegistration(data []byte) (*wire.Registration, error) {
-	var doc registrationDoc
-	if err := json.Unmarshal(data, &doc); err != nil {
-		return nil, fmt.Errorf("registration: %w", err)
-	}
-	reg := doc.Registration
-	reg.Spec = doc.Spec
-	if !reg.PropolisAddr.IsValid() || !json.Valid(reg.Spec) {
-		return nil, fmt.Errorf("registration: address %s or spec is not valid", reg.PropolisAddr)
-	}
-	return &reg, nil
-}
-
-// encodeState writes a state. Its deadline was armed on the clock that now was
-// read from; on the boot clock now is at.
+// encodeState encodes a state. now is read from the clock that armed its deadline, and
+// at is the same moment on the boot clock.
 func encodeState(e Entry, now time.Time, at time.Duration, boot string) ([]byte, error) {
 	s := e.State
-	doc := stateDoc{Boot: boot, Phase: s.Phase.String(), Since: s.Since.UTC(), Record: s.Record, Cold: s.Cold, Src: s.Src,
-		Epoch: s.Epoch, Outcome: s.Outcome, Reason: s.Reason, Disowned: s.Disowned, Propolis: s.Propolis, Zone: e.Zone,
-		Acked: e.Acked, Removal: e.Removal}
-	if s.Stop != nil {
-		doc.Stop = &stopDoc{s.Stop.By, s.Stop.Requested, s.Stop.Grace, s.Stop.Asked, s.Stop.Acked}
+	doc := stateDoc{Boot: boot, Phase: s.Phase.String(), Since: s.Since.UTC(), Record: newRecordDoc(s.Record), Cold: s.Cold,
+		Src: s.Src, Stop: (*stopDoc)(s.Stop), RebootGrace: s.RebootGrace, Epoch: s.Epoch, Outcome: s.Outcome.String(), Reason: s.Reason, Disowned: s.Disowned,
+		Propolis: propolisDoc(s.Propolis), Zone: e.Zone, Identity: e.Identity, Ports: newPortsDoc(s.Ports), Acked: e.Acked, Removal: (*removalDoc)(e.Removal)}
+	if e.Registration != nil {
+		doc.Identity = identityOf(e.Registration)
 	}
 	if s.Armed.For != vmm.ForNothing {
 		doc.Deadline = &deadlineDoc{For: s.Armed.For, At: at + s.Armed.At.Sub(now)}
@@ -109,32 +72,54 @@ func encodeState(e Entry, now time.Time, at time.Duration, boot string) ([]byte,
 	return json.Marshal(doc)
 }
 
-// decodeState reads an entry without its registration. rebooted tells that it is
-// from an earlier boot of the host, whose deadlines have no meaning any more.
+// decodeState decodes an entry without its registration. rebooted reports whether
+// the entry is known to be from another boot of the host.
 func decodeState(data []byte, now time.Time, at time.Duration, boot string, limits vmm.Limits) (e Entry, rebooted bool, err error) {
 	var doc stateDoc
 	if err := json.Unmarshal(data, &doc); err != nil {
 		return e, false, fmt.Errorf("state: %w", err)
 	}
-	phase, ok := vmm.ParsePhase(doc.Phase)
-	if !ok || !doc.Record.Valid() || doc.Outcome < vmm.Undecided || doc.Outcome > vmm.Failed {
-		return e, false, fmt.Errorf("state: phase %q, record %+v or outcome %d is not one of a VMM", doc.Phase, doc.Record.VMM, doc.Outcome)
+	phase, known := vmm.ParsePhase(doc.Phase)
+	outcome, decided := parseOutcome(doc.Outcome)
+	record := doc.Record.record()
+	if !known || !decided || !record.Valid() {
+		return e, false, fmt.Errorf("state: invalid phase %q, record %+v or outcome %q", doc.Phase, record.VMM, doc.Outcome)
 	}
-	s := vmm.State{Phase: phase, Since: doc.Since, Record: doc.Record, Cold: doc.Cold, Src: doc.Src, Epoch: doc.Epoch,
-		Outcome: doc.Outcome, Reason: doc.Reason, Disowned: doc.Disowned, Propolis: doc.Propolis, Limits: limits}
-	if doc.Stop != nil {
-		s.Stop = &vmm.StopRecord{By: doc.Stop.By, Requested: doc.Stop.Requested, Grace: doc.Stop.Grace,
-			Asked: doc.Stop.Asked, Acked: doc.Stop.Acked}
+	s := vmm.State{Phase: phase, Since: doc.Since, Record: record, Cold: doc.Cold, Src: doc.Src, Stop: (*vmm.StopRecord)(doc.Stop),
+		RebootGrace: doc.RebootGrace,
+		Epoch:       doc.Epoch, Outcome: outcome, Reason: doc.Reason, Disowned: doc.Disowned, Propolis: vmm.PropolisSeen(doc.Propolis),
+		Ports: doc.Ports.ports(), Limits: limits}
+	if d := doc.Deadline; d != nil {
+		s.Armed = vmm.Deadline{For: d.For, Epoch: doc.Epoch, At: now.Add(min(d.At-at, longest(d.For, s)))}
 	}
-	rebooted = doc.Boot != boot
-	if doc.Deadline != nil && !rebooted {
-		s.Armed = vmm.Deadline{For: doc.Deadline.For, Epoch: doc.Epoch, At: now.Add(doc.Deadline.At - at)}
+	if !doc.Identity.PropolisAddr.IsValid() {
+		return e, false, fmt.Errorf("state: invalid address: %+v", doc.Identity)
 	}
 	if phase == vmm.Stopping && s.Stop == nil {
 		return e, false, fmt.Errorf("state: phase %q without a stop", doc.Phase)
 	}
 	if d := doc.Deadline; d != nil && !slices.Contains(purposes, d.For) {
-		return e, false, fmt.Errorf("state: a deadline for %q", d.For)
+		return e, false, fmt.Errorf("state: invalid purpose of a deadline: %q", d.For)
 	}
-	return Entry{State: s, Zone: doc.Zone, Acked: doc.Acked, Removal: doc.Removal}, rebooted, nil
+	e = Entry{Identity: doc.Identity, State: s, Zone: doc.Zone, Acked: doc.Acked, Removal: (*vmm.RemovalStatus)(doc.Removal)}
+	return e, bootclock.Differ(doc.Boot, boot), nil
+}
+
+// longest is the maximum distance of a deadline when it was armed.
+//
+// Every restored deadline is cut to it, so that none depends on the boot id. In the
+// boot that armed it, the boot clock has the exact time, and the bound changes nothing.
+// After a reboot that clock starts anew: the deadline may be early, for a VM that ended
+// with its host, or late by at most this bound. If it were not restored and the id were
+// wrong, a running VM would be left without a deadline.
+func longest(p vmm.Purpose, s vmm.State) time.Duration {
+	switch {
+	case p == vmm.ForStart:
+		return s.Limits.StartTimeout
+	case p == vmm.ForReboot:
+		return max(s.Limits.RebootTimeout, s.RebootGrace)
+	case s.Stop != nil:
+		return s.Stop.Grace
+	}
+	return s.Limits.MaxStopGrace
 }

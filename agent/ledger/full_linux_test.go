@@ -8,9 +8,8 @@ import (
 	"testing"
 )
 
-// TestFullDisk fills a real file system under an open ledger: who saves is told,
-// what was acknowledged stays, and when there is room again the ledger goes on
-// by itself.
+// TestFullDisk fills a real file system under an open ledger: Save fails, acknowledged
+// entries stay, and writes succeed again once there is space.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	dir := tinyDisk(t)
@@ -21,12 +20,12 @@ func TestFullDisk(t *testing.T) {
 	var refused error
 	acked := uint64(1)
 	for gen := uint64(2); gen < 1000 && refused == nil; gen++ {
-		if refused = told(l.Save(vmmID(int(gen)), numbered(1, gen, 20000))); refused == nil {
+		if refused = waitFor(l.Save(vmmID(int(gen)), numbered(1, gen, 20000))); refused == nil {
 			acked = gen
 		}
 	}
 	if !errors.Is(refused, syscall.ENOSPC) || !errors.Is(l.Trouble(), syscall.ENOSPC) {
-		t.Fatalf("told %v, trouble: %v", refused, l.Trouble())
+		t.Fatalf("received %v, trouble: %v", refused, l.Trouble())
 	}
 	all := loaded(t, l)
 	for gen := uint64(2); gen <= acked; gen++ {
@@ -41,14 +40,14 @@ func TestFullDisk(t *testing.T) {
 	closed(t, l)
 	all = loaded(t, opened(t, path, Options{}))
 	if all[vmmID(0)].State.Record.VMM.Gen != 2000 || len(all) != int(acked)+1 {
-		t.Errorf("%d VMMs, want %d: what was refused once is there too", len(all), acked+1)
+		t.Errorf("%d VMMs, want %d: the one that failed was written later", len(all), acked+1)
 	}
 	if l.Trouble() != nil {
 		t.Errorf("trouble: %v", l.Trouble())
 	}
 }
 
-// tinyDisk mounts a file system of a megabyte, which only root can.
+// tinyDisk mounts a file system of one megabyte, which requires root.
 func tinyDisk(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -63,7 +62,7 @@ func tinyDisk(t *testing.T) string {
 	return dir
 }
 
-// fill leaves room for little on a file's file system.
+// fill leaves little space on a file's file system.
 func fill(t *testing.T, path string) {
 	t.Helper()
 	f, err := os.Create(path)

@@ -9,7 +9,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sledagent/sledagent/agent/vmm"
-	"github.com/sledagent/sledagent/agent/wire"
 )
 
 func genID() *rapid.Generator[uuid.UUID] {
@@ -20,8 +19,8 @@ func genID() *rapid.Generator[uuid.UUID] {
 	})
 }
 
-// genTime yields wall clock times, in zones of the years 1 to 9998, as the hosts
-// have them before they hear of the time and after.
+// genTime generates wall-clock times of the years 1 to 9998 in any time zone: the clock
+// of a host may be unset.
 func genTime() *rapid.Generator[time.Time] {
 	return rapid.Custom(func(t *rapid.T) time.Time {
 		if rapid.IntRange(0, 9).Draw(t, "never") == 0 {
@@ -49,7 +48,7 @@ func genMigration() *rapid.Generator[*vmm.Migration] {
 
 func genStop(t *rapid.T) *vmm.StopRecord {
 	return &vmm.StopRecord{By: rapid.SampledFrom([]vmm.Who{vmm.ByNexus, vmm.ByOperator, vmm.ByGuest}).Draw(t, "by"),
-		Requested: genTime().Draw(t, "requested"), Grace: genSpan(0).Draw(t, "grace"),
+		Requested: genTime().Draw(t, "requested"), Grace: genSpan(0).Draw(t, "grace"), Soft: genSpan(0).Draw(t, "soft"),
 		Asked: rapid.Bool().Draw(t, "asked"), Acked: genTime().Draw(t, "acked")}
 }
 
@@ -58,8 +57,8 @@ func genSpan(from time.Duration) *rapid.Generator[time.Duration] {
 		func(ns int64) time.Duration { return time.Duration(ns) })
 }
 
-// genState yields states whose parts are drawn one by one: more than can be
-// reached. Its deadline is reckoned from now.
+// genState generates states from independent parts, including unreachable ones. The
+// deadline is relative to now.
 func genState(now time.Time) *rapid.Generator[vmm.State] {
 	return rapid.Custom(func(t *rapid.T) vmm.State {
 		s := vmm.State{Phase: vmm.Phase(rapid.IntRange(int(vmm.Registered), int(vmm.Forgotten)).Draw(t, "phase")),
@@ -68,7 +67,8 @@ func genState(now time.Time) *rapid.Generator[vmm.State] {
 				MigrationOut: genMigration().Draw(t, "out")},
 			Epoch: rapid.Uint64().Draw(t, "epoch"), Reason: rapid.String().Draw(t, "reason"),
 			Outcome:  vmm.Outcome(rapid.IntRange(int(vmm.Undecided), int(vmm.Failed)).Draw(t, "outcome")),
-			Disowned: rapid.Bool().Draw(t, "disowned"), Limits: limits,
+			Disowned: rapid.Bool().Draw(t, "disowned"), Limits: limits, RebootGrace: genSpan(0).Draw(t, "rebootGrace"),
+			Ports: rapid.Ptr(genPorts(), true).Draw(t, "ports"),
 			Propolis: vmm.PropolisSeen{State: rapid.SampledFrom(vmm.PropolisStates()).Draw(t, "seen"),
 				Gen: rapid.Uint64().Draw(t, "seenGen"), At: genTime().Draw(t, "seenAt")}}
 		if s.Phase == vmm.Stopping || rapid.Bool().Draw(t, "stop") {
@@ -82,15 +82,15 @@ func genState(now time.Time) *rapid.Generator[vmm.State] {
 	})
 }
 
-func genRegistration() *rapid.Generator[*wire.Registration] {
-	return rapid.Custom(func(t *rapid.T) *wire.Registration {
-		r := &wire.Registration{InstanceID: genID().Draw(t, "instance"), Runtime: genRuntime().Draw(t, "runtime"),
+func genRegistration() *rapid.Generator[*vmm.Registration] {
+	return rapid.Custom(func(t *rapid.T) *vmm.Registration {
+		r := &vmm.Registration{InstanceID: genID().Draw(t, "instance"), Runtime: genRuntime().Draw(t, "runtime"),
 			PropolisAddr: netip.AddrPortFrom(netip.AddrFrom16(genID().Draw(t, "addr")), rapid.Uint16Min(1).Draw(t, "port")),
 			MigrationID:  rapid.Ptr(genID(), true).Draw(t, "migration"), Spec: genSpec().Draw(t, "spec"),
 			Hostname: rapid.String().Draw(t, "hostname"), SiloID: genID().Draw(t, "silo"), ProjectID: genID().Draw(t, "project"),
 			Zvols: rapid.SliceOfN(rapid.String(), 0, 3).Draw(t, "zvols"), PrimaryMTU: rapid.IntRange(0, 9000).Draw(t, "mtu")}
 		for range rapid.IntRange(0, 3).Draw(t, "nics") {
-			r.NICs = append(r.NICs, wire.NIC{ID: genID().Draw(t, "nic"), Name: rapid.String().Draw(t, "name"),
+			r.NICs = append(r.NICs, vmm.NIC{ID: genID().Draw(t, "nic"), Name: rapid.String().Draw(t, "name"),
 				MAC: "A8:40:25:F0:00:01", Slot: rapid.IntRange(0, 7).Draw(t, "slot"), VNI: rapid.Uint32().Draw(t, "vni"),
 				Primary: rapid.Bool().Draw(t, "primary")})
 		}
@@ -98,8 +98,8 @@ func genRegistration() *rapid.Generator[*wire.Registration] {
 	})
 }
 
-// genSpec yields JSON that no encoder would give back to the byte: with white
-// space, members that come twice, escapes and numbers of any length.
+// genSpec generates JSON that encoders do not reproduce: with white space, duplicate
+// members, escapes and numbers of any length.
 func genSpec() *rapid.Generator[json.RawMessage] {
 	piece := rapid.SampledFrom([]string{`"a":1`, "\n\t\"a\" : 1.0e+00", `"<&>":"\u003c<\/"`, "\"\u2028\":\"\U0001F600\"",
 		`"n":123456789012345678901234567890.0`, `"o":{ "z":[ ], "a" :null}`, "\"\x7f\":[true ,false]"})
@@ -118,7 +118,8 @@ func genSpec() *rapid.Generator[json.RawMessage] {
 func genEntry(now time.Time) *rapid.Generator[Entry] {
 	return rapid.Custom(func(t *rapid.T) Entry {
 		return Entry{Registration: genRegistration().Draw(t, "registration"), State: genState(now).Draw(t, "state"),
-			Zone: Zone{Incarnation: rapid.String().Draw(t, "incarnation"),
+			Zone: Zone{Name: rapid.String().Draw(t, "name"), Path: rapid.String().Draw(t, "path"),
+				Incarnation: rapid.String().Draw(t, "incarnation"), Datalinks: rapid.SliceOfN(rapid.String(), 0, 3).Draw(t, "datalinks"),
 				Links: rapid.MapOfN(rapid.String(), rapid.String(), 0, 3).Draw(t, "links")},
 			Acked: rapid.Uint64().Draw(t, "acked"), Removal: rapid.Ptr(genRemoval(), true).Draw(t, "removal")}
 	})

@@ -1,234 +1,234 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/rs/zerolog"
-	bolt "go.etcd.io/bbolt"
 
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/internal/bootclock"
 )
 
-// Errors that say why a ledger cannot be used. Its file has not been touched.
+// Reasons why a ledger cannot be used. Its file has not been changed.
 var (
-	// ErrDamaged: the file is not a whole ledger.
+	// ErrDamaged: the file is not a ledger, or part of it cannot be read.
 	ErrDamaged = errors.New("ledger is damaged")
 	// ErrNewer: it was written by a newer version of the agent.
 	ErrNewer = errors.New("ledger is from a newer version")
 )
 
-// FileName is the ledger's name in the state directory.
+// FileName is the name of the ledger's main file in the state directory.
 const FileName = "ledger.db"
 
-// lockTimeout is how long Open waits for another process that has the file
-// open, such as one that is checking it.
-const lockTimeout = time.Second
-
-var (
-	metaBucket  = []byte("meta")
-	vmmsBucket  = []byte("vmms")
-	schemaKey   = []byte("schema")
-	stateKey    = []byte("state")
-	registryKey = []byte("registration")
+// The other names in the state directory.
+const (
+	endedName         = "ended.db"
+	registrationsName = "registrations"
 )
 
-// Options change how a ledger works. The zero value is fit for use.
+// Options configure a ledger. The zero value is valid.
 type Options struct {
 	Log zerolog.Logger
-	// BeforeCommit, if set, runs before each transaction is committed, and its
-	// error is the transaction's: a disk that fails or is slow, for tests.
+	// BeforeCommit, if set, runs before each transaction, which fails with its
+	// error. Tests simulate a slow or failing disk with it.
 	BeforeCommit func() error
 	// Clock is the host's boot clock; bootclock.Host by default.
 	Clock bootclock.Clock
+	// KeepEnded is how long the last Status of an ended VMM is kept; 7 days by default.
+	KeepEnded time.Duration
 }
 
-// A Ledger is open for writing. Its methods are safe for concurrent use.
+// A Ledger is a ledger open for writing. Its methods are safe for concurrent use.
 type Ledger struct {
-	db      *bolt.DB
-	log     zerolog.Logger
+	*ended
+	*store
+	logger  zerolog.Logger
 	before  func() error
 	clock   bootclock.Clock
 	poke    chan struct{}
 	closing context.Context
 	cancel  context.CancelFunc
 	done    chan struct{}
-	// broken is why bbolt must not be called any more: it has panicked in a
-	// transaction, and holds its own lock for ever. Only write sets it.
-	broken error
+	// unnamed is set once the boot id could not be read.
+	unnamed atomic.Bool
+	fresh   atomic.Bool
 
-	mu      sync.Mutex
-	dirty   map[uuid.UUID]*change
-	known   map[uuid.UUID]bool // VMMs whose registration is on disk
-	trouble error              // why the last transaction failed; nil if it did not
-	closed  bool               // nothing is written any more
-	last    error              // why the last thing was not written
+	mu       sync.Mutex
+	dirty    map[uuid.UUID]*change
+	settling bool // the fresh mark is to be removed
+	trouble  trouble
+	closed   bool  // nothing is written after this
+	last     error // why the last write failed
 }
 
-// Open opens the ledger at path or makes a new one.
+// Open opens the ledger at path or creates one. An undamaged one is not written until
+// something is saved. A damaged one is rewritten from what can be read, and the old
+// file is kept (see Lost).
 func Open(path string, o Options) (*Ledger, error) {
 	if o.Clock == nil {
 		o.Clock = bootclock.Host()
 	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		if err := create(path); err != nil {
+	// A dangling link is a ledger that cannot be reached, for example on an unmounted disk.
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		l := logFile{path: path}
+		if err := l.replace(newBatch(newContents().texts()), ""); err != nil {
 			return nil, fmt.Errorf("make ledger %s: %w", path, err)
 		}
+		l.forget()
 	}
-	db, err := open(path, false)
+	d, err := openStore(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := guarded(path, func() error { return migrate(db) }); err != nil {
-		return nil, errors.Join(fmt.Errorf("ledger %s: %w", path, err), db.Close())
+	d.recover(o.Log)
+	if d.contents.lost == "" {
+		d.regs.sweep(d.vmms) // of writes that failed
 	}
-	l := &Ledger{db: db, log: o.Log, before: o.BeforeCommit, clock: o.Clock, poke: make(chan struct{}, 1),
-		done: make(chan struct{}), dirty: map[uuid.UUID]*change{}, known: map[uuid.UUID]bool{}}
+	l := &Ledger{ended: newEnded(o.KeepEnded, d.ends), store: d, logger: o.Log, before: o.BeforeCommit, clock: o.Clock,
+		poke: make(chan struct{}, 1), done: make(chan struct{}), dirty: map[uuid.UUID]*change{},
+		trouble: trouble{unwritable: map[uuid.UUID]*TroubleError{}}}
+	l.fresh.Store(d.fresh != "")
 	l.closing, l.cancel = context.WithCancel(context.Background())
 	go l.write()
 	return l, nil
 }
 
-// create makes an empty ledger under another name first, so that a file of the
-// right name is always a whole one.
-func create(path string) error {
-	temp := path + ".new"
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+// recover rewrites a ledger that is damaged or of an older schema. If the disk fails,
+// the first save tries again.
+func (d *store) recover(logger zerolog.Logger) {
+	if d.endsDamaged > 0 {
+		logger.Warn().Int("entries", d.endsDamaged).Msg("dropped damaged entries of VMMs that have ended")
 	}
-	db, err := bolt.Open(temp, 0o600, &bolt.Options{Timeout: lockTimeout})
+	if d.damaged > 0 {
+		d.contents.lost = strings.TrimPrefix(fmt.Sprintf("%s; %d in %s", d.contents.lost, d.damaged, d.keep), "; ")
+		d.contents.fresh = cmp.Or(d.contents.fresh, now())
+		logger.Error().Int("entries", d.damaged).Int("vmms", len(d.vmms)).Str("old", d.keep).
+			Msg("ledger is damaged; starting with the VMMs that can be read")
+	}
+	var err error
+	if d.older > 0 {
+		err = d.upgrade()
+	} else if d.damaged > 0 {
+		err = d.rewrite(d.contents)
+	}
 	if err != nil {
-		return err
+		logger.Error().Err(err).Msg("failed to rewrite the ledger; will retry")
 	}
-	if err := errors.Join(db.Update(initialise), db.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temp, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
 }
 
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+// Lost describes what could not be read when the ledger was rewritten after damage: the
+// number of entries, and the name of the damaged file. It is empty if there was no
+// damage, or once an operator settled or repaired the ledger. Until then an id that the
+// ledger does not hold may belong to a lost VMM.
+func (l *Ledger) Lost() string {
+	l.contentsMu.Lock()
+	defer l.contentsMu.Unlock()
+	return l.contents.lost
 }
 
-func initialise(tx *bolt.Tx) error {
-	meta, err := tx.CreateBucket(metaBucket)
-	if err != nil {
-		return err
-	}
-	if _, err := tx.CreateBucket(vmmsBucket); err != nil {
-		return err
-	}
-	return putVersion(meta, schema)
-}
-
-// open opens a file that exists and holds that it is a whole ledger of a version
-// that is known. It writes nothing.
-func open(path string, readOnly bool) (db *bolt.DB, err error) {
-	// A look that cannot write comes first: bbolt repairs nothing, but its
-	// writable open touches the file.
-	if err := inspect(path); err != nil {
-		return nil, err
-	}
-	err = guarded(path, func() (err error) {
-		db, _, err = openBolt(path, bolt.Options{ReadOnly: readOnly})
-		return err
-	})
-	return db, err
-}
-
-// Loaded is an Entry as it was read at the start.
+// Loaded is an Entry as read at the start.
 type Loaded struct {
 	ID uuid.UUID
 	Entry
-	// HostRebooted is set if the host has booted since the entry was written.
+	// HostRebooted is set if the host is known to have booted since the entry was
+	// written: both boot ids are known and comparable.
 	HostRebooted bool
+	// Size is the size of the VMM's registration in the ledger, in bytes.
+	Size int
 }
 
-// Load reads every VMM. The limits are the agent's present ones.
-func (l *Ledger) Load(limits vmm.Limits) (all []Loaded, err error) {
-	err = guarded(l.db.Path(), func() error {
-		return l.db.View(func(tx *bolt.Tx) error {
-			return eachEntry(tx, l.clock, limits, func(e Loaded, err error) error {
-				if err != nil {
-					return fmt.Errorf("%s: %w: VMM %s: %w", l.db.Path(), ErrDamaged, e.ID, err)
-				}
-				all = append(all, e)
-				return nil
-			})
-		})
-	})
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, e := range all {
-		l.known[e.ID] = true
+// Load reads every VMM with its registration. limits are the agent's current ones.
+func (l *Ledger) Load(limits vmm.Limits) ([]Loaded, error) {
+	all, err := l.States(limits)
+	for i := range all {
+		if err == nil {
+			all[i].Registration, err = l.Registration(all[i].ID)
+		}
 	}
 	return all, err
 }
 
-// eachEntry decodes the VMMs one by one; found decides what an error means.
-func eachEntry(tx *bolt.Tx, clock bootclock.Clock, limits vmm.Limits, found func(Loaded, error) error) error {
-	now, at, boot := time.Now(), clock.Now(), clock.Boot()
-	vmms := tx.Bucket(vmmsBucket)
-	return vmms.ForEachBucket(func(key []byte) error {
-		e, err := decodeEntry(key, vmms.Bucket(key).Get, now, at, boot, limits)
-		return found(e, err)
-	})
+// States reads every VMM without its registration, which is all that deadlines, stops
+// and answers need. The time it takes does not depend on the size of registrations.
+func (l *Ledger) States(limits vmm.Limits) (all []Loaded, err error) {
+	l.contentsMu.Lock()
+	held := l.contents.clone()
+	l.contentsMu.Unlock()
+	boot, now, at := l.boot(), time.Now(), l.clock.Now()
+	for _, id := range held.ids() {
+		v := held.vmms[id]
+		e := Loaded{ID: id, Size: v.at.size}
+		if e.Entry, e.HostRebooted, err = decodeState([]byte(v.state), now, at, boot, limits); err != nil {
+			return nil, fmt.Errorf("%s: %w: VMM %s: %w", l.log.path, ErrDamaged, id, err)
+		}
+		all = append(all, e)
+	}
+	return all, nil
 }
 
-// decodeEntry decodes a VMM's values, which get returns by their keys.
-func decodeEntry(id []byte, get func([]byte) []byte, now time.Time, at time.Duration, boot string, limits vmm.Limits) (e Loaded, err error) {
-	if e.ID, err = uuid.ParseBytes(id); err != nil {
-		return e, fmt.Errorf("key %q: %w", id, err)
-	}
-	registration, err := unseal(id, registryKey, get(registryKey))
-	if err != nil {
-		return e, err
-	}
-	state, err := unseal(id, stateKey, get(stateKey))
-	if err != nil {
-		return e, err
-	}
-	if e.Entry, e.HostRebooted, err = decodeState(state, now, at, boot, limits); err != nil {
-		return e, err
-	}
-	e.Registration, err = decodeRegistration(registration)
-	return e, err
+// stored returns what is on disk of a VMM.
+func (l *Ledger) stored(id uuid.UUID) (stored, bool) {
+	l.contentsMu.Lock()
+	defer l.contentsMu.Unlock()
+	v, ok := l.vmms[id]
+	return v, ok
 }
 
-// Close writes what is left, if the disk lets it within ctx, and closes the file.
-// Its error is why something is not on disk. What is saved from then on is not
-// written, and who saves it is told.
+// Keeps reports whether a VMM's registration is on disk, for Registration to read.
+func (l *Ledger) Keeps(id uuid.UUID) bool {
+	_, ok := l.stored(id)
+	return ok
+}
+
+// errNoRegistration is for a VMM that is not on disk.
+var errNoRegistration = errors.New("no registration on disk")
+
+// Registration reads the registration of a VMM that is on disk. Only Registration and
+// Load fail if it is damaged: the VMM can be stopped and removed without it.
+func (l *Ledger) Registration(id uuid.UUID) (r *vmm.Registration, err error) {
+	v, ok := l.stored(id)
+	if ok {
+		r, err = l.registration(v)
+	} else {
+		err = errNoRegistration
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: VMM %s: %w", l.log.path, id, err)
+	}
+	return r, nil
+}
+
+// boot returns the id of this boot, or "" while it cannot be read. Each call reads it
+// again; a failure is logged once.
+func (l *Ledger) boot() string {
+	id, err := l.clock.Boot()
+	if err != nil && !l.unnamed.Swap(true) {
+		l.logger.Warn().Err(err).Msg("the boot id of the host cannot be read; will retry")
+	}
+	if err != nil {
+		return ""
+	}
+	return id
+}
+
+// Close writes what is left, within ctx, and closes the files. Its error is why
+// something is not on disk. A later Save fails.
 func (l *Ledger) Close(ctx context.Context) error {
 	l.cancel()
 	select {
 	case <-l.done:
-		if l.broken != nil {
-			return l.broken
-		}
-		return errors.Join(l.last, l.db.Close())
+		return l.last
 	case <-ctx.Done():
 		return fmt.Errorf("close ledger: a write is stuck: %w", context.Cause(ctx))
 	}
-}
-
-// Trouble is why the last transaction failed; nil while the disk is well.
-func (l *Ledger) Trouble() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.trouble
 }

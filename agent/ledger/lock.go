@@ -7,12 +7,14 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sledagent/sledagent/internal/ownfile"
 )
 
-// A HeldError says that another agent works on the state directory.
+// A HeldError reports that another agent uses the state directory.
 type HeldError struct {
 	Dir string
-	// PID is the other agent's process id; 0 if the system does not say.
+	// PID is the other agent's process id; 0 if the system does not report it.
 	PID int
 }
 
@@ -20,13 +22,13 @@ func (e *HeldError) Error() string {
 	return fmt.Sprintf("state directory %s is in use by process %d", e.Dir, e.PID)
 }
 
-// Lock takes a state directory for this process alone, or fails with a
-// *HeldError at once. The lock ends with the process, or with release. It is a
-// record lock (fcntl(2)): children do not inherit it, and no second descriptor
-// of the file may be opened and closed in this process.
+// Lock locks a state directory for this process, or fails at once with a *HeldError.
+// The lock ends with the process or with release. It is a record lock (fcntl(2)):
+// children do not inherit it, and closing any other descriptor of the file in this
+// process would release it.
 func Lock(dir string) (release func() error, err error) {
 	path := filepath.Join(dir, "agent.lock")
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := ownfile.Open(path, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, fmt.Errorf("lock the state directory: %w", err)
 	}

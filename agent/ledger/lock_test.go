@@ -9,12 +9,10 @@ import (
 	"testing"
 )
 
-// holdEnv names the directory that the test binary locks, when it is run as
-// another agent.
+// holdEnv names the directory that the test binary locks when it runs as another agent.
 const holdEnv = "LEDGER_TEST_HOLD"
 
-// hold is that agent: it says on its standard output how locking went, and then
-// lives until it is killed.
+// hold is that agent: it prints the result of locking and then waits until it is killed.
 func hold(dir string) {
 	_, err := Lock(dir)
 	fmt.Println(err)
@@ -36,7 +34,7 @@ func agentIn(t *testing.T, dir string) (process *os.Process, said string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Process.Kill() // it may have exited
 		_ = cmd.Wait()
 	})
 	line, err := bufio.NewReader(out).ReadString('\n')
@@ -46,8 +44,8 @@ func agentIn(t *testing.T, dir string) (process *os.Process, said string) {
 	return cmd.Process, line[:len(line)-1]
 }
 
-// TestOneAgentPerDirectory locks a state directory from two processes. The lock
-// ends with its holder, however that ends, and a child process has no part in it.
+// TestOneAgentPerDirectory locks a state directory from two processes. The lock ends
+// with its holder, and children do not inherit it.
 func TestOneAgentPerDirectory(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -71,7 +69,7 @@ func TestOneAgentPerDirectory(t *testing.T) {
 	}
 	release, err := Lock(dir)
 	if err != nil {
-		t.Fatalf("after the holder's end: %v", err)
+		t.Fatalf("after the holder exited: %v", err)
 	}
 	child := exec.Command("sleep", "60")
 	if err := child.Start(); err != nil {
@@ -85,7 +83,7 @@ func TestOneAgentPerDirectory(t *testing.T) {
 		t.Error(err)
 	}
 	if _, said := agentIn(t, dir); said != "<nil>" {
-		t.Errorf("released, while a child lives: %s", said)
+		t.Errorf("released, while a child is running: %s", said)
 	}
 }
 

@@ -3,14 +3,17 @@ package ledger
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"go.uber.org/goleak"
+	"pgregory.net/rapid"
 
 	"github.com/sledagent/sledagent/agent/vmm"
 )
@@ -24,12 +27,14 @@ func TestMain(m *testing.M) {
 }
 
 var limits = vmm.Limits{StopGrace: 10 * time.Minute, MaxStopGrace: time.Hour, StartTimeout: 15 * time.Minute,
-	RebootTimeout: 10 * time.Minute}
+	RebootTimeout: 10 * time.Minute, SoftStop: true}
 
-// bootClock is a boot clock that tests set: it goes where the host's would.
+// bootClock is a boot clock that advances with time. Its boot id cannot be read if it is
+// empty.
 type bootClock struct {
-	at   atomic.Int64
-	boot string
+	at    atomic.Int64
+	boot  string
+	asked atomic.Int64
 }
 
 func newClock(boot string, at time.Duration) *bootClock {
@@ -39,9 +44,18 @@ func newClock(boot string, at time.Duration) *bootClock {
 }
 
 func (c *bootClock) Now() time.Duration { return time.Duration(c.at.Load()) }
-func (c *bootClock) Boot() string       { return c.boot }
 
-// opened opens a ledger that the test's end closes.
+func (c *bootClock) Boot() (string, error) {
+	c.asked.Add(1)
+	if c.boot == "" {
+		return "", errNoBoot
+	}
+	return c.boot, nil
+}
+
+var errNoBoot = errors.New("no boot id")
+
+// opened opens a ledger, which the end of the test closes.
 func opened(t testing.TB, path string, o Options) *Ledger {
 	t.Helper()
 	l, err := Open(path, o)
@@ -52,7 +66,7 @@ func opened(t testing.TB, path string, o Options) *Ledger {
 	return l
 }
 
-// closed closes a ledger, which may be closed already.
+// closed closes a ledger, also one that is closed already.
 func closed(t testing.TB, l *Ledger) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -62,25 +76,90 @@ func closed(t testing.TB, l *Ledger) {
 	}
 }
 
+// memory returns a directory in memory, if possible, for tests that open many ledgers.
+func memory(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "ledger-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
 func newPath(t testing.TB) string { return filepath.Join(t.TempDir(), FileName) }
 
 // saved saves an entry and waits until it is on disk.
 func saved(t testing.TB, l *Ledger, id uuid.UUID, e Entry) {
 	t.Helper()
-	if err := told(l.Save(id, e)); err != nil {
+	if err := waitFor(l.Save(id, e)); err != nil {
 		t.Fatalf("save VMM %s: %v", id, err)
 	}
 }
 
-var errSilent = errors.New("nobody was told within a minute")
+var errNoResult = errors.New("no result within a minute")
 
-func told(done <-chan error) error {
+func waitFor(done <-chan error) error {
 	select {
 	case err := <-done:
 		return err
 	case <-time.After(time.Minute):
-		return errSilent
+		return errNoResult
 	}
+}
+
+// An image is a copy of a ledger's files, by name.
+type image map[string][]byte
+
+func imageOf(t rapid.TB, path string) image {
+	t.Helper()
+	files := image{}
+	for _, pattern := range []string{"*", registrationsName + "/*"} {
+		names, err := filepath.Glob(filepath.Join(filepath.Dir(path), pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			data, err := os.ReadFile(name)
+			if errors.Is(err, syscall.EISDIR) {
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			rel, err := filepath.Rel(filepath.Dir(path), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[rel] = data
+		}
+	}
+	return files
+}
+
+// with returns the image with one file replaced.
+func (i image) with(name string, data []byte) image {
+	i = maps.Clone(i)
+	i[name] = data
+	return i
+}
+
+// put writes the files to a directory and returns the ledger's path.
+func (i image) put(t rapid.TB, dir string) string {
+	t.Helper()
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(filepath.Join(dir, registrationsName), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range i {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, FileName)
 }
 
 func loaded(t testing.TB, l *Ledger) map[uuid.UUID]Loaded {

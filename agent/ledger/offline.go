@@ -1,40 +1,41 @@
 package ledger
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
+	"github.com/google/uuid"
 
 	"github.com/sledagent/sledagent/agent/vmm"
-	"github.com/sledagent/sledagent/internal/bootclock"
 )
 
-// Check reads a whole ledger, without an agent, and returns how many VMMs it
-// holds. It changes nothing.
-func Check(path string) (vmms int, err error) {
-	err = offline(path, func(tx *bolt.Tx) error {
-		return eachEntry(tx, bootclock.Host(), vmm.Limits{}, func(e Loaded, err error) error {
-			if err != nil {
-				return fmt.Errorf("%s: %w: VMM %s: %w", path, ErrDamaged, e.ID, err)
-			}
-			vmms++
-			return nil
-		})
-	})
-	return vmms, err
+// damage returns the error for a file with unreadable entries, or nil.
+func (d *store) damage() error {
+	switch {
+	case d.damaged > 0:
+		return fmt.Errorf("%s: %w: %d of its entries cannot be read", d.log.path, ErrDamaged, d.damaged)
+	case d.lost != "":
+		return fmt.Errorf("%s: %w: when it was made entries could not be read: %s", d.log.path, ErrDamaged, d.lost)
+	}
+	return nil
 }
 
-// offline opens a ledger for reading and closes it again.
-func offline(path string, f func(*bolt.Tx) error) error {
-	db, err := open(path, true)
+// Check reads a whole ledger and returns the number of its VMMs. It changes nothing.
+func Check(path string) (vmms int, err error) {
+	d, err := openStore(path)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return errors.Join(guarded(path, func() error { return db.View(f) }), db.Close())
+	for _, id := range d.ids() {
+		if _, err := d.registration(d.vmms[id]); err != nil {
+			return 0, fmt.Errorf("%s: VMM %s: %w", path, id, err)
+		}
+	}
+	return len(d.vmms), d.damage()
 }
 
 // dump is one VMM as Dump writes it.
@@ -45,27 +46,86 @@ type dump struct {
 	Error        string          `json:"error,omitempty"`
 }
 
-// Dump writes every VMM of a ledger as a line of JSON, as it stands on disk.
-// What cannot be read is a line with an error.
+// Dump writes every VMM of a ledger as a line of JSON, as it is on disk.
+// A VMM that cannot be read becomes a line with an error.
 func Dump(path string, w io.Writer) error {
+	d, err := openStore(path)
+	if err != nil {
+		return err
+	}
 	out := json.NewEncoder(w)
-	return offline(path, func(tx *bolt.Tx) error {
-		vmms := tx.Bucket(vmmsBucket)
-		return vmms.ForEachBucket(func(key []byte) error {
-			b := vmms.Bucket(key)
-			d := dump{ID: string(key), State: rawJSON(key, stateKey, b), Registration: rawJSON(key, registryKey, b)}
-			if _, err := decodeEntry(key, b.Get, time.Now(), 0, "", vmm.Limits{}); err != nil {
-				d.Error = err.Error()
-			}
-			return out.Encode(d)
-		})
-	})
+	for _, id := range d.ids() {
+		err = errors.Join(err, out.Encode(d.dump(id, d.vmms[id])))
+	}
+	for id, v := range d.unreadable {
+		err = errors.Join(err, out.Encode(d.dump(id, v)))
+	}
+	if damage := d.damage(); damage != nil {
+		err = errors.Join(err, out.Encode(dump{Error: damage.Error()}))
+	}
+	return err
 }
 
-func rawJSON(id, key []byte, b *bolt.Bucket) json.RawMessage {
-	data, err := unseal(id, key, b.Get(key))
-	if err != nil || !json.Valid(data) {
-		return nil
+// dump returns everything about a VMM, and the errors of what cannot be read.
+func (d *store) dump(id uuid.UUID, v stored) dump {
+	_, _, err := decodeState([]byte(v.state), time.Time{}, 0, "", vmm.Limits{})
+	line := dump{ID: id.String(), State: json.RawMessage(v.state)}
+	doc, failed := d.registrationDoc(v)
+	if _, damaged := decodeRegistration(doc); failed == nil && damaged == nil {
+		line.Registration = doc
+	} else {
+		failed = cmp.Or(failed, damaged)
 	}
-	return data
+	if err = errors.Join(err, failed); err != nil {
+		line.Error = err.Error()
+	}
+	return line
+}
+
+// Repaired is the result of Repair.
+type Repaired struct {
+	// Kept counts VMMs. Lost counts what cannot be read: entries, and VMMs without
+	// a readable registration.
+	Kept, Lost int
+	// Old is the name of the damaged file.
+	Old string
+}
+
+// Repair rewrites a damaged ledger from what can be read, and keeps the old file beside
+// it. The next agent finds the zone of a lost VMM as an orphan; since the new ledger is
+// fresh, it does not remove that zone. A file that cannot be read at all gives an empty
+// ledger. One that is newer is not changed.
+func Repair(path string) (r Repaired, err error) {
+	d, err := openStore(path)
+	if err != nil && !errors.Is(err, ErrDamaged) {
+		return r, err
+	}
+	r.Lost = d.damaged
+	r.Old = damagedName(d.log.path)
+	d.keep = r.Old
+	if d.older > 0 {
+		// In case that this process ends before the second write.
+		d.contents.fresh, d.contents.lost = now(), "it was being repaired; "+r.Old
+		if err := d.upgrade(); err != nil {
+			return r, fmt.Errorf("repair ledger: %w", err)
+		}
+	}
+	kept := newContents()
+	for id, v := range d.vmms {
+		_, err := d.registration(v)
+		switch {
+		case err == nil:
+			kept.vmms[id] = v
+		case errors.Is(err, ErrDamaged):
+			r.Lost++
+		default:
+			return r, fmt.Errorf("repair ledger: VMM %s: %w", id, err)
+		}
+	}
+	r.Kept = len(kept.vmms)
+	if err := d.rewrite(kept); err != nil {
+		return r, fmt.Errorf("repair ledger: %w", err)
+	}
+	d.log.forget()
+	return r, nil
 }

@@ -3,40 +3,45 @@ package ledger
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 	"github.com/google/uuid"
-	bolt "go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/sledagent/sledagent/agent/vmm"
 )
 
 var (
-	// errClosed is what who saves after the end is told.
+	// errClosed is the result of a Save after Close.
 	errClosed = errors.New("ledger is closed")
-	// errStuck is what the longest waiting are told of a disk that does nothing.
-	errStuck = errors.New("ledger's disk does not get on")
+	// errStuck is the result of the oldest waiting Save if the disk makes no progress.
+	errStuck = errors.New("ledger writes make no progress")
 )
 
 // maxWaiting bounds how many saves of one VMM may wait for one transaction.
 const maxWaiting = 32
 
-// change is what has to be written of one VMM: its newest entry, or its end.
+// change is what is to be written of one VMM: its newest entry, or its end.
 type change struct {
 	entry *Entry // nil: the VMM is dropped
-	// anew is set once the VMM was dropped: what the ledger still holds of that
-	// id is not of the VMM that an entry tells of.
-	anew    bool
+	// anew is set once the VMM was dropped: what is on disk under this id belongs
+	// to an earlier VMM.
+	anew bool
+	// lost is set if there is no entry because it could not be encoded.
+	lost bool
+	// last is the end of the VMM that was dropped, if it is to be kept.
+	last    *end
 	waiting []chan<- error
 	docs    docs
+	// at is where the registration is, if an earlier attempt has written it.
+	at *ref
 }
 
-// docs are an entry's values on disk; registration is nil if it is there already.
+// docs are an entry's encoded values; registration is nil if it is on disk already.
 type docs struct{ registration, state []byte }
 
-// wait has one more told what becomes of the change.
+// wait adds a channel that receives the result of the change.
 func (c *change) wait(done chan<- error) {
 	if len(c.waiting) == maxWaiting {
 		c.waiting[0] <- errStuck
@@ -52,21 +57,29 @@ func (c *change) tell(err error) {
 	c.waiting = nil
 }
 
-// Save begins to make a VMM's entry durable, in the place of an earlier one that
-// has not been written yet. The channel yields nil once this entry or a newer
-// one is on disk, or the error of the transaction that failed to put it there;
-// that is then tried again without anybody being told. An error comes also to
-// whoever has waited while many more saves of this VMM have begun.
+// Save begins to make a VMM's entry durable and replaces an earlier one that is not
+// written yet. The channel yields nil once this entry or a newer one is on disk, or the
+// error of the transaction that failed. A failed write is retried without a further
+// report; a caller that no longer wants it calls Drop. The oldest waiting Save of a VMM
+// fails when more than maxWaiting are waiting.
 func (l *Ledger) Save(id uuid.UUID, e Entry) <-chan error {
 	done := make(chan error, 1)
-	l.change(id, &e, done)
+	l.change(id, &e, nil, done)
 	return done
 }
 
-// Drop begins to forget a VMM.
-func (l *Ledger) Drop(id uuid.UUID) { l.change(id, nil, nil) }
+// Drop begins to remove a VMM. If last is not nil, the VMM counts as ended at once, and
+// on disk with the same transaction.
+func (l *Ledger) Drop(id uuid.UUID, last *vmm.Status) {
+	var ending *end
+	if last != nil {
+		e := l.ended.add(*last)
+		ending = &e
+	}
+	l.change(id, nil, ending, nil)
+}
 
-func (l *Ledger) change(id uuid.UUID, e *Entry, done chan<- error) {
+func (l *Ledger) change(id uuid.UUID, e *Entry, last *end, done chan<- error) {
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
@@ -80,18 +93,30 @@ func (l *Ledger) change(id uuid.UUID, e *Entry, done chan<- error) {
 		c = &change{}
 		l.dirty[id] = c
 	}
-	c.entry, c.anew = e, c.anew || e == nil
+	c.entry, c.anew, c.lost = e, c.anew || e == nil, false
+	if e == nil {
+		c.at = nil
+	}
+	if last != nil {
+		c.last = last
+	}
+	l.trouble.accepted()
 	if done != nil {
 		c.wait(done)
 	}
 	l.mu.Unlock()
+	l.wake()
+}
+
+// wake makes the writer check for changes.
+func (l *Ledger) wake() {
 	select {
 	case l.poke <- struct{}{}:
 	default:
 	}
 }
 
-// write is the goroutine that writes.
+// write is the writer goroutine.
 func (l *Ledger) write() {
 	defer close(l.done)
 	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
@@ -114,9 +139,10 @@ func (l *Ledger) write() {
 	}
 }
 
-// finish writes what is left, once: whoever waits is told, and the agent exits.
+// finish writes what is left, once. Saves that still wait fail.
 func (l *Ledger) finish() {
 	err := l.flush()
+	l.store.close()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed, l.last = true, err
@@ -125,43 +151,51 @@ func (l *Ledger) finish() {
 	}
 }
 
-// flush writes everything that is dirty in one transaction. What could not be
-// written is dirty again, unless something newer is by then.
+// flush writes all changes in one transaction. If it fails they are dirty again,
+// except where a newer change has been accepted since.
 func (l *Ledger) flush() error {
 	l.mu.Lock()
-	batch := l.dirty
-	l.dirty = map[uuid.UUID]*change{}
-	known := maps.Clone(l.known)
+	b := batch{changes: l.dirty, settle: l.settling}
+	l.dirty, l.settling = map[uuid.UUID]*change{}, false
+	l.trouble.begun()
 	l.mu.Unlock()
-	l.encode(batch, known)
-	if len(batch) == 0 {
-		return nil
+	l.encode(b.changes)
+	var err error
+	if len(b.changes) > 0 || b.settle {
+		err = l.commit(b)
 	}
-	err := l.commit(batch)
-	l.settle(batch, err)
-	for _, c := range batch {
+	l.written(b, err)
+	for _, c := range b.changes {
 		c.tell(err)
 	}
 	return err
 }
 
-// encode makes the values that a transaction will put. An entry that cannot be
-// written down is none of the others' trouble: it leaves the batch, and it would
-// fare no better another time. That its id was dropped before still holds.
-func (l *Ledger) encode(batch map[uuid.UUID]*change, known map[uuid.UUID]bool) {
-	now, at, boot := time.Now(), l.clock.Now(), l.clock.Boot()
+// batch is the changes of one transaction.
+type batch struct {
+	changes map[uuid.UUID]*change
+	settle  bool
+}
+
+// encode encodes the entries of a transaction. An entry that cannot be encoded is
+// removed from the batch, so that the others are written; a retry would fail as well.
+// If its id was dropped before, the drop remains.
+func (l *Ledger) encode(batch map[uuid.UUID]*change) {
+	now, at, boot := time.Now(), l.clock.Now(), l.boot()
 	for id, c := range batch {
 		if c.entry == nil {
 			continue
 		}
 		var err error
-		if c.docs.state, err = encodeState(*c.entry, now, at, boot); err == nil && (c.anew || !known[id]) {
+		if c.docs.state, err = encodeState(*c.entry, now, at, boot); err == nil && (c.anew || !l.Keeps(id)) {
 			c.docs.registration, err = encodeRegistration(c.entry.Registration)
 		}
 		if err != nil {
 			err = fmt.Errorf("encode entry of VMM %s: %w", id, err)
-			l.log.Error().Err(err).Msg("a VMM's state cannot be kept")
+			l.logger.Error().Err(err).Msg("the state of a VMM cannot be written")
+			l.unwritable(id, err)
 			c.tell(err)
+			c.lost = true
 			if c.entry = nil; !c.anew {
 				delete(batch, id)
 			}
@@ -169,73 +203,113 @@ func (l *Ledger) encode(batch map[uuid.UUID]*change, known map[uuid.UUID]bool) {
 	}
 }
 
-// settle takes down what a transaction has come to.
-func (l *Ledger) settle(batch map[uuid.UUID]*change, err error) {
+// unwritable records that a VMM's entry cannot be written.
+func (l *Ledger) unwritable(id uuid.UUID, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if (err == nil) != (l.trouble == nil) {
-		l.log.Warn().AnErr("trouble", err).Msg("the ledger's disk has changed its mind")
+	if l.trouble.unwritable[id] == nil {
+		l.trouble.unwritable[id] = &TroubleError{Since: l.trouble.writing, Err: err}
 	}
-	l.trouble = err
-	for id, c := range batch {
+}
+
+// written records the result of a transaction.
+func (l *Ledger) written(b batch, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case err != nil && l.trouble.failed == nil:
+		l.logger.Warn().Err(err).Msg("ledger writes are failing; will retry")
+	case err == nil && l.trouble.failed != nil:
+		l.logger.Warn().Msg("ledger writes recovered")
+	}
+	l.trouble.ended(err)
+	l.settling = l.settling || err != nil && b.settle
+	for id, c := range b.changes {
 		switch {
-		case err == nil && c.entry == nil:
-			delete(l.known, id)
+		case err == nil && !c.lost:
+			delete(l.trouble.unwritable, id)
 		case err == nil:
-			l.known[id] = true
 		case l.dirty[id] == nil:
-			l.dirty[id] = &change{entry: c.entry, anew: c.anew}
+			l.dirty[id] = &change{entry: c.entry, anew: c.anew, lost: c.lost, last: c.last, at: c.at}
 		default:
-			l.dirty[id].anew = l.dirty[id].anew || c.anew
+			newer := l.dirty[id]
+			if !newer.anew {
+				newer.at = c.at
+			}
+			newer.anew = newer.anew || c.anew
+			if newer.last == nil {
+				newer.last = c.last
+			}
 		}
 	}
 }
 
-func (l *Ledger) commit(batch map[uuid.UUID]*change) error {
-	if l.broken != nil {
-		return l.broken
+// commit makes a batch durable.
+func (l *Ledger) commit(b batch) (err error) {
+	if l.before != nil {
+		err = l.before()
 	}
-	err := guarded(l.db.Path(), func() error {
-		return l.db.Update(func(tx *bolt.Tx) error {
-			vmms := tx.Bucket(vmmsBucket)
-			for id, c := range batch {
-				if err := c.put(vmms, id); err != nil {
-					return fmt.Errorf("VMM %s: %w", id, err)
-				}
-			}
-			if l.before != nil {
-				return l.before()
-			}
-			return nil
-		})
-	})
+	if err == nil {
+		err = l.put(b)
+	}
 	if err != nil {
-		err = fmt.Errorf("write ledger: %w", err)
+		return fmt.Errorf("write ledger: %w", err)
 	}
-	if errors.Is(err, ErrDamaged) {
-		l.broken = err
-	}
-	return err
+	return nil
 }
 
-func (c *change) put(vmms *bolt.Bucket, id uuid.UUID) error {
-	key := []byte(id.String())
-	if c.anew {
-		if err := vmms.DeleteBucket(key); err != nil && !errors.Is(err, berrors.ErrBucketNotFound) {
+// put writes registrations first, since states refer to them, and ends before their
+// VMMs are dropped.
+func (l *Ledger) put(b batch) error {
+	if l.older > 0 { // the upgrade at the start failed
+		if err := l.upgrade(); err != nil {
 			return err
 		}
 	}
-	if c.entry == nil {
-		return nil
+	docs := map[uuid.UUID][]byte{}
+	for id, c := range b.changes {
+		if c.docs.registration != nil && c.at == nil {
+			docs[id] = c.docs.registration
+		}
 	}
-	b, err := vmms.CreateBucketIfNotExists(key)
+	at, err := l.regs.add(docs)
 	if err != nil {
 		return err
 	}
-	if c.docs.registration != nil {
-		if err := b.Put(registryKey, seal(key, registryKey, c.docs.registration)); err != nil {
-			return err
-		}
+	for id, where := range at {
+		b.changes[id].at = &where
 	}
-	return b.Put(stateKey, seal(key, stateKey, c.docs.state))
+	var texts []string
+	var ends []end
+	dropped := false
+	for id, c := range b.changes {
+		if c.last != nil {
+			ends = append(ends, *c.last)
+		}
+		if dropped = dropped || c.anew; c.anew {
+			texts = append(texts, dropText(id))
+		}
+		if c.entry == nil {
+			continue
+		}
+		v, _ := l.stored(id)
+		if c.at != nil {
+			v.at = *c.at
+		}
+		v.state = string(c.docs.state)
+		texts = append(texts, stateText(id, v))
+	}
+	if b.settle {
+		texts = append(texts, settledText)
+	}
+	if err := l.writeEnds(ends, l.ended.all); err != nil {
+		return err
+	}
+	if err := l.store.write(texts); err != nil {
+		return err
+	}
+	if dropped && l.contents.lost == "" { // else a file may belong to a lost VMM
+		l.regs.sweep(l.vmms)
+	}
+	return nil
 }

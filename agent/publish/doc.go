@@ -1,38 +1,46 @@
-// Package publish tells Nexus what became of this sled's VMMs: it sends each
-// VMM's newest record as PUT {replica}/vmms/{propolis_id} until Nexus answers
-// 204, and nothing but 204 is an acknowledgement.
+// Package publish is the client of Nexus's internal API, of which this sled uses
+// one call: PUT {replica}/vmms/{propolis_id} with a VMM's record.
 //
-//	runner -- Offer --> slot (one a VMM, newest generation wins)
-//	                      |  due at once, or when its backoff ends
-//	                      v
-//	                    round (at most Concurrency of them, a goroutine each)
-//	                      |  a PUT to each replica in turn
-//	runner <-- notify ----+  Acked | GaveUp, or the slot backs off
+//	Put --> place --> PUT to a replica --> outcome --> verdict --> Answer
+//	          ^                               |
+//	          +--- next replica <-- cannot tell
 //
-// Rounds are started by whatever makes a slot due: an Offer, the end of another
-// round, or the scheduler, the one goroutine that watches the clock.
+// Client.Put offers a record once and returns the result. The rule is that ignorance
+// proves nothing: only Nexus's own answer says anything about a VMM.
 //
-// Publishing never delays a VMM's life. Offer, Drop and Status do no I/O and
-// wait for nothing but a mutex that is never held over I/O. What waits is
-// bounded by one record a VMM, what is under way by Config.Concurrency; slots
-// are served in the order in which they came due, so that no VMM can starve
-// another. A VMM has at most one PUT under way, therefore Nexus is never sent
-// an older record after a newer one.
+//	answer                                     verdict
+//	204                                        Acked
+//	404, 410 with Nexus's error body           Unknown
+//	other 4xx with it, except 408 and 429      Refused
+//	everything else, and no answer             CannotTell: the next replica is asked
 //
-// Which answer means what:
+// # Bounds
 //
-//	answer              running record       terminal record
-//	204                 acknowledged         acknowledged
-//	none, 5xx           next replica, then backoff, until superseded or GiveUpAfter
-//	404, 410            dropped              5 tries, then given up
-//	other 4xx           dropped              backoff, until GiveUpAfter
-//	408, 429, all else  backoff              backoff, until GiveUpAfter
+// A PUT takes at most RequestTimeout: it has its own connection, which the end of its
+// context closes, and at most 64 KiB of an answer are read. A round asks each replica
+// once, beginning with the last one that gave a good answer. A replica without an answer
+// is avoided for ShunFor unless there is no other. Each replica has a share of the
+// Concurrency places, so that hanging replicas do not keep the others from being asked.
+// Calls wait for a place in order, until their contexts end.
 //
-// GiveUpAfter is for terminal records alone: a running record is superseded by
-// the terminal one sooner or later.
+// # Replicas
 //
-// What must not live here: decisions about a VMM's state or generation, which
-// are the state machine's, and persistence, which is the ledger's. A publisher
-// that is closed forgets everything; whoever starts the next one offers again, and
-// tells it what had been acknowledged.
+// SetReplicas replaces the replicas at any time; package srv finds them. Nothing waits for
+// that: calls use the set that there is, and without any are answered at once, with CannotTell.
+// A round asks no replica that was added after its first PUT, so it ends however often the set
+// changes. PUTs at replaced ones go on, and count: no more than twice Concurrency are in
+// progress at any time.
+//
+// # Order
+//
+// The caller makes one call of Put for a VMM at a time. Then no PUT of a record begins
+// before the connections of all earlier ones are closed. A connection without a whole
+// answer is reset, so that the kernel delivers nothing of it afterwards. A replica may
+// still process what it has received of an earlier PUT: Nexus's handlers continue when
+// the client disconnects. So an older record can be processed after a newer one; Nexus
+// then compares generations and changes nothing. (With a Config.Transport these
+// guarantees are that transport's.)
+//
+// The state machine, not this package, decides what is offered when, retries, backs off
+// and gives up.
 package publish

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,48 +22,45 @@ const (
 	nexus2 = "http://[::1]:12222"
 )
 
-// A reply is how a fake Nexus answers one PUT.
+// A reply is the fake's answer to one PUT.
 type reply struct {
 	status int
 	hang   bool // never answer
 	reset  bool // no answer, at once
 	after  time.Duration
 	body   string
+	deaf   bool // ignore the context
+	nexus  bool // with the contract's error body
 }
 
 // A call is a PUT that arrived at a fake Nexus.
 type call struct {
-	base  string
-	id    uuid.UUID
-	gen   uint64
-	state vmm.WireState
-	at    time.Time
+	base string
+	id   uuid.UUID
+	gen  uint64
 }
 
-// failer is what testing and rapid have in common.
+// failer is the common part of testing.TB and rapid.T.
 type failer interface {
-	Helper()
-	Error(args ...any)
 	Errorf(format string, args ...any)
-	Fatalf(format string, args ...any)
 }
 
 // fakeNexus is a transport with a Nexus behind it.
 type fakeNexus struct {
 	t      failer
-	answer func(call) reply // called under mu
+	answer func(call) reply // called with mu held
 
 	mu       sync.Mutex
 	calls    []call
 	acked    []call
-	busy     map[uuid.UUID]int
+	busy     map[string]int // by VMM and by replica
 	inFlight int
-	most     int // PUTs under way at once
-	dropped  map[uuid.UUID]bool
+	most     int // maximum of concurrent PUTs
+	mostAt   int // the same at one replica
 }
 
 func newFake(t failer, answer func(call) reply) *fakeNexus {
-	return &fakeNexus{t: t, answer: answer, busy: map[uuid.UUID]int{}, dropped: map[uuid.UUID]bool{}}
+	return &fakeNexus{t: t, answer: answer, busy: map[string]int{}}
 }
 
 func always(status int) func(call) reply {
@@ -89,10 +85,14 @@ func (f *fakeNexus) RoundTrip(req *http.Request) (*http.Response, error) {
 		f.acked = append(f.acked, c)
 		f.mu.Unlock()
 	}
+	header := http.Header{"Location": {nexus2 + "/elsewhere"}}
+	if r.nexus {
+		r.body = `{"request_id":"5bb1ae42-6ea5-4d3c-8f0e-6f2f5f3c9d11","message":"Nexus says so"}`
+		header.Set("Content-Type", "application/json")
+	}
 	return &http.Response{
-		StatusCode: r.status, ProtoMajor: 1, ProtoMinor: 1, Request: req,
-		Header: http.Header{"Location": {nexus2 + "/elsewhere"}},
-		Body:   io.NopCloser(strings.NewReader(r.body)),
+		StatusCode: r.status, ProtoMajor: 1, ProtoMinor: 1, Request: req, Header: header,
+		Body: io.NopCloser(strings.NewReader(r.body)),
 	}, nil
 }
 
@@ -115,7 +115,7 @@ func (f *fakeNexus) parse(req *http.Request) call {
 	if err := dec.Decode(&rec); err != nil {
 		f.t.Errorf("decode %q: %v", body, err)
 	}
-	return call{base: "http://" + req.URL.Host, id: uuid.MustParse(path), gen: rec.VMM.Gen, state: rec.VMM.State}
+	return call{base: "http://" + req.URL.Host, id: uuid.MustParse(path), gen: rec.VMM.Gen}
 }
 
 func (f *fakeNexus) arrive(ctx context.Context, c call) (reply, error) {
@@ -124,16 +124,13 @@ func (f *fakeNexus) arrive(ctx context.Context, c call) (reply, error) {
 	if err := ctx.Err(); err != nil {
 		return reply{}, err
 	}
-	if f.dropped[c.id] {
-		f.t.Errorf("PUT of generation %d of VMM %s, which was dropped", c.gen, c.id)
-	}
-	c.at = time.Now()
 	f.calls = append(f.calls, c)
 	f.inFlight++
 	f.most = max(f.most, f.inFlight)
-	f.busy[c.id]++
-	if f.busy[c.id] > 1 {
-		f.t.Errorf("%d PUTs of VMM %s at once", f.busy[c.id], c.id)
+	f.busy[c.base]++
+	f.mostAt = max(f.mostAt, f.busy[c.base])
+	if f.busy[c.id.String()]++; f.busy[c.id.String()] > 1 {
+		f.t.Errorf("%d PUTs of VMM %s at once", f.busy[c.id.String()], c.id)
 	}
 	return f.answer(c), nil
 }
@@ -142,7 +139,8 @@ func (f *fakeNexus) leave(c call) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.inFlight--
-	f.busy[c.id]--
+	f.busy[c.id.String()]--
+	f.busy[c.base]--
 }
 
 func (r reply) wait(ctx context.Context) error {
@@ -153,6 +151,9 @@ func (r reply) wait(ctx context.Context) error {
 	if r.after == 0 {
 		return nil
 	}
+	if r.deaf {
+		ctx = context.Background()
+	}
 	select {
 	case <-time.After(r.after):
 		return nil
@@ -161,47 +162,19 @@ func (r reply) wait(ctx context.Context) error {
 	}
 }
 
-// told returns what arrived, and which of it was acknowledged.
-func (f *fakeNexus) told() (calls, acked []call) {
+// received returns the calls that arrived, and those that were acknowledged.
+func (f *fakeNexus) received() (calls, acked []call) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]call(nil), f.calls...), append([]call(nil), f.acked...)
 }
 
 func (f *fakeNexus) gens() (gens []uint64) {
-	calls, _ := f.told()
+	calls, _ := f.received()
 	for _, c := range calls {
 		gens = append(gens, c.gen)
 	}
 	return gens
-}
-
-// results collects what notify was told.
-type results struct {
-	mu  sync.Mutex
-	all []Result
-}
-
-func (r *results) notify(res Result) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.all = append(r.all, res)
-}
-
-func (r *results) list() []Result {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return append([]Result(nil), r.all...)
-}
-
-// one returns the only result.
-func (r *results) one(t testing.TB) Result {
-	t.Helper()
-	all := r.list()
-	if len(all) != 1 {
-		t.Fatalf("notified %d times: %+v", len(all), all)
-	}
-	return all[0]
 }
 
 func record(gen uint64, state vmm.WireState) vmm.Record {
@@ -211,26 +184,7 @@ func record(gen uint64, state vmm.WireState) vmm.Record {
 func running(gen uint64) vmm.Record   { return record(gen, vmm.WireRunning) }
 func destroyed(gen uint64) vmm.Record { return record(gen, vmm.WireDestroyed) }
 
-// start runs a publisher before f until the test ends.
-func start(t testing.TB, f *fakeNexus, change func(*Config)) *Publisher {
-	cfg := Config{Addresses: []string{nexus1}, Transport: f}
-	if change != nil {
-		change(&cfg)
-	}
-	p := New(cfg)
-	t.Cleanup(func() { closeNow(t, p) })
-	return p
-}
-
-func closeNow(t failer, p *Publisher) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := p.Close(ctx); err != nil {
-		t.Error(err)
-	}
-}
-
-// logTo returns a logger and what it wrote, line by line.
+// logTo returns a logger and a function that returns its lines.
 func logTo() (zerolog.Logger, func() []string) {
 	var mu sync.Mutex
 	var buf bytes.Buffer

@@ -11,16 +11,12 @@ import (
 	"github.com/sledagent/sledagent/zone"
 )
 
-// maxEvents is how many of a VMM's events are remembered.
-const maxEvents = 100
-
-// notes is what effects have to tell to people while they are under way. No
-// decision depends on it, so it does not go through the loop.
+// notes is what effects report for display while they are under way. No decision
+// depends on it, so it does not go through the loop.
 type notes struct {
 	mu       sync.Mutex
 	events   []vmm.Event
 	pid      int
-	silent   *time.Time
 	lastCall string
 	lastErr  string
 	attempts int
@@ -29,6 +25,10 @@ type notes struct {
 	// between two steps.
 	rung      zone.Rung
 	rungSince time.Time
+	// explained is set once evidence of the VM's end was saved.
+	explained bool
+	// log is the end of the server's log; nil once the bundle was made.
+	log []byte
 }
 
 // event adds to the VMM's history and tells the host.
@@ -40,13 +40,10 @@ func (r *Runner) eventTook(kind, text string, begun time.Time) {
 }
 
 func (r *Runner) add(e vmm.Event) {
-	n := &r.notes
-	n.mu.Lock()
-	if len(n.events) == maxEvents {
-		n.events = append(n.events[:0], n.events[1:]...)
-	}
-	n.events = append(n.events, e)
-	n.mu.Unlock()
+	e.Text, e.Error = clean(e.Text), clean(e.Error)
+	r.notes.mu.Lock()
+	r.notes.events = fold(r.notes.events, e)
+	r.notes.mu.Unlock()
 	r.log.Debug().Str("event", e.Kind).Str("text", e.Text).Str("problem", e.Error).Dur("took", e.Took).Msg("event")
 	r.host.Event(r.id, e)
 }
@@ -57,15 +54,18 @@ func (r *Runner) notePID(pid int) {
 	r.notes.pid = pid
 }
 
-// noteCall takes down how a call of Propolis ended. A trouble becomes an event
-// when it is new, not each time.
+// noteCall records how a call of Propolis ended. An error becomes an event when it
+// is new, not each time.
 func (r *Runner) noteCall(call string, err error) {
-	if r.notes.call(call, err) && r.work.Err() == nil {
+	if r.work.Err() != nil {
+		return // the removal has cancelled it
+	}
+	if r.notes.call(call, err) {
 		r.add(vmm.Event{At: time.Now(), Kind: "propolis", Text: call, Error: err.Error()})
 	}
 }
 
-// call takes down how a call ended and tells whether that is a new trouble.
+// call records how a call ended and reports whether it is a new error.
 func (n *notes) call(call string, err error) (news bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -73,41 +73,35 @@ func (n *notes) call(call string, err error) (news bool) {
 		n.lastCall, n.lastErr, n.attempts = "", "", 0
 		return false
 	}
-	news = n.lastCall != call || n.lastErr != err.Error()
-	n.lastCall, n.lastErr = call, err.Error()
+	text := clean(err.Error())
+	news = n.lastCall != call || n.lastErr != text
+	n.lastCall, n.lastErr = call, text
 	n.attempts++
 	return news
 }
 
-func (r *Runner) noteSilent(err error) {
-	now := time.Now()
-	r.notes.mu.Lock()
-	r.notes.silent = &now
-	r.notes.mu.Unlock()
-	r.add(vmm.Event{At: now, Kind: "silent", Text: "Propolis does not answer", Error: err.Error()})
-}
-
-func (r *Runner) noteSpeaks() {
-	r.notes.mu.Lock()
-	was := r.notes.silent
-	r.notes.silent = nil
-	r.notes.mu.Unlock()
-	if was != nil {
-		r.event("speaks", fmt.Sprintf("Propolis answers again after %s", time.Since(*was).Round(time.Millisecond)))
-	}
-}
-
-// begin takes down when the removal began. A second one, for what is left of a
-// zone that somebody else has removed, is part of the first.
-func (n *notes) begin(begun time.Time) {
+// begin records when the removal began, and returns that. A removal that follows
+// another belongs to it.
+func (n *notes) begin(begun time.Time) time.Time {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.removal == nil {
 		n.removal = &vmm.RemovalStatus{Begun: begun}
 	}
+	return n.removal.Begun
 }
 
-// resume takes down how far the removal had come when the last process ended.
+// unexplained reports whether no evidence of the VM's end was saved yet, and marks
+// it as saved: a removal that follows another finds nothing new.
+func (n *notes) unexplained() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	was := n.explained
+	n.explained = true
+	return !was
+}
+
+// resume sets the progress of the removal when the last process ended.
 func (n *notes) resume(e ledger.Entry) {
 	if e.Removal == nil || e.State.Phase < vmm.Removing {
 		return // A deadline that has begun one without the loop begins the next.
@@ -125,17 +119,14 @@ func (n *notes) rungBegins(rung zone.Rung) {
 	n.rung, n.rungSince = rung, time.Now()
 }
 
-// noteRung takes down a rung of the removal.
+// noteRung records a rung of the removal.
 func (r *Runner) noteRung(rep zone.Report) {
 	failpoint.Here("rung/" + string(rep.Rung))
 	e := vmm.Event{At: rep.Begun, Kind: string(rep.Rung), Took: rep.Took}
-	if rep.Attempt > 1 {
-		e.Text = fmt.Sprintf("attempt %d", rep.Attempt)
-	}
 	if rep.Err != nil {
-		e.Error = rep.Err.Error()
-		r.log.Warn().Err(rep.Err).Str("rung", string(rep.Rung)).Stringer("zone_state", rep.State).
-			Int("attempt", rep.Attempt).Msg("removal is not getting on")
+		e.Error = clean(rep.Err.Error())
+		r.log.Warn().Str("error", e.Error).Str("rung", string(rep.Rung)).Stringer("zone_state", rep.State).
+			Int("attempt", rep.Attempt).Msg("removal step failed; will retry")
 	}
 	r.notes.mu.Lock()
 	if s := r.notes.removal; s != nil {
@@ -150,9 +141,9 @@ func (r *Runner) noteRung(rep zone.Report) {
 	r.add(e)
 }
 
-// noteProgress takes down a rung as the one that was tried last. A kill comes
-// before every halt: that it succeeds changes nothing about a halt that has
-// failed, and the next one may take long to fail.
+// noteProgress records a rung as the one that was tried last. A kill comes before
+// every halt: its success does not replace the error of a halt, whose next attempt
+// may take long to fail.
 func noteProgress(s *vmm.RemovalStatus, rep zone.Report) {
 	s.ZoneState = rep.State.String()
 	if rep.Err == nil && rep.Rung == zone.RungKill && s.Rung == string(zone.RungHalt) && s.LastError != "" {
@@ -160,11 +151,11 @@ func noteProgress(s *vmm.RemovalStatus, rep zone.Report) {
 	}
 	s.Rung, s.Attempt, s.LastError = string(rep.Rung), rep.Attempt, ""
 	if rep.Err != nil {
-		s.LastError = rep.Err.Error()
+		s.LastError = clean(rep.Err.Error())
 	}
 }
 
-// removed is how far the removal has come, nil before it begins.
+// removed is the progress of the removal, nil before it begins.
 func (n *notes) removed() *vmm.RemovalStatus {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -175,8 +166,8 @@ func (n *notes) removed() *vmm.RemovalStatus {
 	return &removal
 }
 
-// NoteZone takes down what the zone is that is being removed, as somebody else has
-// seen it: a halt may take its whole budget, and says nothing until then.
+// NoteZone records the state of a zone that is being removed, as a list shows it: a
+// halt may take its whole budget, and reports nothing until then.
 func (r *Runner) NoteZone(is zone.State) {
 	r.notes.mu.Lock()
 	defer r.notes.mu.Unlock()
@@ -198,50 +189,129 @@ func (r *Runner) noteGone(begun time.Time) {
 	r.eventTook("gone", "zone "+r.zone+" is verified gone", begun)
 }
 
-// noteStep makes an event of what moves the VMM's life.
-func (r *Runner) noteStep(in vmm.Input, s vmm.State) {
+// noteStep logs what a step has changed, and adds the events of its history.
+func (r *Runner) noteStep(in vmm.Input, was, is vmm.State) {
+	r.notePhase(in, was, is)
+	r.noteDoubt(was, is)
+	r.notePorts(was, is)
+	if was.Stop == nil && is.Stop != nil && is.Stop.By == vmm.ByGuest {
+		r.event("stop", stopText(vmm.Stop{}, is))
+	}
 	switch in := in.(type) {
 	case vmm.Start, vmm.MigrateIn:
 		r.event("start", in.Kind().String())
+	case vmm.Unsaved:
+		r.event("start-refused", "it could not be saved")
 	case vmm.Stop:
-		r.event("stop", stopText(s))
-	case vmm.Kill, vmm.Unregister, vmm.Reboot:
-		r.event(map[vmm.Kind]string{vmm.KindKill: "killed-by-operator", vmm.KindUnregister: "unregister",
-			vmm.KindReboot: "reboot"}[in.Kind()], "")
+		r.event("stop", stopText(in, is))
+	case vmm.Reboot:
+		r.event("reboot", softText(in.Soft, is.Limits.Pressed(in.Soft)))
+	case vmm.Kill, vmm.Unregister:
+		r.event(map[vmm.Kind]string{vmm.KindKill: "killed-by-operator", vmm.KindUnregister: "unregister"}[in.Kind()], "")
 	case vmm.Observed:
 		r.event("observed", fmt.Sprintf("%s, Propolis's generation %d", in.State, in.Gen))
 	case vmm.Answered:
-		kind := map[vmm.Action]string{vmm.AskRun: "run", vmm.AskStop: "asked", vmm.AskReboot: "reboot-asked"}[in.Action]
-		if !in.Refused {
-			r.event(kind, "Propolis accepted "+string(in.Action))
-		}
+		r.noteAnswer(in, is)
 	case vmm.StartFailed:
 		r.add(vmm.Event{At: time.Now(), Kind: "start-failed", Error: in.Why})
 	case vmm.Lost:
 		r.add(vmm.Event{At: time.Now(), Kind: "lost", Error: in.Why})
 	case vmm.ZoneEnded:
-		if s.Phase < vmm.Ended && r.notes.running() {
+		if is.Phase < vmm.Ended && r.notes.running() {
 			r.event("zone-ended", in.Why)
 		}
 	case vmm.ZoneGone:
-		r.event("terminal", fmt.Sprintf("%s, generation %d: %s", s.Record.VMM.State, s.Record.VMM.Gen, s.Reason))
-	case vmm.Acked:
-		r.event("published", fmt.Sprintf("Nexus acknowledged generation %d", in.Gen))
-	case vmm.GaveUp:
-		r.event("gave-up", fmt.Sprintf("generation %d was never acknowledged", in.Gen))
+		if was.Phase < vmm.Ended && is.Phase >= vmm.Ended {
+			r.event("terminal", fmt.Sprintf("%s, generation %d: %s", is.Record.VMM.State, is.Record.VMM.Gen, is.Reason))
+		}
+	case vmm.Published:
+		if in.Heard == vmm.HeardAck {
+			r.event("published", fmt.Sprintf("Nexus acknowledged generation %d", in.Gen))
+		} else if is.Flux.Settled && !was.Flux.Settled {
+			r.host.GaveUp.Add(1)
+			r.add(vmm.Event{At: time.Now(), Kind: "gave-up", Text: fmt.Sprintf("generation %d was never acknowledged", in.Gen), Error: in.Why})
+			r.log.Error().Uint64("gen", in.Gen).Str("state", string(is.Record.VMM.State)).Str("error", in.Why).
+				Int("attempts", is.Flux.Offer.Tries).Msg("gave up publishing the terminal state; Nexus may still believe that the VM runs")
+		}
 	}
 }
 
-// running tells whether no removal has begun.
+func (r *Runner) noteAnswer(in vmm.Answered, is vmm.State) {
+	kind := map[vmm.Action]string{vmm.AskRun: "run", vmm.AskStop: "asked", vmm.AskReboot: "reboot-asked"}[in.Action]
+	switch {
+	case in.Refused, in.Unreachable:
+	case in.NoVM:
+		r.event(kind, "Propolis has no VM to "+string(in.Action)+", its last state was "+string(is.Propolis.State))
+	case in.Action == vmm.AskStop && is.Phase == vmm.Stopping && time.Now().Before(is.SoftUntil()):
+		r.event(kind, "Propolis accepted "+string(in.Action)+" and asks the guest to power off")
+	default:
+		r.event(kind, "Propolis accepted "+string(in.Action))
+	}
+}
+
+// notePhase logs a change of phase, as a warning if the VMM failed or was ended by
+// force.
+func (r *Runner) notePhase(in vmm.Input, was, is vmm.State) {
+	if is.Phase == was.Phase {
+		return
+	}
+	r.log.Info().Stringer("phase", is.Phase).Str("state", string(is.Record.VMM.State)).
+		Uint64("gen", is.Record.VMM.Gen).Stringer("because", in.Kind()).Str("reason", is.Reason).
+		Msg("phase changed")
+	if was.Phase >= vmm.Ended || is.Phase < vmm.Ended {
+		return
+	}
+	if is.Outcome == vmm.Failed {
+		r.log.Warn().Str("reason", is.Reason).Msg("VMM failed")
+	} else if forced(is) {
+		r.log.Warn().Str("reason", is.Reason).Str("by", string(is.Stop.By)).Msg("VMM ended by force")
+	}
+}
+
+// noteDoubt records when a question has no answer any more, and when it has again.
+func (r *Runner) noteDoubt(was, is vmm.State) {
+	for _, d := range []struct {
+		kind    string
+		was, is vmm.Doubt
+	}{{"unsure", was.Flux.Zone, is.Flux.Zone}, {"silent", was.Flux.Server, is.Flux.Server}} {
+		switch {
+		case d.was.Since.IsZero() && !d.is.Since.IsZero():
+			r.add(vmm.Event{At: time.Now(), Kind: d.kind, Text: doubtText[d.kind], Error: d.is.Why})
+			r.log.Warn().Str("of", d.kind).Str("why", d.is.Why).Msg("cannot tell whether the VM exists; will ask again")
+		case !d.was.Since.IsZero() && d.is.Since.IsZero() && is.Phase < vmm.Removing:
+			r.event(map[string]string{"unsure": "sure", "silent": "speaks"}[d.kind],
+				fmt.Sprintf("answered after %s and %d questions", time.Since(d.was.Since).Round(time.Millisecond), d.was.Asked))
+		}
+	}
+}
+
+var doubtText = map[string]string{"unsure": "cannot tell whether the zone runs", "silent": "Propolis does not answer"}
+
+// running reports whether no removal has begun.
 func (n *notes) running() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.removal == nil
 }
 
-func stopText(s vmm.State) string {
+func stopText(in vmm.Stop, s vmm.State) string {
 	if s.Stop == nil {
 		return "nothing left to stop"
 	}
-	return fmt.Sprintf("by %s, grace %s", s.Stop.By, s.Stop.Grace)
+	text := fmt.Sprintf("by %s, grace %s", s.Stop.By, s.Stop.Grace.Round(time.Millisecond))
+	if soft := softText(in.Soft, s.Stop.Soft); soft != "" && s.Phase == vmm.Stopping {
+		text += ", " + soft
+	}
+	return text
+}
+
+// softText says what a guest gets of the time that was asked for it.
+func softText(asked, gets time.Duration) string {
+	switch {
+	case gets > 0:
+		return fmt.Sprintf("forced if the guest has not shut down within %s", gets.Round(time.Millisecond))
+	case asked > 0:
+		return "forced at once"
+	}
+	return ""
 }

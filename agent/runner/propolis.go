@@ -2,8 +2,6 @@ package runner
 
 import (
 	"context"
-	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -13,45 +11,40 @@ import (
 	"github.com/sledagent/sledagent/propolis"
 )
 
-func parseAddr(s string) (netip.AddrPort, error) {
-	addr, err := netip.ParseAddrPort(s)
-	if err != nil {
-		return addr, fmt.Errorf("source address %q: %w", s, err)
-	}
-	return addr, nil
-}
-
-// put asks Propolis for a state. A request to run or to stop is repeated until
-// Propolis takes it, or says that it has no VM to take it: then it is winding
-// down, and the monitor will tell how that ends. Repeating is bounded by the
-// deadline, which ends ctx.
-func (r *Runner) put(ctx context.Context, action vmm.Action, tell func(report)) {
-	if action == vmm.AskReboot {
-		r.putOnce(ctx, tell)
-		return
-	}
-	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(time.Second),
-		backoff.WithMaxInterval(10*time.Second), backoff.WithMaxElapsedTime(0))
+// put asks Propolis to run or to stop, until it accepts or says that it has no
+// VM. Repeating is bounded by the deadline, which ends ctx. Each request has what is
+// left of a soft stop's time.
+func (r *Runner) put(ctx context.Context, e vmm.Ask, tell func(report)) {
+	action := e.Action
 	err := backoff.Retry(func() error {
-		err := r.client.Put(ctx, propolis.Action(action))
-		if propolis.KindOf(err) == propolis.NoInstance {
+		err := r.client.Put(ctx, propolis.Action(action), soft(e))
+		switch propolis.KindOf(err) {
+		case propolis.NoInstance:
 			return backoff.Permanent(err)
+		case propolis.ConnRefused:
+			tell(report{in: vmm.Answered{Action: action, Unreachable: true}})
 		}
 		r.noteCall("put state "+string(action), err)
 		return err
-	}, backoff.WithContext(pause, ctx))
+	}, backoff.WithContext(newPause(time.Second, 10*time.Second), ctx))
 	failpoint.Here("propolis/put-" + string(action))
-	switch {
-	case err == nil:
-		tell(report{in: vmm.Answered{Action: action}})
-	case propolis.KindOf(err) == propolis.NoInstance:
-		r.event("asked", "Propolis is winding down already: "+err.Error())
+	noVM := propolis.KindOf(err) == propolis.NoInstance
+	if err == nil || noVM {
+		tell(report{in: vmm.Answered{Action: action, NoVM: noVM, Until: e.Until}})
 	}
 }
 
-// putOnce asks Propolis to reboot. Its answer is the caller's, for better or worse.
-func (r *Runner) putOnce(ctx context.Context, tell func(report)) {
-	err := r.client.Put(ctx, propolis.Reboot)
+// soft is the time that is left until Propolis is to force what it is asked for.
+func soft(e vmm.Ask) time.Duration {
+	if e.Until.IsZero() {
+		return 0
+	}
+	return max(time.Until(e.Until), 0)
+}
+
+// putOnce asks Propolis to reboot. Its answer is the caller's.
+func (r *Runner) putOnce(ctx context.Context, e vmm.Ask, tell func(report)) {
+	err := r.client.Put(ctx, propolis.Reboot, soft(e))
 	r.noteCall("put state Reboot", err)
 	tell(report{in: vmm.Answered{Action: vmm.AskReboot, Refused: err != nil,
 		NoVM: propolis.KindOf(err) == propolis.NoInstance},
@@ -63,16 +56,15 @@ func (r *Runner) observe(ctx context.Context, tell func(report)) {
 	r.client.Watch(ctx, 0, r.host.Watch, func(e propolis.WatchEvent) {
 		switch {
 		case e.Observation != nil:
-			r.noteSpeaks()
 			tell(report{in: observed(*e.Observation)})
 		case e.NoInstance:
 			tell(report{in: vmm.Lost{Why: "Propolis has lost the VM: " + e.Err.Error()}})
 		case e.Gone:
 			tell(report{in: vmm.Lost{Why: "Propolis is gone: " + e.Err.Error()}})
 		case e.Silent:
-			r.noteSilent(e.Err)
+			r.unsure(vmm.OfServer, e.Err.Error(), tell)
 		default:
-			r.noteSpeaks()
+			tell(report{in: vmm.Present{Of: vmm.OfServer}})
 		}
 	})
 }

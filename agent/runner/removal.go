@@ -11,91 +11,87 @@ import (
 	"github.com/sledagent/sledagent/zone"
 )
 
-// settleBudget is how long a removal waits, after the kill, for a start that is
-// still under way to notice that it was cancelled.
-const settleBudget = 2 * time.Second
-
-// tailSize is how much of the server's log is kept as evidence.
+// tailSize is how much of the server's log is an event of the VMM.
 const tailSize = 2048
 
 var _ watchdog.Target = (*Runner)(nil)
 
-// Remove removes the VMM's zone. It is the watchdog's to call and needs nothing
-// of the loop: the zone is killed, whatever is under way on it is cancelled, and
-// it is removed, for as long as it takes.
-func (r *Runner) Remove(ctx context.Context, salvo *watchdog.Salvo) {
-	begun := time.Now()
-	r.notes.begin(begun)
-	salvo.Aim(ctx)
+// Kill kills the zone's processes. It is one of many at a deadline, so only the
+// beginning of the removal is recorded here; Remove records the rest.
+func (r *Runner) Kill(ctx context.Context) {
+	k := zone.Report{Rung: zone.RungKill, Attempt: 1, Begun: time.Now()}
+	r.notes.begin(k.Begun)
+	k.Err = r.host.Zones.Remove(ctx, zone.RungKill, r.zone)
+	k.Took = time.Since(k.Begun)
+	r.killed.Store(&k)
+}
+
+// Remove removes the VMM's zone. The watchdog calls it, and it needs nothing of the
+// loop: effects under way on the zone are cancelled, and it is removed, for as long
+// as that takes. They are cancelled after the kill: the goroutines that wake up
+// would delay the kills of other VMMs.
+func (r *Runner) Remove(ctx context.Context) {
+	begun := r.notes.begin(time.Now())
 	removal := r.removal()
+	kill := r.killed.Swap(nil)
+	removal.Killed = kill != nil && kill.Err == nil
 	removal.Before = func(ctx context.Context) {
-		salvo.Shot()
-		salvo.Wait(ctx)
 		r.add(vmm.Event{At: begun, Kind: "removal", Text: "zone " + r.zone})
-		r.beforeLook(ctx)
+		if kill != nil {
+			r.noteRung(*kill)
+		}
+		r.cancelWork()
+		if r.notes.unexplained() {
+			r.saveEvidence(ctx)
+		}
 	}
-	if err := zone.EnsureGone(ctx, r.host.Zones, r.zone, removal); err != nil {
+	if err := zone.EnsureGone(ctx, r.removalZones(), r.zone, removal); err != nil {
 		return // the agent exits; the zone is the next one's
 	}
-	r.starting.setRemoved()
-	r.host.Unclaim(r.reg.PropolisAddr, r.id)
+	r.host.Unclaim(r.who.PropolisAddr, r.id)
 	r.noteGone(begun)
-	r.removals.Add(1)
 }
 
-// Expired tells the loop that a deadline has passed.
-func (r *Runner) Expired(epoch uint64) {
+// Expired reports to the loop that a deadline has passed.
+func (r *Runner) Expired(epoch, n uint64) {
 	r.event("deadline", fmt.Sprintf("epoch %d", epoch))
-	r.send(report{in: vmm.Expired{Epoch: epoch}})
+	r.report(vmm.Expired{Epoch: epoch, N: n})
 }
 
-// zoneEnded tells the loop that the zone has ended by itself. One that a removal
-// has ended is that removal's to report: many may end at the moment at which
-// others are still to be killed.
-func (r *Runner) zoneEnded(e zone.End) {
-	if r.notes.running() {
-		r.send(report{in: vmm.ZoneEnded{Why: "zone ended: " + e.How}})
+// Gone reports to the loop that the zone is gone.
+func (r *Runner) Gone(n uint64) { r.report(vmm.ZoneGone{N: n}) }
+
+// report gives a report of the watchdog to the loop without waiting. There is room
+// for it unless the loop is blocked.
+func (r *Runner) report(in vmm.Input) {
+	select {
+	case r.guard <- in:
+	default:
+		go func() {
+			select {
+			case r.guard <- in:
+			case <-r.ended:
+			}
+		}()
 	}
 }
-
-// Gone tells the loop that the zone is gone.
-func (r *Runner) Gone() { r.send(report{in: vmm.ZoneGone{}}) }
 
 // removal says how this VMM's zone is removed.
 func (r *Runner) removal() zone.Removal {
 	return zone.Removal{Gate: r.host.Heavy, Begin: r.notes.rungBegins, Observe: r.noteRung, Abandoned: r.host.Abandoned}
 }
 
-// beforeLook runs when the zone was killed and nothing of it has been removed.
-// Whatever else is under way on it ends here: to end it before the kill would
-// keep other VMMs' kills waiting for all that wakes up.
-func (r *Runner) beforeLook(ctx context.Context) {
-	r.cancelWork()
-	r.starting.settle(ctx, settleBudget)
-	r.saveEvidence(ctx)
-}
-
-// saveEvidence keeps the last words of a server that did not end in order. It
-// comes after the kill, which spares the log, so that it delays none.
+// saveEvidence keeps the end of the log of a server that did not end in order. It
+// comes after the kill, which leaves the log alone, so that it delays no kill.
 func (r *Runner) saveEvidence(ctx context.Context) {
 	v := r.view.Load()
 	if v == nil || v.state.Phase == vmm.Registered || v.state.Propolis.State == vmm.PropolisDestroyed {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.host.Evidence)
-	defer cancel()
-	tail := make(chan string, 1)
-	go func() {
-		text, err := r.host.Zones.Tail(ctx, r.zone, tailSize)
-		if err != nil {
-			text = []byte("no log: " + err.Error())
-		}
-		tail <- strings.TrimSpace(string(text))
-	}()
-	select {
-	case text := <-tail:
-		r.event("evidence", text)
-	case <-ctx.Done():
-		r.event("evidence", "no log within "+r.host.Evidence.String())
+	text, err := r.host.ServerLog(ctx, r.zone)
+	if err != nil {
+		text = []byte("no log: " + err.Error())
 	}
+	r.notes.keepLog(text)
+	r.event("evidence", strings.TrimSpace(string(text[max(0, len(text)-tailSize):])))
 }

@@ -3,13 +3,14 @@ package runner
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
-// request is somebody's wish, with a place for the answer.
+// request is a request of a caller, with a channel for the answer.
 type request struct {
 	ctx    context.Context
 	in     vmm.Input
@@ -44,8 +45,8 @@ func (r *Runner) Do(ctx context.Context, in vmm.Input) (vmm.Record, error) {
 	}
 }
 
-// post puts a request into its lane. The lane of stops is never full; the other
-// one sheds what does not fit.
+// post puts a request into its queue. Stops wait for the loop; other requests are
+// refused when their queue is full.
 func (r *Runner) post(q request) error {
 	switch q.in.(type) {
 	case vmm.Stop, vmm.Unregister, vmm.Kill:
@@ -69,7 +70,15 @@ func (r *Runner) post(q request) error {
 	}
 }
 
-// gone says why the Runner takes nothing any more.
+// Slept reports to the VMM that the host was suspended, in which time the process's
+// clock stood still, and with it the VMM's deadline.
+func (r *Runner) Slept(d time.Duration) { r.send(report{in: vmm.Slept{For: d}}) }
+
+// Refused is why the registration was not accepted, nil if it was. It must not be
+// called before Ended is closed.
+func (r *Runner) Refused() error { return r.refused }
+
+// gone is why the Runner accepts no request any more.
 func (r *Runner) gone() error {
 	if r.host.Life.Err() != nil {
 		return &vmm.Refusal{Reason: vmm.Draining}
@@ -77,16 +86,14 @@ func (r *Runner) gone() error {
 	return &vmm.Refusal{Reason: vmm.Unknown}
 }
 
-func (r *Runner) serve(q request) { r.apply(q.in, &q) }
-
-// hold keeps a caller until his group is answered; callers that have left are
-// forgotten.
+// hold keeps a caller until its group is answered; callers whose context has ended
+// are dropped.
 func (r *Runner) hold(as vmm.Callers, q *request) {
 	waiting := slices.DeleteFunc(r.held[as], func(h request) bool { return h.ctx.Err() != nil })
 	r.held[as] = append(waiting, *q)
 }
 
-// reply answers the caller of this step, or everybody of a group.
+// reply answers the caller of this step, or all callers of a group.
 func (r *Runner) reply(to vmm.Callers, caller *request, a answer) {
 	if to == vmm.Caller {
 		if caller != nil {
@@ -100,9 +107,8 @@ func (r *Runner) reply(to vmm.Callers, caller *request, a answer) {
 	delete(r.held, to)
 }
 
-// Snapshot has Propolis make a snapshot of a disk, in the caller's goroutine:
-// it changes nothing of the VMM's state, and a hung one must not stand in
-// anybody's way.
+// Snapshot has Propolis make a snapshot of a disk, in the caller's goroutine: it
+// does not change the VMM's state, and one that hangs must not delay the loop.
 func (r *Runner) Snapshot(ctx context.Context, disk string, snapshot uuid.UUID) error {
 	if v := r.view.Load(); v == nil || v.state.Phase != vmm.Active && v.state.Phase != vmm.Stopping {
 		return &vmm.Refusal{Reason: vmm.NotRunning, Detail: "it has no VM to snapshot a disk of"}

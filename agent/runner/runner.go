@@ -10,25 +10,27 @@ import (
 
 	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/vmm"
-	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/zone"
 )
 
 const (
 	// mailboxSize is how many requests of one VMM may wait, as many as in the
 	// reference. The loop never waits, so that only a storm fills it.
 	mailboxSize = 32
-	// durableBudget is how long effects wait for the journal. A disk that is
-	// slower than this delays no stop: it is carried out and said to be degraded.
-	durableBudget = 2 * time.Second
+	// guardReports is how many reports of the watchdog may wait. It makes two for
+	// each removal.
+	guardReports = 8
 	// snapshotsAtOnce is how many disk snapshots of one VMM may be under way.
 	snapshotsAtOnce = 4
 )
 
 // A Runner owns one VMM. Its exported methods are safe for concurrent use.
 type Runner struct {
-	id     uuid.UUID
-	zone   string
-	reg    *wire.Registration
+	id   uuid.UUID
+	zone string
+	who  ledger.Identity
+	// born is the state that the VMM was registered with.
+	born   vmm.Runtime
 	host   *Host
 	log    zerolog.Logger
 	client Propolis
@@ -36,51 +38,65 @@ type Runner struct {
 	urgent   chan request
 	requests chan request
 	reports  chan report
+	guard    chan vmm.Input
 	// ready is closed when the registration is durable, ended when the loop has ended.
-	ready chan struct{}
-	ended chan struct{}
-	view  atomic.Pointer[view]
-	notes notes
-	kept  kept
-	snaps chan struct{}
+	ready  chan struct{}
+	ended  chan struct{}
+	view   atomic.Pointer[view]
+	notes  notes
+	saved  saved
+	killed atomic.Pointer[zone.Report]
+	snaps  chan struct{}
+	// portCall has an element while a call of the host's Ports is under way.
+	portCall chan struct{}
+	// stuck counts looks at the zone that have outlived their budget.
+	stuck atomic.Int32
+	// again is set when the zone has to be looked at once more after the look that
+	// is under way.
+	again atomic.Bool
+	// askServer is set when the host has to be asked after the server once the zone
+	// was seen.
+	askServer atomic.Bool
 
 	// work ends when the VMM's removal begins.
 	work       context.Context
 	cancelWork context.CancelFunc
-	starting   starting
-	// removals counts the removals that have found nothing left. Each is followed
-	// by a report; heard counts those that the loop has taken up.
-	removals atomic.Int64
 
 	// What follows belongs to the loop.
-	heard    int64
-	state    vmm.State
-	pending  []batch
-	held     map[vmm.Callers][]request
-	start    slot
-	ask      slot
-	watch    slot
-	adoption slot
-	facts    ledger.Zone
-	unwatch  func()
+	state   vmm.State
+	facts   ledger.Zone
+	pending []batch
+	held    map[vmm.Callers][]request
+	under   map[string]*running
+	unwatch func()
 	// because names what the step under way comes from, for crash tests.
 	because   string
 	rebootErr error
+	// portTried is closed after the first try of the newest application of the
+	// networking; nil before that.
+	portTried <-chan struct{}
 	forgotten bool
+	// refused is why the registration was not accepted.
+	refused error
 }
 
-// view is what readers see: the newest state that is durable.
+// view is what readers see: the newest state whose effects were released.
 type view struct {
-	state    vmm.State
-	zone     ledger.Zone
-	degraded string
+	state vmm.State
+	zone  ledger.Zone
+	// unsaved is when the state was given to the journal, if it was released
+	// without being durable; zero if it was durable.
+	unsaved time.Time
 }
 
 // New makes the Runner of a VMM that has just been registered and starts it.
 // Ready tells when its registration is durable.
-func New(h *Host, id uuid.UUID, reg *wire.Registration) *Runner {
-	r := newRunner(h, id, reg)
+func New(h *Host, id uuid.UUID, reg *vmm.Registration) *Runner {
+	r := newRunner(h, id, ledger.Identity{InstanceID: reg.InstanceID, Hostname: reg.Hostname, PropolisAddr: reg.PropolisAddr},
+		h.Prefix+id.String())
+	r.born, r.saved.entry.Registration = reg.Runtime, reg
 	r.state = vmm.New(reg.Runtime, reg.MigrationID, h.Limits, time.Now())
+	r.state.Ports, r.facts.Name = vmm.NewPorts(reg), r.zone
 	r.event("registered", reg.Hostname)
 	go r.loop(nil)
 	return r
@@ -88,46 +104,47 @@ func New(h *Host, id uuid.UUID, reg *wire.Registration) *Runner {
 
 // Adopt makes the Runner of a VMM that the ledger holds and starts it where it was.
 func Adopt(h *Host, e ledger.Loaded) *Runner {
-	r := newRunner(h, e.ID, e.Registration)
-	r.state, r.facts, r.kept.entry = e.State, e.Zone, e.Entry
-	r.notes.resume(e.Entry)
-	r.kept.entry.Removal = r.notes.removed()
-	h.Publisher.Acknowledged(e.ID, e.Acked)
-	r.view.Store(&view{state: e.State, zone: e.Zone})
-	close(r.ready)
-	var in vmm.Input = vmm.Resumed{}
-	if e.HostRebooted {
-		in = vmm.HostRebooted{}
+	if e.Zone.Name == "" {
+		e.Zone.Name = h.Prefix + e.ID.String() // as written by a version that kept no names
 	}
+	r := newRunner(h, e.ID, e.Identity, e.Zone.Name)
+	r.state, r.facts = e.State, e.Zone
+	r.state.Acked = e.Acked
+	r.notes.resume(e.Entry)
+	r.saved.resume(e.Entry, r.notes.removed())
+	h.Zones.Recall(r.zone, zone.Made{Links: e.Zone.Links, Datalinks: e.Zone.Datalinks, Path: e.Zone.Path})
+	r.view.Store(&view{state: r.state, zone: r.facts})
+	close(r.ready)
 	r.event("adopted", "in phase "+e.State.Phase.String())
-	go r.loop(in)
+	go r.loop(vmm.Resumed{Rebooted: e.HostRebooted})
 	return r
 }
 
 // newRunner makes a Runner that the watchdog knows, without a state.
-func newRunner(h *Host, id uuid.UUID, reg *wire.Registration) *Runner {
+func newRunner(h *Host, id uuid.UUID, who ledger.Identity, zoneName string) *Runner {
 	r := &Runner{
-		id: id, zone: h.Prefix + id.String(), reg: reg, host: h,
+		id: id, zone: zoneName, who: who, host: h,
 		log:    h.Log.With().Stringer("vmm", id).Logger(),
-		client: h.Propolis(reg.PropolisAddr),
+		client: h.Propolis(who.PropolisAddr),
 		urgent: make(chan request), requests: make(chan request, mailboxSize),
-		reports: make(chan report), ready: make(chan struct{}), ended: make(chan struct{}),
-		snaps: make(chan struct{}, snapshotsAtOnce),
-		held:  map[vmm.Callers][]request{},
+		reports: make(chan report), guard: make(chan vmm.Input, guardReports),
+		ready: make(chan struct{}), ended: make(chan struct{}),
+		snaps: make(chan struct{}, snapshotsAtOnce), portCall: make(chan struct{}, 1),
+		held: map[vmm.Callers][]request{}, under: map[string]*running{},
 	}
 	r.work, r.cancelWork = context.WithCancel(h.Life)
 	h.Guard.Add(id.String(), r)
 	return r
 }
 
-// Instance is the id of the instance that the VMM belongs to.
-func (r *Runner) Instance() uuid.UUID { return r.reg.InstanceID }
+// Identity is what the VMM is known by.
+func (r *Runner) Identity() ledger.Identity { return r.who }
 
-// Registration is what the VMM was registered with. It must not be changed.
-func (r *Runner) Registration() *wire.Registration { return r.reg }
+// Zone is the name of the VMM's zone.
+func (r *Runner) Zone() string { return r.zone }
 
-// State is the VMM's record as it was made durable last, and how far it is in
-// its life. It tells false until the registration itself is durable.
+// State is the VMM's record as it was made visible last, and how far it is in
+// its life. It reports false until the registration itself is durable.
 func (r *Runner) State() (vmm.Record, vmm.Phase, bool) {
 	v := r.view.Load()
 	if v == nil {
@@ -139,14 +156,14 @@ func (r *Runner) State() (vmm.Record, vmm.Phase, bool) {
 // Ready is closed when the registration is durable and may be seen.
 func (r *Runner) Ready() <-chan struct{} { return r.ready }
 
-// Ended is closed when the Runner is at its end: the VMM is forgotten, or the agent exits.
+// Ended is closed when the Runner is at its end: the VMM is forgotten or was
+// never accepted, or the agent exits.
 func (r *Runner) Ended() <-chan struct{} { return r.ended }
 
 // loop is the VMM's goroutine. It begins with an input, or with saving the state
 // of a VMM that is new.
 func (r *Runner) loop(first vmm.Input) {
 	defer close(r.ended)
-	defer r.client.Close()
 	defer r.cancelWork()
 	if first != nil {
 		r.apply(first, nil)
@@ -154,10 +171,10 @@ func (r *Runner) loop(first vmm.Input) {
 		r.because = "Register"
 		r.commit(nil, nil, false)
 	}
-	for !r.over() {
+	for r.refused == nil && (!r.forgotten || len(r.pending) > 0) {
 		select {
 		case q := <-r.urgent:
-			r.serve(q)
+			r.apply(q.in, &q)
 			continue
 		default:
 		}
@@ -166,9 +183,11 @@ func (r *Runner) loop(first vmm.Input) {
 		case <-r.host.Life.Done():
 			return
 		case q := <-r.urgent:
-			r.serve(q)
+			r.apply(q.in, &q)
 		case q := <-r.requests:
-			r.serve(q)
+			r.apply(q.in, &q)
+		case in := <-r.guard:
+			r.apply(in, nil)
 		case m := <-r.reports:
 			r.hear(m)
 		case err := <-saved:
@@ -180,43 +199,30 @@ func (r *Runner) loop(first vmm.Input) {
 	r.leave()
 }
 
-// over tells whether nothing is left to do: the VMM is forgotten, and no effect
-// that could still make something of its zone is under way.
-func (r *Runner) over() bool {
-	return r.forgotten && len(r.pending) == 0 && !r.starting.underWay()
-}
-
 // leave takes the VMM out of everything that knows it.
 func (r *Runner) leave() {
-	r.event("forgotten", "")
-	last := r.Status(true)
 	if r.unwatch != nil {
 		r.unwatch()
 	}
 	r.host.Guard.Drop(r.id.String())
-	r.host.Publisher.Drop(r.id)
-	r.drop()
-	r.host.Forgotten(last)
+	if r.refused != nil {
+		r.drop(nil)
+		r.host.Left(r.id)
+		return
+	}
+	r.event("forgotten", "")
+	last := r.Status(true)
+	r.drop(&last)
+	r.host.Left(r.id)
 }
 
 // apply takes one step.
 func (r *Runner) apply(in vmm.Input, caller *request) {
-	next, effects := vmm.Step(r.state, in, time.Now())
-	changed := next.Phase != r.state.Phase
+	in = cleaned(in)
+	was := r.state
+	next, effects := vmm.Step(was, in, time.Now())
 	r.because = in.Kind().String()
-	unchanged := next == r.state
-	if r.state.Stop == nil && next.Stop != nil && next.Stop.By == vmm.ByGuest {
-		r.event("stop", stopText(next))
-	}
 	r.state = next
-	if in.Kind() == vmm.KindZoneGone {
-		r.heard++
-	}
-	if changed {
-		r.log.Info().Stringer("phase", next.Phase).Str("state", string(next.Record.VMM.State)).
-			Uint64("gen", next.Record.VMM.Gen).Stringer("because", in.Kind()).Str("reason", next.Reason).
-			Msg("phase changed")
-	}
-	r.noteStep(in, next)
-	r.commit(effects, caller, unchanged)
+	r.noteStep(in, was, next)
+	r.commit(effects, caller, next.Kept() == was.Kept() && r.facts.Incarnation == r.saved.incarnation)
 }

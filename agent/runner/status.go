@@ -1,25 +1,37 @@
 package runner
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
-// Status says all there is to say of the VMM; its events only if asked for.
+// Status returns everything there is to show of the VMM, with its events if
+// events is set.
 func (r *Runner) Status(events bool) vmm.Status {
 	v := r.view.Load()
 	if v == nil {
-		v = &view{state: vmm.State{Record: vmm.Record{VMM: r.reg.Runtime}}, degraded: "registration is not durable yet"}
+		v = &view{state: vmm.State{Record: vmm.Record{VMM: r.born}}}
 	}
 	s := v.state
 	out := vmm.Status{
-		ID: r.id, InstanceID: r.reg.InstanceID, Hostname: r.reg.Hostname, Zone: r.zone,
-		Addr: r.reg.PropolisAddr.String(), Record: s.Record, Phase: s.Phase.String(), Since: s.Since,
+		ID: r.id, InstanceID: r.who.InstanceID, Hostname: r.who.Hostname, Zone: r.zone,
+		Addr: r.who.PropolisAddr.String(), Record: s.Record, Phase: s.Phase.String(), Since: s.Since,
 		WaitsFor: waitsFor(s), Outcome: s.Outcome.String(), Reason: s.Reason, Disowned: s.Disowned,
-		Degraded: v.degraded,
+		Degraded: r.degraded(v), Network: r.networkStatus(s),
+	}
+	for _, d := range []struct {
+		of vmm.Subject
+		vmm.Doubt
+	}{{vmm.OfZone, s.Flux.Zone}, {vmm.OfServer, s.Flux.Server}} {
+		if !d.Since.IsZero() {
+			out.Unsure = append(out.Unsure, vmm.UnsureStatus{Of: d.of, Since: d.Since, Why: d.Why, Asked: d.Asked})
+		}
 	}
 	if s.Armed.For != vmm.ForNothing {
 		at := s.Armed.At
@@ -27,13 +39,28 @@ func (r *Runner) Status(events bool) vmm.Status {
 	}
 	if s.Stop != nil {
 		out.Stop = &vmm.StopStatus{By: string(s.Stop.By), Requested: s.Stop.Requested, Grace: s.Stop.Grace,
-			Acked: notZero(s.Stop.Acked)}
+			Soft: s.Stop.Soft, Acked: notZero(s.Stop.Acked)}
 	}
-	if p, ok := r.host.Publisher.Status(r.id); ok {
-		out.Publish = &p
+	if s.Flux.Offer.UnderWay || s.Acked != 0 {
+		out.Publish = &vmm.PublishStatus{Gen: s.Record.VMM.Gen, Acked: s.Acked,
+			Attempts: s.Flux.Offer.Tries, LastError: s.Flux.Offer.Why}
 	}
 	r.notes.fill(&out, s, events)
 	return out
+}
+
+// degraded is why something of the VMM that was accepted is not on disk; empty if
+// all of it is. Entries given to the journal before the oldest that is not on disk
+// have been written.
+func (r *Runner) degraded(v *view) string {
+	if v.unsaved.IsZero() {
+		return ""
+	}
+	trouble := r.host.Journal.Trouble()
+	if t, ok := errors.AsType[*ledger.TroubleError](trouble); trouble == nil || ok && t.Since.After(v.unsaved) {
+		return ""
+	}
+	return trouble.Error()
 }
 
 func notZero(t time.Time) *time.Time {
@@ -43,14 +70,16 @@ func notZero(t time.Time) *time.Time {
 	return &t
 }
 
-// fill adds to a status what the effects have noted.
+// fill adds the notes to a status.
 func (n *notes) fill(out *vmm.Status, s vmm.State, events bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	out.PID = n.pid
-	if s.Propolis.Gen != 0 || n.lastErr != "" || n.silent != nil {
+	if s.Phase < vmm.Ended {
+		out.PID = n.pid
+	}
+	if silent := notZero(s.Flux.Server.Since); s.Propolis.Gen != 0 || n.lastErr != "" || silent != nil {
 		out.Propolis = &vmm.PropolisStatus{State: string(s.Propolis.State), Gen: s.Propolis.Gen, Seen: s.Propolis.At,
-			SilentSince: n.silent, LastCall: n.lastCall, LastError: n.lastErr, Attempts: n.attempts}
+			SilentSince: silent, LastCall: n.lastCall, LastError: cmp.Or(n.lastErr, s.Flux.Server.Why), Attempts: n.attempts}
 	}
 	if n.removal != nil {
 		removal := *n.removal
@@ -61,7 +90,7 @@ func (n *notes) fill(out *vmm.Status, s vmm.State, events bool) {
 	}
 	if events {
 		out.Events = slices.Clone(n.events)
-		// Some are noted after the fact, so as not to delay what they tell of.
+		// Some are recorded later than they happened, so as not to delay a kill.
 		slices.SortStableFunc(out.Events, func(a, b vmm.Event) int { return a.At.Compare(b.At) })
 	}
 }
@@ -88,6 +117,9 @@ func waitsFor(s vmm.State) string {
 	case vmm.Stopping:
 		if s.Stop.Asked && s.Stop.Acked.IsZero() {
 			return "Propolis to accept the stop"
+		}
+		if time.Now().Before(s.SoftUntil()) {
+			return "its guest to power off"
 		}
 		return "Propolis to report it destroyed"
 	case vmm.Removing:

@@ -12,8 +12,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite doc.go's diagram from the table")
 
-// diagram draws the table: for each phase its arrows, each with the inputs that
-// can lead along it.
+// diagram renders the table: the arrows of each phase with their inputs.
 func diagram() string {
 	var b strings.Builder
 	for p := range Phase(numPhases) {
@@ -38,7 +37,7 @@ func diagram() string {
 	return b.String()
 }
 
-// wrap breaks a list of words so that continuation lines stand below the first.
+// wrap breaks a list of words into lines that are aligned with the first.
 func wrap(words []string, width int) string {
 	var b strings.Builder
 	line := 0

@@ -2,11 +2,12 @@ package vmm
 
 import "time"
 
-// An Effect is something that Step wants done. It is one of the types below.
+// An Effect is something that the caller of Step must do. It is one of the types below.
 // Effects of one step are carried out in order, after the state was made
-// durable; Arm alone does not wait for that. A later effect of the same kind
-// takes the place of an earlier one that is still under way, and Remove ends
-// every other effect on the zone and on Propolis.
+// durable; Arm and Disarm alone do not wait for that. At most one effect of a
+// kind is under way (one Ask of an action): a later one takes its place. A stop
+// takes the place of every other Ask. The removal of the zone ends them all, but
+// for Publish.
 type Effect interface{ effect() }
 
 // An Action is what Propolis is asked to do.
@@ -24,42 +25,67 @@ type Callers int
 const (
 	// Caller is who made the request of this very step.
 	Caller Callers = iota
-	// Unregisterers and Rebooters wait since an earlier step (Hold).
+	// Unregisterers, Rebooters and Changers wait since an earlier step (Hold).
 	Unregisterers
 	Rebooters
+	Changers
 )
 
 type (
-	// Boot makes the zone and boots it; reports ZoneBooted or StartFailed.
+	// Boot makes the zone and boots it; reports ZoneBooted or StartFailed. It is
+	// not done, and Unsaved is reported, if the state cannot be saved: nothing
+	// begins that the next process would not know of.
 	Boot struct{}
-	// Adopt checks that the zone that runs is the one that was booted; reports
-	// ZoneEnded if not, and later when it ends.
-	Adopt struct{}
-	// Ensure gives Propolis the VM; reports Ensured or StartFailed.
+	// Ensure gives Propolis the VM, once it is saved that the zone was booted; reports
+	// Ensured or StartFailed.
 	Ensure struct{}
-	// Ask puts a state to Propolis; reports Answered. To run and to stop are
-	// repeated until they are accepted, superseded or the VM is winding down;
-	// to reboot is tried once.
-	Ask struct{ Action Action }
-	// Watch begins to observe Propolis; reports Observed and Lost.
+	// Check looks at the zone until it can be told whether it still is the one
+	// that was booted; reports Present or ZoneEnded, and Unsure until then.
+	// Changes are reported from then on, as ZoneChanged.
+	Check struct {
+		// Rebooted and How go into the reason if the zone has ended.
+		Rebooted bool
+		How      string
+		// Server asks the host after Propolis as well; reports Lost if the host has
+		// given it up or no process of it lives.
+		Server bool
+	}
+	// Ask puts a state to Propolis after a pause; reports Answered. To run and to
+	// stop are repeated until they are accepted, superseded, or Propolis has no VM.
+	Ask struct {
+		Action Action
+		After  time.Duration
+		// Until is when Propolis is to force a stop or a reboot: until then the guest may
+		// obey its power button. Zero, or passed: at once.
+		Until time.Time
+	}
+	// Watch observes Propolis; reports Observed, Lost, Unsure and Present.
 	Watch struct{}
+	// Apply is application N of the VMM's networking to the host. It is repeated until it
+	// succeeds; reports Applied after each try.
+	Apply struct{ N uint64 }
 	// Arm sets the VMM's deadline, in place of any earlier one.
 	Arm struct{ Deadline Deadline }
 	// Disarm drops the deadline.
 	Disarm struct{}
-	// Remove begins the zone's removal, unless it has begun; reports ZoneGone.
-	Remove struct{}
-	// Publish offers the record to Nexus; reports Acked or GaveUp.
-	Publish struct{}
-	// Disown makes sure that nothing is published any more.
+	// Remove begins removal N of the zone, unless that has begun; one that is
+	// under way is waited for first. Reports ZoneGone.
+	Remove struct{ N uint64 }
+	// Publish offers the newest record to Nexus once, after a pause, without its
+	// migration records if it is still the one of generation Bare; reports Published.
+	Publish struct {
+		After time.Duration
+		Bare  uint64
+	}
+	// Disown ends what is being published.
 	Disown struct{}
 	// Forget ends the VMM's own machinery.
 	Forget struct{}
-	// Answer tells callers the record as it is now.
+	// Answer sends callers the present record.
 	Answer struct{ To Callers }
 	// Hold keeps the caller waiting for an Answer or a Refuse to its group.
 	Hold struct{ As Callers }
-	// Refuse tells callers that it was not done, and why. ByPropolis means that
+	// Refuse sends callers a refusal with its reason. ByPropolis means that
 	// Propolis's own answer is the reason.
 	Refuse struct {
 		To         Callers
@@ -70,10 +96,11 @@ type (
 )
 
 func (Boot) effect()    {}
-func (Adopt) effect()   {}
 func (Ensure) effect()  {}
+func (Check) effect()   {}
 func (Ask) effect()     {}
 func (Watch) effect()   {}
+func (Apply) effect()   {}
 func (Arm) effect()     {}
 func (Disarm) effect()  {}
 func (Remove) effect()  {}
@@ -83,11 +110,3 @@ func (Forget) effect()  {}
 func (Answer) effect()  {}
 func (Hold) effect()    {}
 func (Refuse) effect()  {}
-
-// clamp keeps a grace period between zero and the maximum.
-func (l Limits) clamp(grace *time.Duration) time.Duration {
-	if grace == nil {
-		return min(l.StopGrace, l.MaxStopGrace)
-	}
-	return min(max(*grace, 0), l.MaxStopGrace)
-}

@@ -29,7 +29,7 @@ func PropolisStates() []PropolisState {
 		PropolisDestroyed}
 }
 
-// Wire is the state that Nexus is told for a state of Propolis's. Stopped is
+// Wire is the state that is published to Nexus for a state of Propolis's. Stopped is
 // published as stopping: the guest will not run again, but the VMM has not let
 // go of its resources, and Nexus would take stopped for more than that.
 func (s PropolisState) Wire() WireState {
@@ -84,6 +84,22 @@ func (m *Migration) observe(o *ObservedMigration, now time.Time) *Migration {
 		return &Migration{ID: m.ID, State: o.wire(), Gen: m.Gen + 1, Updated: now.UTC()}
 	}
 }
+
+// sides returns what is believed of Propolis's report of both sides. A VM is the
+// target of one migration and the source of another, never both of one: Nexus
+// refuses a record that says so. What the record has of an id already decides
+// which side it is; without that, a report of both is one of a source.
+func (r Record) sides(into, out *ObservedMigration) (*ObservedMigration, *ObservedMigration) {
+	if out != nil && r.MigrationIn.has(out.ID) {
+		out = nil
+	}
+	if into != nil && (r.MigrationOut.has(into.ID) || out != nil && out.ID == into.ID) {
+		into = nil
+	}
+	return into, out
+}
+
+func (m *Migration) has(id uuid.UUID) bool { return m != nil && m.ID == id }
 
 // end is the record of a migration whose VMM has ended: what had not completed
 // has failed.

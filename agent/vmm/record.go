@@ -30,7 +30,7 @@ func WireStates() []WireState {
 		WireMigrating, WireFailed, WireDestroyed}
 }
 
-// Terminal tells whether a VMM in this state has ended.
+// Terminal reports whether a VMM in this state has ended.
 func (s WireState) Terminal() bool { return s == WireFailed || s == WireDestroyed }
 
 // A MigrationState is the state of one side of a live migration, on the wire.
@@ -57,7 +57,8 @@ type Runtime struct {
 	// Gen rises with every change and every observation; of two records the one
 	// with the greater Gen is the newer.
 	Gen uint64 `json:"gen"`
-	// Updated is the wall-clock time of the change, UTC. Nothing is decided by it.
+	// Updated is the wall-clock time of the change, UTC. Of decisions, only the
+	// generation after a restart depends on it.
 	Updated time.Time `json:"time_updated"`
 }
 
@@ -85,7 +86,7 @@ func (m *Migration) clone() *Migration {
 	return &c
 }
 
-// Valid tells whether a record that was read from somewhere can be one of a VMM.
+// Valid reports whether a record that was read from somewhere can be one of a VMM.
 func (r Record) Valid() bool {
 	ok := slices.Contains(WireStates(), r.VMM.State) && r.VMM.Gen > 0
 	for _, m := range []*Migration{r.MigrationIn, r.MigrationOut} {

@@ -23,7 +23,7 @@ const (
 	Unknown Reason = iota
 	// Loading: the agent has not yet loaded what it knew before its restart.
 	Loading
-	// Terminating: the VMM is on its way out and will not do this any more.
+	// Terminating: the VMM is stopping or has ended.
 	Terminating
 	// Conflict: what is asked contradicts what is registered.
 	Conflict
@@ -37,10 +37,26 @@ const (
 	TimedOut
 	// Superseded: a later request took this one's place.
 	Superseded
+	// TooEarly: the VM has not come so far that this could be done.
+	TooEarly
+	// Unwritable: the ledger cannot be written, so nothing is begun.
+	Unwritable
+	// Unreadable: part of the ledger cannot be read, and the VMM may be in that part.
+	Unreadable
+	// Invalid: the request cannot be carried out for this VMM, as it was registered.
+	Invalid
+	// Attached: the subnet is attached already.
+	Attached
+	// Full: the sled has as many VMMs, or as long registrations, as the agent keeps.
+	Full
+	// Evacuating: the sled is being emptied, so no VMM is registered or started.
+	Evacuating
 )
 
 var reasonNames = [...]string{"no such VMM", "still loading", "VMM is terminating", "conflict",
-	"too many requests", "VMM is not running", "agent is draining", "timed out", "superseded"}
+	"too many requests", "VMM is not running", "agent is draining", "timed out", "superseded",
+	"too early", "ledger cannot be written", "ledger cannot be read",
+	"invalid request", "subnet is attached already", "agent is full", "sled is being evacuated"}
 
 func (r Reason) String() string {
 	if r < 0 || int(r) >= len(reasonNames) {

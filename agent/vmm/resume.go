@@ -1,65 +1,111 @@
 package vmm
 
-// What a new process has to start again for a VMM that its ledger holds. It
-// decides nothing anew: a deadline that was armed is armed as it was, whatever
-// was being done is done again, and who waited for an answer has gone.
+import "time"
 
-// rearm arms the same deadline again. Its epoch must be newer than those that
-// the watchdog may have seen, its time is the original one.
-func (c *step) rearm() {
+// What a new process has to start again for a VMM in its ledger. Nothing is
+// decided anew: an armed deadline keeps its time, unfinished work is done again,
+// and the callers that waited for an answer are gone.
+
+// resumeGenerations and one more for each second since the saved record are what a
+// new process adds to the saved generation: earlier ones that could not write their
+// ledger may have published later generations. An observation a second needs fewer,
+// also over several restarts without a write in between.
+const resumeGenerations = 1000
+
+// skip moves the record past all generations that earlier processes can have used.
+func (c *step) skip() {
+	v := &c.s.Record.VMM
+	v.Gen += resumeGenerations + uint64(max(c.now.Sub(v.Updated)/time.Second, 0))
+}
+
+// resume does what is the same in all phases before the end.
+func (c *step) resume() {
+	c.s.Flux = Flux{}
+	c.s.Rebooting = false
+	c.s.Record = c.s.Record.clone()
+	c.skip()
 	if c.s.Armed.For != ForNothing {
+		// The epoch must be newer than those that the watchdog may have seen, the
+		// time is the original one.
 		c.arm(c.s.Armed.For, c.s.Armed.At)
+	}
+	if c.s.Phase != Registered {
+		c.publish()
 	}
 }
 
-func resumeIdle(*step) {}
+// rebooted reports whether the host is known to have booted since.
+func (c *step) rebooted() bool { return c.in.(Resumed).Rebooted }
+
+const whyRebooted = "the host has rebooted"
+
+func resumeIdle(c *step) {
+	c.resume()
+	if c.rebooted() {
+		c.die(whyRebooted)
+	}
+}
 
 // resumeBooting makes the zone anew: no guest has run in it, and whatever the
-// earlier process has half-made of it is in nobody's way.
+// earlier process has half-made of it is removed first.
 func resumeBooting(c *step) {
-	c.rearm()
-	c.publish()
-	c.add(Boot{})
+	c.resume()
+	if c.rebooted() {
+		c.die(whyRebooted)
+		return
+	}
+	c.boot()
 }
+
+// check looks whether the zone that the VM ran in still is there.
+func (c *step) check() { c.add(Check{Rebooted: c.rebooted()}) }
 
 // resumeEnsuring gives Propolis the VM again; if it has it already, it says so.
 func resumeEnsuring(c *step) {
-	c.rearm()
-	c.publish()
-	c.add(Adopt{}, Ensure{})
+	c.resume()
+	c.check()
+	c.setUpAgain()
+	c.ensure()
 }
 
 func resumeActive(c *step) {
-	c.s.Rebooting = false
-	c.rearm()
-	c.publish()
-	c.add(Adopt{}, Watch{})
+	c.resume()
+	c.check()
+	c.setUpAgain()
+	c.add(Watch{})
 	if c.s.Cold && c.s.Armed.For == ForStart {
-		c.add(Ask{AskRun}) // to be asked twice does no harm
+		c.add(Ask{Action: AskRun}) // a second request does no harm
 	}
 }
 
 func resumeStopping(c *step) {
-	c.rearm()
-	c.publish()
-	c.add(Adopt{}, Watch{})
+	c.resume()
+	c.check()
+	c.add(Watch{})
 	if c.s.Stop.Asked && c.s.Stop.Acked.IsZero() {
-		c.add(Ask{AskStop})
+		c.add(c.s.askStop())
 	}
 }
 
 func resumeRemoving(c *step) {
-	c.publish()
-	c.add(Remove{})
+	c.resume()
+	c.removeAgain()
 }
 
-func resumeEnded(c *step) { c.publish() }
+// resumeEnded publishes again: the acknowledgement may not have been saved. A
+// start that the earlier process had under way may have made something of the zone
+// after that was verified gone.
+func resumeEnded(c *step) {
+	c.s.Flux = Flux{}
+	c.removeAgain()
+	if c.s.Disowned {
+		c.settle()
+		return
+	}
+	c.publish()
+}
 
-func resumeForgotten(c *step) { c.add(Forget{}) }
-
-// rebootedHost ends a VMM whose host has restarted under it. What it has left
-// on disk is removed like that of any other.
-func rebootedHost(c *step) {
-	c.s.Rebooting = false
-	c.die("the host has rebooted")
+func resumeForgotten(c *step) {
+	c.s.Flux = Flux{}
+	c.add(Forget{})
 }

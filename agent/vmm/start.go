@@ -18,58 +18,75 @@ func migrateIn(c *step) {
 func (c *step) begin() {
 	c.enter(Booting)
 	c.arm(ForStart, c.now.Add(c.s.Limits.StartTimeout))
-	c.add(Boot{}, Answer{To: Caller})
+	c.boot()
+	answer(c)
+}
+
+func (c *step) boot() {
+	c.s.Flux.Starting = true
+	c.add(Boot{})
+}
+
+func (c *step) ensure() {
+	c.s.Flux.Starting = true
+	c.add(Ensure{})
 }
 
 func zoneBooted(c *step) {
 	c.enter(Ensuring)
-	c.add(Ensure{})
+	c.setUp()
+	c.ensure()
 }
 
 func ensured(c *step) {
+	c.s.Flux.Starting = false
 	c.enter(Active)
 	c.add(Watch{})
 	if c.s.Cold {
-		c.add(Ask{AskRun})
+		c.add(Ask{Action: AskRun})
 	}
 }
 
-func startFailed(c *step) { c.die(c.in.(StartFailed).Why) }
+func startFailed(c *step) {
+	c.s.Flux.Starting = false
+	c.die(c.in.(StartFailed).Why)
+}
+
+// unsaved takes back a start that was refused because it could not be saved.
+func unsaved(c *step) {
+	c.s.Flux.Starting = false
+	c.disarm()
+	c.s.Cold, c.s.Src = false, ""
+	c.enter(Registered)
+}
+
+// unsavedLate: a later request has ended the VMM; nothing was started.
+func unsavedLate(c *step) {
+	c.s.Flux.Starting = false
+	c.forgetIfOver()
+}
+
+// startReturned: the removal may have looked before the start made its last bit
+// of the zone, so one more follows.
+func startReturned(c *step) {
+	c.s.Flux.Starting = false
+	c.removeAgain()
+}
 
 func reboot(c *step) {
+	if !c.s.hasRun() {
+		refuse(TooEarly, "it has not run yet")(c)
+		return
+	}
 	c.add(Hold{As: Rebooters})
-	if c.s.Rebooting {
+	soft := c.s.Limits.Pressed(c.in.(Reboot).Soft)
+	if c.s.Rebooting && soft >= c.s.RebootSoft {
 		return
 	}
-	c.s.Rebooting, c.s.RebootFrom = true, c.s.Propolis.Gen
-	c.add(Ask{AskReboot})
-}
-
-func answeredActive(c *step) {
-	in := c.in.(Answered)
-	if in.Action != AskReboot || !c.s.Rebooting {
-		return
+	c.s.Rebooting, c.s.RebootFrom, c.s.RebootSoft = true, c.s.Propolis.Gen, soft
+	ask := Ask{Action: AskReboot}
+	if soft > 0 {
+		ask.Until = c.now.Add(soft)
 	}
-	c.s.Rebooting = false
-	switch {
-	case in.NoVM:
-		// The caller learns the VMM's end like everybody else.
-	case in.Refused:
-		c.add(Refuse{To: Rebooters, ByPropolis: true})
-		return
-	case c.s.rebooted():
-		// The monitor has been faster than the answer: it is over already.
-	case c.s.Record.VMM.State != WireRebooting:
-		c.set(WireRebooting)
-		c.arm(ForReboot, c.now.Add(c.s.Limits.RebootTimeout))
-		c.publish()
-	}
-	c.add(Answer{To: Rebooters})
-}
-
-// rebooted tells whether Propolis has been through a reboot since it was asked
-// for one: Rebooting and Running are two generations, and only the last of a
-// burst is observed.
-func (s *State) rebooted() bool {
-	return s.Propolis.State.Wire() == WireRunning && s.Propolis.Gen >= s.RebootFrom+2
+	c.add(ask)
 }

@@ -26,7 +26,7 @@ const (
 	Removing
 	// Ended: its zone is gone; its terminal state waits for Nexus's acknowledgement.
 	Ended
-	// Forgotten: nothing is left of it, here or to be told.
+	// Forgotten: nothing is left of it, and nothing is left to publish.
 	Forgotten
 
 	numPhases = int(Forgotten) + 1
@@ -50,7 +50,7 @@ const (
 	Undecided Outcome = iota
 	// Destroyed: it was asked to end, by Nexus, the operator or its guest.
 	Destroyed
-	// Failed: it ended and nobody had asked.
+	// Failed: it ended without being asked to.
 	Failed
 )
 
@@ -94,8 +94,12 @@ type Deadline struct {
 type StopRecord struct {
 	By        Who
 	Requested time.Time
-	// Grace is what this stop was granted, after clamping.
+	// Grace is what this stop was granted, after clamping: the time to its deadline.
 	Grace time.Duration
+	// Soft is how long the guest may take to power off before Propolis stops it by force;
+	// zero if Propolis was asked to do that at once. It counts from the same moment as
+	// Grace: a further stop that shortens one of them counts both anew.
+	Soft time.Duration
 	// Asked is set once Propolis is being asked to stop; a guest that stops
 	// by itself need not be.
 	Asked bool
@@ -106,6 +110,11 @@ type StopRecord struct {
 // Limits bound a VMM's transitions; all are positive.
 type Limits struct {
 	StopGrace, MaxStopGrace, StartTimeout, RebootTimeout time.Duration
+	// SoftStop is set if Propolis can press a guest's power button.
+	SoftStop bool
+	// RetryInitial and RetryMax bound the pauses between offers of a record to
+	// Nexus, GiveUpAfter is for how long a terminal record is offered.
+	RetryInitial, RetryMax, GiveUpAfter time.Duration
 }
 
 // PropolisSeen is the newest observation.
@@ -139,10 +148,53 @@ type State struct {
 	Disowned bool
 	Propolis PropolisSeen
 	// Rebooting is set while Propolis is being asked to reboot; RebootFrom is
-	// Propolis's generation at that moment.
+	// Propolis's generation at that moment, and RebootSoft the time that the guest is given
+	// to shut down.
 	Rebooting  bool
 	RebootFrom uint64
-	Limits     Limits
+	RebootSoft time.Duration
+	// RebootGrace is the time from the arming of a reboot's deadline to it.
+	RebootGrace time.Duration
+	// Ports is the VMM's networking; nil if an earlier version has saved the state.
+	Ports *Ports
+	// Acked is the newest generation of the record that Nexus has acknowledged.
+	Acked  uint64
+	Flux   Flux
+	Limits Limits
+}
+
+// Flux is the part of a State that ends with the process: what is under way,
+// and what cannot be told at the moment. It is never saved.
+type Flux struct {
+	// Starting is set from the moment a start's effect is wanted until it has
+	// returned, whatever has become of the VMM meanwhile: until then it may still
+	// make something of the zone.
+	Starting bool
+	// Removal is the number of the newest removal that was begun or asked for,
+	// Gone that of the newest which has verified that the zone is gone.
+	Removal, Gone uint64
+	// Settled is set once the VMM's end needs no more publishing.
+	Settled bool
+	Offer   Offer
+	Ports   Applying
+	// Zone and Server are the open questions about the zone and about Propolis.
+	Zone, Server Doubt
+}
+
+// Kept is the part of a state that is saved.
+func (s State) Kept() State {
+	s.Flux = Flux{}
+	return s
+}
+
+// A Doubt is a question that could not be answered. It decides nothing: only
+// proof that something has ended ends a VMM. The zero value is no doubt.
+type Doubt struct {
+	// Since is when the first answer was missing, Why what the newest said.
+	Since time.Time
+	Why   string
+	// Asked counts the questions since then.
+	Asked int
 }
 
 // New is the state of a VMM that has just been registered. Its record is the

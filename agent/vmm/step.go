@@ -42,12 +42,6 @@ func (c *step) set(w WireState) {
 	c.s.Record.VMM = Runtime{State: w, Gen: c.s.Record.VMM.Gen + 1, Updated: c.now.UTC()}
 }
 
-func (c *step) publish() {
-	if !c.s.Disowned {
-		c.add(Publish{})
-	}
-}
-
 func (c *step) arm(p Purpose, at time.Time) {
 	c.s.Epoch++
 	c.s.Armed = Deadline{For: p, Epoch: c.s.Epoch, At: at}
@@ -61,26 +55,38 @@ func (c *step) disarm() {
 	}
 }
 
-// remove begins the end: from here on only the zone's removal is waited for.
-// The removal itself drops the deadline, so that there is no moment at which a
-// pending stop has neither.
+// die ends a VMM: as Destroyed if its end was requested, else as Failed.
+func (c *step) die(why string) {
+	o := Failed
+	if c.s.Stop != nil {
+		o = Destroyed
+	}
+	c.remove(o, why)
+}
+
+// remove begins the removal of the zone, after which the VMM has ended.
 func (c *step) remove(o Outcome, why string) {
+	c.decide(o, why)
+	c.removeAgain()
+}
+
+// decide says how the VMM ends. The removal itself drops the deadline, so that
+// there is no moment at which a pending stop has neither.
+func (c *step) decide(o Outcome, why string) {
 	c.s.Armed = Deadline{}
 	c.refuseRebooters()
+	c.refuseChangers()
 	if c.s.Outcome == Undecided || o == Destroyed {
 		c.s.Outcome, c.s.Reason = o, why
 	}
+	c.s.Flux.Zone, c.s.Flux.Server = Doubt{}, Doubt{}
 	c.enter(Removing)
-	c.add(Remove{})
 }
 
-// die ends a VMM that was not told to: as Destroyed if its end was asked for, else as Failed.
-func (c *step) die(why string) {
-	if c.s.Stop != nil {
-		c.remove(Destroyed, why)
-		return
-	}
-	c.remove(Failed, why)
+// removeAgain requests a removal that begins after everything done so far.
+func (c *step) removeAgain() {
+	c.s.Flux.Removal++
+	c.add(Remove{N: c.s.Flux.Removal})
 }
 
 func (c *step) refuseRebooters() {
@@ -90,7 +96,7 @@ func (c *step) refuseRebooters() {
 	}
 }
 
-// accept notes that the end was asked for and says so to Nexus, once.
+// accept records that the end was requested, and publishes it once.
 func (c *step) accept(by Who, grace time.Duration) {
 	if c.s.Stop == nil {
 		c.s.Stop = &StopRecord{By: by, Requested: c.now, Grace: grace}
@@ -107,7 +113,7 @@ func refuse(r Reason, detail string) func(*step) {
 	return func(c *step) { c.add(Refuse{To: Caller, Reason: r, Detail: detail}) }
 }
 
-// Ends tells which phases a VMM can be in after an input in a phase, the phase
+// Ends lists the phases that a VMM can be in after an input in a phase, the phase
 // itself included, as the table has it.
 func Ends(p Phase, k Kind) []Phase {
 	to := append([]Phase{p}, table[p][k].to...)

@@ -1,52 +1,58 @@
 package vmm
 
+import "time"
+
 // stopUnstarted ends a VMM whose guest has never run: there is nothing to be
 // graceful about, so its removal begins at once.
 func stopUnstarted(c *step) {
 	in := c.in.(Stop)
-	c.accept(in.By, c.s.Limits.clamp(in.Grace))
+	c.accept(in.By, c.s.Limits.Grace(in))
 	c.remove(Destroyed, "stopped before it had started")
 	answer(c)
 }
 
 func stopActive(c *step) {
 	in := c.in.(Stop)
-	grace := c.s.Limits.clamp(in.Grace)
+	grace := c.s.Limits.Grace(in)
 	c.enter(Stopping)
 	c.accept(in.By, grace)
 	c.arm(ForStop, c.now.Add(grace))
 	c.refuseRebooters()
-	c.ask()
+	c.ask(in)
 	answer(c)
 }
 
-// ask has Propolis asked to stop, once per VMM: the asking itself goes on until
-// it is accepted.
-func (c *step) ask() {
-	if c.s.Stop.Asked {
+// ask has a stop forwarded to Propolis: the first, and each that ends the guest sooner
+// than the one before. The request is repeated until it is accepted.
+func (c *step) ask(in Stop) {
+	soft := c.s.Limits.Pressed(in.Soft)
+	if c.s.Stop.Asked && !c.sooner(soft) {
 		return
 	}
 	stop := *c.s.Stop
-	stop.Asked = true
+	stop.Asked, stop.Acked, stop.Soft = true, time.Time{}, soft
+	if soft > 0 {
+		stop.Grace = c.s.Armed.At.Sub(c.now)
+	}
 	c.s.Stop = &stop
-	c.add(Ask{AskStop})
+	c.add(c.s.askStop())
 }
 
 // stopAgain may bring a pending stop's deadline forward, never push it back.
 func stopAgain(c *step) {
 	in := c.in.(Stop)
-	grace := c.s.Limits.clamp(in.Grace)
+	grace := c.s.Limits.Grace(in)
 	if at := c.now.Add(grace); at.Before(c.s.Armed.At) {
 		stop := *c.s.Stop
-		stop.Grace = grace
+		stop.Grace, stop.Soft = grace, max(c.s.SoftUntil().Sub(c.now), 0)
 		c.s.Stop = &stop
 		c.arm(ForStop, at)
 	}
-	c.ask()
+	c.ask(in)
 	answer(c)
 }
 
-// stopRemoving makes the end of a VMM that dies anyway one that was asked for.
+// stopRemoving makes the end of a VMM that is being removed a requested one.
 func stopRemoving(c *step) {
 	by := ByNexus
 	if in, ok := c.in.(Stop); ok {
@@ -80,8 +86,8 @@ func unregisterRemoving(c *step) {
 
 func unregisterEnded(c *step) {
 	c.disown()
-	c.enter(Forgotten)
-	c.add(Answer{To: Caller}, Forget{})
+	answer(c)
+	c.settle()
 }
 
 func (c *step) disown() {
@@ -89,14 +95,4 @@ func (c *step) disown() {
 		c.s.Disowned = true
 		c.add(Disown{})
 	}
-}
-
-func answered(c *step) {
-	in := c.in.(Answered)
-	if in.Action != AskStop || c.s.Stop == nil || !c.s.Stop.Acked.IsZero() {
-		return
-	}
-	stop := *c.s.Stop
-	stop.Acked = c.now
-	c.s.Stop = &stop
 }

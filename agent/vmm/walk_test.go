@@ -7,8 +7,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestRandomWalks takes long walks through time, which the exploration leaves
-// out: deadlines come forward and never go back, whatever the clock does.
+// TestRandomWalks takes long walks with time, which the exploration leaves out.
 func TestRandomWalks(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -16,21 +15,18 @@ func TestRandomWalks(t *testing.T) {
 		now := epochStart
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.Int64Range(-int64(time.Hour), int64(time.Hour)).Draw(t, "tick")))
-			all := inputs(w.s)
-			in := all[rapid.IntRange(0, len(all)-1).Draw(t, "input")]
-			next, err := w.advance(in, now)
+			all := w.moves()
+			m := all[rapid.IntRange(0, len(all)-1).Draw(t, "move")]
+			next, err := w.take(m, now)
 			if err != nil {
-				t.Fatalf("%s%+v in %s: %v", in.Kind(), in, w.s.Phase, err)
-			}
-			if w.s.Armed.For == ForStop && next.s.Armed.For == ForStop && next.s.Armed.At.After(w.s.Armed.At) {
-				t.Fatalf("%s moved a stop's deadline from %s to %s", in.Kind(), w.s.Armed.At, next.s.Armed.At)
+				t.Fatalf("%s%+v in %s: %v", m, m.in, w.s.Phase, err)
 			}
 			w = next
 		}
 	})
 }
 
-// FuzzStep reads a walk from bytes, an input and a tick each.
+// FuzzStep decodes a walk from bytes: inputs and ticks.
 func FuzzStep(f *testing.F) {
 	f.Add(false, []byte{0, 1, 9, 1, 10, 1, 3, 200, 13, 1, 18, 1, 22, 1})
 	f.Add(true, []byte{1, 1, 9, 1, 10, 1, 6, 1, 14, 2, 7, 1, 18, 1})
@@ -39,12 +35,12 @@ func FuzzStep(f *testing.F) {
 		w := newWorld(target)
 		now := epochStart
 		for ; len(walk) >= 2; walk = walk[2:] {
-			all := inputs(w.s)
-			in := all[int(walk[0])%len(all)]
+			all := w.moves()
+			m := all[int(walk[0])%len(all)]
 			now = now.Add(time.Duration(int8(walk[1])) * time.Minute)
-			next, err := w.advance(in, now)
+			next, err := w.take(m, now)
 			if err != nil {
-				t.Fatalf("%s%+v in %s: %v", in.Kind(), in, w.s.Phase, err)
+				t.Fatalf("%s%+v in %s: %v", m, m.in, w.s.Phase, err)
 			}
 			w = next
 		}

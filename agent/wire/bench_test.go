@@ -17,3 +17,13 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkDecodeState(b *testing.B) {
+	body := []byte(`{"state":{"type":"stopped"},"acpi_timeout_secs":null}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := wire.DecodeState(body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package wire_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -13,20 +14,20 @@ import (
 func TestDecodeNamesTheDamagedField(t *testing.T) {
 	t.Parallel()
 	if _, err := wire.Decode(wiretest.Full()); err != nil {
-		t.Fatalf("Decode of what is not damaged: %v", err)
+		t.Fatalf("Decode of the undamaged body: %v", err)
 	}
 	all := wiretest.Damages()
 	if len(all) < 1500 {
-		t.Fatalf("only %d damages: the walk lost its way", len(all))
+		t.Fatalf("only %d damages", len(all))
 	}
 	for _, d := range all {
 		got, err := wire.Decode(d.Body)
-		bad, ok := err.(*wire.Error)
+		bad, ok := errors.AsType[*wire.Error](err)
 		switch {
 		case !ok:
 			t.Errorf("%s (%s): error = %v", d.Path, d.How, err)
 		case got != nil:
-			t.Errorf("%s (%s): a registration beside the error", d.Path, d.How)
+			t.Errorf("%s (%s): a registration with an error", d.Path, d.How)
 		case !d.Named(bad.Path):
 			t.Errorf("%s (%s): the error does not name the field: %v", d.Path, d.How, err)
 		case len(err.Error()) > 700:

@@ -1,33 +1,93 @@
 package wire
 
 import (
-	"bytes"
-	"encoding/json"
+	"math"
 	"net/netip"
-	"strconv"
+	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/internal/dropshot"
 )
 
-// Decode reads and checks the body of a registration (InstanceEnsureBody). The
-// error is an *Error. The Registration shares no memory with the body.
-func Decode(body []byte) (*Registration, error) {
-	root, bad := parse(body)
-	if bad == nil {
-		bad = ensureBody.check(root)
+// An Error is why a body is refused.
+type Error = dropshot.Invalid
+
+// Decode decodes and validates the body of a registration (InstanceEnsureBody) of the
+// newest version. The error is an *Error. The Registration shares no memory with the
+// body.
+func Decode(body []byte) (*vmm.Registration, error) { return DecodeAt(Newest, body) }
+
+// DecodeAt is Decode for a registration as it is at a version of the API.
+func DecodeAt(version uint64, body []byte) (*vmm.Registration, error) {
+	checked, b, err := decodeAs[ensureBody](version, "vmm_register", body)
+	if err != nil {
+		return nil, err
 	}
-	if bad == nil {
-		bad = consistent(root)
+	r := &vmm.Registration{
+		InstanceID: b.InstanceID, PropolisAddr: b.PropolisAddr, MigrationID: b.MigrationID,
+		Runtime: vmm.Runtime{State: b.Runtime.State, Gen: b.Runtime.Gen, Updated: time.Time(b.Runtime.Updated)},
+		Spec:    []byte(b.Spec),
+		SiloID:  b.Metadata.SiloID, ProjectID: b.Metadata.ProjectID,
 	}
-	if bad != nil {
+	for _, m := range members {
+		value, ok := b.LocalConfig[m.key]
+		if !ok || version < m.since || version >= m.before {
+			continue
+		}
+		if err := m.read(r, value); err != nil {
+			err.Path = "local_config." + m.key + err.Path
+			return nil, err
+		}
+	}
+	if bad := consistent(checked, r); bad != nil {
 		return nil, bad
 	}
-	return registration(root, body), nil
+	return r, nil
 }
 
-// A Target is the state that Nexus wants a VMM to be in.
+// An ensureBody is a registration as it is in every version. The members of the local
+// configuration depend on the version.
+type ensureBody struct {
+	InstanceID   uuid.UUID      `json:"instance_id"`
+	MigrationID  *uuid.UUID     `json:"migration_id"`
+	PropolisAddr netip.AddrPort `json:"propolis_addr"`
+	Metadata     struct {
+		SiloID    uuid.UUID `json:"silo_id"`
+		ProjectID uuid.UUID `json:"project_id"`
+	} `json:"metadata"`
+	Runtime struct {
+		State   vmm.WireState `json:"state"`
+		Gen     uint64        `json:"gen"`
+		Updated instant       `json:"time_updated"`
+	} `json:"vmm_runtime"`
+	// Spec is passed on to Propolis to the byte.
+	Spec        jsontext.Value            `json:"vmm_spec"`
+	LocalConfig map[string]jsontext.Value `json:"local_config"`
+}
+
+// An instant is a time in any form of RFC 3339.
+type instant time.Time
+
+func (i *instant) UnmarshalText(text []byte) error {
+	t, err := dropshot.ParseTime(string(text))
+	*i = instant(t)
+	return err
+}
+
+// unmarshal decodes what was checked. Names must match in case, unlike with encoding/json.
+// An error means that the document accepts what a type here does not.
+func unmarshal(text []byte, into any) *Error {
+	if err := json.Unmarshal(text, into); err != nil {
+		return &Error{Want: "a value that can be decoded", Got: err.Error(), Offset: int64(len(text))}
+	}
+	return nil
+}
+
+// A Target is a state that Nexus requests for a VMM.
 type Target string
 
 const (
@@ -37,118 +97,80 @@ const (
 	MigrationTarget Target = "migration_target"
 )
 
-// A StateRequest is a request to bring a VMM into a state (VmmPutStateBody).
+// A StateRequest is a request for a state of a VMM (VmmPutStateBody).
 type StateRequest struct {
 	Target Target
-	// Source is where the migration's source serves, if Target is MigrationTarget.
+	// Source is the address of the migration's source, if Target is MigrationTarget.
 	Source netip.AddrPort
+	// Soft is how long the guest may take to shut down before a stop or a reboot is
+	// forced; nil if none was given. Other states have none, whatever the body says.
+	Soft *time.Duration
 }
 
-// DecodeState reads and checks the body of a request for a state. The error is
-// an *Error.
+// maxSoft is the longest Soft in seconds. A longer one is cut to it, and by the agent to
+// its maximum grace.
+const maxSoft = uint64(math.MaxInt64 / time.Second)
+
+// DecodeState decodes and validates the body of a request for a state. The error is an
+// *Error.
 func DecodeState(body []byte) (StateRequest, error) {
-	root, bad := parse(body)
-	if bad == nil {
-		bad = putStateBody.check(root)
+	checked, b, err := decodeAs[struct {
+		State struct {
+			Type  Target         `json:"type"`
+			Value jsontext.Value `json:"value"`
+		} `json:"state"`
+		Soft *uint64 `json:"acpi_timeout_secs"`
+	}](Newest, "vmm_put_state", body)
+	if err != nil {
+		return StateRequest{}, err
 	}
-	if bad != nil {
-		return StateRequest{}, bad
+	req := StateRequest{Target: b.State.Type}
+	if b.Soft != nil && (req.Target == Stopped || req.Target == Reboot) {
+		soft := time.Duration(min(*b.Soft, maxSoft)) * time.Second
+		req.Soft = &soft
 	}
-	state := root.get("state")
-	req := StateRequest{Target: Target(state.get("type").text)}
-	if req.Target != MigrationTarget {
-		return req, nil
-	}
-	addr := state.get("value").get("src_propolis_addr")
-	req.Source = addr.socket()
-	if req.Source.Port() == 0 {
-		return StateRequest{}, addr.refuse("a port other than 0").in("src_propolis_addr").in("value").in("state")
+	if req.Target == MigrationTarget {
+		var source struct {
+			Addr netip.AddrPort `json:"src_propolis_addr"`
+		}
+		if err := unmarshal(b.State.Value, &source); err != nil {
+			return StateRequest{}, err
+		}
+		req.Source = source.Addr
+		if bad := dialable(checked, req.Source, "state", "value", "src_propolis_addr"); bad != nil {
+			return StateRequest{}, bad
+		}
 	}
 	return req, nil
 }
 
-// DecodeSnapshot reads and checks the body of a request for a snapshot and
-// returns the snapshot's id. The error is an *Error.
+// DecodeSnapshot decodes and validates the body of a request for a snapshot and returns
+// the snapshot's id. The error is an *Error.
 func DecodeSnapshot(body []byte) (uuid.UUID, error) {
-	root, bad := parse(body)
+	b, err := Body[struct {
+		ID uuid.UUID `json:"snapshot_id"`
+	}]("vmm_issue_disk_snapshot_request")(body)
+	return b.ID, err
+}
+
+// Body returns a function that checks the body of an operation of the newest version and
+// decodes it. The error is an *Error.
+func Body[T any](operation string) func(body []byte) (T, error) {
+	return func(body []byte) (T, error) {
+		_, value, err := decodeAs[T](Newest, operation, body)
+		return value, err
+	}
+}
+
+// decodeAs is Body for an operation of a version. It also returns what was checked, for more
+// checks.
+func decodeAs[T any](version uint64, operation string, body []byte) (c dropshot.Checked, value T, err error) {
+	c, bad := apiAt(version).Operation(operation).Check(body)
 	if bad == nil {
-		bad = snapshotBody.check(root)
+		bad = unmarshal(c.Text, &value)
 	}
 	if bad != nil {
-		return uuid.Nil, bad
+		return c, value, bad
 	}
-	return root.get("snapshot_id").uuid(), nil
-}
-
-// registration takes from a body that was checked what the agent uses.
-func registration(root *node, body []byte) *Registration {
-	runtime, local, meta := root.get("vmm_runtime"), root.get("local_config"), root.get("metadata")
-	spec := root.get("vmm_spec")
-	r := &Registration{
-		InstanceID:   root.get("instance_id").uuid(),
-		PropolisAddr: root.get("propolis_addr").socket(),
-		Runtime:      vmm.Runtime{State: vmm.WireState(runtime.get("state").text), Gen: runtime.get("gen").uint()},
-		Spec:         json.RawMessage(bytes.Clone(body[spec.from:spec.to])),
-		Hostname:     local.get("hostname").text,
-		SiloID:       meta.get("silo_id").uuid(),
-		ProjectID:    meta.get("project_id").uuid(),
-		PrimaryMTU:   int(local.get("primary_nic_mtu").uint()),
-	}
-	r.Runtime.Updated, _ = parseTime(runtime.get("time_updated").text)
-	if m := root.get("migration_id"); m != nil {
-		id := m.uuid()
-		r.MigrationID = &id
-	}
-	for _, nic := range local.get("nics").items() {
-		r.NICs = append(r.NICs, nic.nic())
-	}
-	for _, zvol := range local.get("delegated_zvols").items() {
-		r.Zvols = append(r.Zvols, zvol.device())
-	}
-	return r
-}
-
-// The readers below are for values that a rule was checked on; the errors that
-// they drop cannot occur.
-
-func (n *node) uuid() uuid.UUID {
-	id, _ := parseUUID(n.text)
-	return id
-}
-
-func (n *node) socket() netip.AddrPort {
-	a, _ := parseSocket(n.text)
-	return a
-}
-
-// uint is 0 for a value that is not there.
-func (n *node) uint() uint64 {
-	if n == nil {
-		return 0
-	}
-	v, _ := strconv.ParseUint(n.text, 10, 64)
-	return v
-}
-
-func (n *node) nic() NIC {
-	mac, _ := parseMAC(n.get("mac").text)
-	return NIC{
-		ID:      n.get("id").uuid(),
-		Name:    n.get("name").text,
-		MAC:     mac,
-		Slot:    int(n.get("slot").uint()),
-		VNI:     uint32(n.get("vni").uint()),
-		Primary: n.get("primary").text == "true",
-	}
-}
-
-// device is a zvol's raw device: the reference hands out rdsk rather than dsk,
-// which would add a second cache.
-func (n *node) device() string {
-	dataset := "local_storage_unencrypted"
-	if n.get("type").text == zvolEncrypted {
-		dataset = "crypt/local_storage"
-	}
-	return "/dev/zvol/rdsk/oxp_" + n.get("zpool_id").uuid().String() + "/" + dataset + "/" +
-		n.get("dataset_id").uuid().String() + "/vol"
+	return c, value, nil
 }

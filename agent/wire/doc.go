@@ -1,21 +1,19 @@
-// Package wire says what the bodies of the sled-agent API are: how they are
-// read, what they must hold, and what the agent takes from them.
+// Package wire decodes and validates the bodies of the sled-agent API.
 //
-// A body becomes a tree of values (tree.go), the tree is checked against rules
-// that mirror the API's document (rule.go; the rules themselves are in
-// network.go, spec.go and ensure.go), and only then is anything read out of it
-// (decode.go). An Error names the field by its path and says what was wanted
-// and what was there. The instance spec is checked and passed on as it came, to
-// the byte, because Propolis and not this agent is its reader.
+// openapi.json describes the newest version of the API, older.json what older versions
+// had instead (version.go). A body is checked against the document of its version by
+// package dropshot, then decoded (decode.go; the local configuration, which differs
+// between versions, in config.go), then checked for what a schema cannot say
+// (consistent.go). An Error has the field's path, what was expected and what was found.
+// The instance spec is validated and passed on unchanged, since it is for Propolis.
 //
-// The rules are as lenient as the reference server (Omicron's sled-agent, API
-// 48) where Nexus could notice: unknown fields are ignored except inside spec
-// components, an absent optional field and a null one are the same, UUIDs may
-// be written in any of their forms, and what follows the first JSON value is
-// not looked at. They are stricter where the reference fails late or does
-// something nobody wants: keys that occur twice, a NIC without a backend, a VMM
-// that is registered as already ended.
+// The document is as lenient as the reference server (Omicron's sled-agent) where Nexus
+// could notice: unknown fields are ignored except inside spec components, a missing
+// optional field equals a null one, UUIDs may have any of their forms, and input after
+// the first JSON value is ignored. What Nexus can store and the agent does not use
+// passes, such as a range of ICMP codes upside down. It is stricter where the reference
+// fails late or misbehaves: duplicate keys, a NIC without a backend, a VMM registered in
+// a terminal state, external addresses in the form of another version.
 //
-// What must not live here: HTTP (package api), decisions about VMMs (package
-// vmm), and whatever the bodies do not say.
+// HTTP is package api's, decisions about VMMs are package vmm's.
 package wire

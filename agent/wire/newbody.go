@@ -11,10 +11,9 @@ import (
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
-// BodyOptions say what NewBody builds. Whatever is left zero gets a sensible
-// value.
+// BodyOptions configure NewBody. A zero value means the default.
 type BodyOptions struct {
-	// InstanceID is a new one by default.
+	// InstanceID is random by default.
 	InstanceID uuid.UUID
 	// PropolisAddr is [::1]:12400 by default.
 	PropolisAddr netip.AddrPort
@@ -24,8 +23,8 @@ type BodyOptions struct {
 	CPUs uint8
 	// MemoryMiB is 1024 by default.
 	MemoryMiB uint64
-	// NICs is how many network interfaces the guest has, none by default and
-	// 64 at most. The first is the primary one.
+	// NICs is the number of network interfaces, none by default and at most 64. The first
+	// is the primary one.
 	NICs int
 	// MigrationID makes the VMM the target of a live migration.
 	MigrationID *uuid.UUID
@@ -37,14 +36,14 @@ type BodyOptions struct {
 
 type dict = map[string]any
 
-// NewBody builds the body of a registration of a small VMM without disks. The
-// debug CLI, demonstrations and tests use it in Nexus's place.
+// NewBody returns the body of a registration of a small VMM without disks, for the debug
+// CLI, demonstrations and tests.
 func NewBody(o BodyOptions) []byte {
 	o = o.withDefaults()
 	components, nics := dict{"com1": part("serial_port", dict{"num": "com1"})}, []dict{}
 	for i := range min(o.NICs, 64) {
 		id := uuid.NewSHA1(o.InstanceID, fmt.Appendf(nil, "net%d", i))
-		nics = append(nics, newNIC(o.InstanceID, id, i))
+		nics = append(nics, newNIC(o.InstanceID, id, i, o.mac(i)))
 		components[id.String()] = part(networkBackend, dict{"vnic_name": ""})
 		components[id.String()+":device"] = part("virtio_nic", dict{"backend_id": id, "interface_id": id,
 			"pci_path": dict{"bus": 0, "device": 8 + i%8, "function": i / 8 % 8}})
@@ -59,7 +58,7 @@ func NewBody(o BodyOptions) []byte {
 		"local_config":  newLocalConfig(o.Hostname, nics),
 	})
 	if err != nil {
-		panic(fmt.Sprintf("marshal registration: %v", err)) // nothing in it can fail to marshal
+		panic(fmt.Sprintf("marshal registration: %v", err)) // its types can always be marshalled
 	}
 	return body
 }
@@ -102,15 +101,24 @@ func (o BodyOptions) board() dict {
 
 func part(kind string, fields dict) dict { return dict{"type": kind, "component": fields} }
 
-func newNIC(instance, id uuid.UUID, i int) dict {
+// mac returns the address of the i-th interface, in Oxide's range for guests,
+// A8:40:25:F0 to F7. It depends on the VMM's address, since an illumos host refuses
+// duplicates on one link.
+func (o BodyOptions) mac(i int) string {
+	ip := o.PropolisAddr.Addr().As16()
+	last := uint16(ip[14])<<8 | uint16(ip[15])
+	n := uint32((o.PropolisAddr.Port()-12400)^(last-1))<<3 + uint32(i)
+	return fmt.Sprintf("A8:40:25:%02X:%02X:%02X", 0xF0|n>>16&7, n>>8&0xFF, n&0xFF)
+}
+
+func newNIC(instance, id uuid.UUID, i int, mac string) dict {
 	return dict{
 		"id":   id,
 		"kind": dict{"type": "instance", "id": instance},
 		"name": fmt.Sprintf("net%d", i),
 		"ip_config": dict{"type": "v4", "value": dict{
 			"ip": fmt.Sprintf("172.30.%d.5", i), "subnet": fmt.Sprintf("172.30.%d.0/24", i), "transit_ips": []string{}}},
-		// A8:40:25:F0 begins the range that Oxide hands out to guests.
-		"mac":     fmt.Sprintf("A8:40:25:F0:00:%02X", i),
+		"mac":     mac,
 		"vni":     100,
 		"primary": i == 0,
 		"slot":    i,

@@ -13,7 +13,7 @@ import (
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
-// A line is what is printed of one PUT.
+// A line is what is printed for one PUT.
 type line struct {
 	Time    time.Time       `json:"time"`
 	VMM     uuid.UUID       `json:"vmm"`
@@ -26,8 +26,8 @@ type line struct {
 	Broken  []nexussim.Rule `json:"violates,omitempty"`
 }
 
-// printPuts prints a line of JSON for each PUT until ctx ends, and an error if
-// nobody reads them any more.
+// printPuts prints a line of JSON for each PUT until ctx ends. It returns an error if
+// printing fails.
 func printPuts(ctx context.Context, s *nexussim.Server, w io.Writer) error {
 	enc := json.NewEncoder(w)
 	var done uint64
@@ -35,9 +35,16 @@ func printPuts(ctx context.Context, s *nexussim.Server, w io.Writer) error {
 		changed := s.Changed()
 		puts, dealt := s.Puts(done)
 		done = dealt
-		broken := rulesBySeq(s.Violations())
+		broken := map[uint64][]nexussim.Rule{}
+		for _, v := range s.Violations() {
+			broken[v.Seq] = append(broken[v.Seq], v.Rule)
+		}
 		for _, p := range puts {
-			if err := enc.Encode(lineOf(p, broken[p.Seq])); err != nil {
+			l := line{Time: p.At, VMM: p.VMM, Answer: p.Answer, Effect: p.Effect, Fault: p.Fault, Message: p.Message, Broken: broken[p.Seq]}
+			if p.Record != nil {
+				l.State, l.Gen = p.Record.VMM.State, p.Record.VMM.Gen
+			}
+			if err := enc.Encode(l); err != nil {
 				return fmt.Errorf("print PUT: %w", err)
 			}
 		}
@@ -47,20 +54,4 @@ func printPuts(ctx context.Context, s *nexussim.Server, w io.Writer) error {
 			return nil
 		}
 	}
-}
-
-func lineOf(p nexussim.Put, broken []nexussim.Rule) line {
-	l := line{Time: p.At, VMM: p.VMM, Answer: p.Answer, Effect: p.Effect, Fault: p.Fault, Message: p.Message, Broken: broken}
-	if p.Record != nil {
-		l.State, l.Gen = p.Record.VMM.State, p.Record.VMM.Gen
-	}
-	return l
-}
-
-func rulesBySeq(vs []nexussim.Violation) map[uint64][]nexussim.Rule {
-	out := map[uint64][]nexussim.Rule{}
-	for _, v := range vs {
-		out[v.Seq] = append(out[v.Seq], v.Rule)
-	}
-	return out
 }

@@ -1,3 +1,9 @@
+// Command nexus-sim is a simulated Nexus for people and scripts: it receives VMM
+// records as the real one does, shows them, reports contradictory records of a sled,
+// and simulates faults on request.
+//
+// It consists of flags, signals and output. Package nexussim simulates Nexus and
+// serves the control routes.
 package main
 
 import (
@@ -48,7 +54,7 @@ func faultsCommand() *cobra.Command {
 			for _, d := range nexussim.Faults() {
 				fmt.Fprintf(w, "%s\t%s\n", d.Usage(), d.Text)
 			}
-			fmt.Fprintln(w, "\nFault@VMM strikes only updates of that VMM; every fault but refuse can be so limited.")
+			fmt.Fprintln(w, "\nFault@VMM strikes only updates of that VMM; every fault but refuse, cut and those of DNS can be so limited.")
 			return w.Flush()
 		},
 	}

@@ -24,8 +24,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var noon = time.Date(2026, 8, 21, 12, 0, 0, 0, time.UTC)
 
-func row(n byte, state vmm.WireState, gen uint64, heard time.Duration, answer int, effect nexussim.Effect) nexussim.Row {
-	r := nexussim.Row{ID: uuid.UUID{15: n}, LastSeen: noon.Add(-heard), LastAnswer: answer, LastEffect: effect, Updates: int(n)}
+func row(n byte, state vmm.WireState, gen uint64, seen time.Duration, answer int, effect nexussim.Effect) nexussim.Row {
+	r := nexussim.Row{ID: uuid.UUID{15: n}, LastSeen: noon.Add(-seen), LastAnswer: answer, LastEffect: effect, Updates: int(n)}
 	if state != "" {
 		r.Record = &vmm.Record{VMM: vmm.Runtime{State: state, Gen: gen}}
 	}
@@ -87,8 +87,8 @@ func TestBadFlags(t *testing.T) {
 	}
 }
 
-// The whole program: it says where it listens, prints a line per PUT, heeds a
-// fault given at the start, and ends without an error when it is told to.
+// The whole program logs where it listens, prints a line per PUT, applies a fault
+// given at the start, and ends without an error on request.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)

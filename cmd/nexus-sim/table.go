@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -15,17 +16,17 @@ import (
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 )
 
-// Redrawing is bounded from below so that ages move, and from above so that a
-// thousand VMMs do not keep the terminal busy.
+// The table is redrawn at least this often, so that ages advance, and at most this
+// often, so that a thousand VMMs do not keep the terminal busy.
 const (
 	redrawAtLeast = time.Second
 	redrawAtMost  = 100 * time.Millisecond
 )
 
-// where says on which addresses the server is.
+// where holds the addresses that the server listens on.
 type where struct{ listen, control string }
 
-// A view is all that the table shows.
+// A view is the content of the table.
 type view struct {
 	where      where
 	rows       []nexussim.Row
@@ -34,48 +35,34 @@ type view struct {
 	now        time.Time
 }
 
-// A terminal is where the table is drawn.
-type terminal struct{ *os.File }
-
-// size is the terminal's, or a usual one if it does not tell.
-func (t terminal) size() (width, height int) {
-	width, height, err := term.GetSize(int(t.Fd()))
-	if err != nil || width <= 0 || height <= 0 {
-		return 80, 24
-	}
-	return width, height
-}
-
 // showTable keeps the table up to date until ctx ends.
-func showTable(ctx context.Context, s *nexussim.Server, t terminal, at where) error {
+func showTable(ctx context.Context, s *nexussim.Server, t *os.File, at where) error {
 	for {
 		changed := s.Changed()
-		width, height := t.size()
+		width, height, err := term.GetSize(int(t.Fd()))
+		if err != nil || width <= 0 || height <= 0 {
+			width, height = 80, 24
+		}
 		v := view{where: at, rows: s.Rows(), faults: s.Faults(), violations: s.Violations(), now: time.Now()}
 		if err := draw(t, v.lines(width, height-1)); err != nil {
 			return err
 		}
-		if !sleep(ctx, redrawAtMost, nil) || !sleep(ctx, redrawAtLeast-redrawAtMost, changed) {
+		select {
+		case <-time.After(redrawAtMost):
+		case <-ctx.Done():
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-time.After(redrawAtLeast - redrawAtMost):
+		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// sleep returns after d or when early is closed; false when ctx has ended.
-func sleep(ctx context.Context, d time.Duration, early <-chan struct{}) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-early:
-	case <-ctx.Done():
-		return false
-	}
-	return true
-}
-
-// draw puts lines over what was drawn before: from the top left corner, each
-// cleared to its end, and nothing left below.
+// draw writes lines over the previous ones, from the top left corner. It clears the
+// rest of each line and everything below.
 func draw(w io.Writer, lines []string) error {
 	if _, err := io.WriteString(w, "\x1b[H"+strings.Join(lines, "\x1b[K\n")+"\x1b[K\n\x1b[J"); err != nil {
 		return fmt.Errorf("draw table: %w", err)
@@ -83,12 +70,12 @@ func draw(w io.Writer, lines []string) error {
 	return nil
 }
 
-// lines renders the table for so many columns and rows of a terminal. If the
-// VMMs are too many, those that were heard of last are shown.
+// lines renders the table for a terminal of the given size. If it does not hold all
+// VMMs, the most recently updated ones are shown.
 func (v view) lines(width, height int) []string {
 	out := []string{
 		fmt.Sprintf("simulated Nexus on %s   control on %s", v.where.listen, v.where.control),
-		fmt.Sprintf("%d VMMs   faults: %s   violations: %s", len(v.rows), listOr(v.faults, "none"), v.worst()),
+		fmt.Sprintf("%d VMMs   faults: %s   violations: %s", len(v.rows), cmp.Or(strings.Join(v.faults, " "), "none"), v.worst()),
 		"",
 		"VMM                                   STATE       GEN    AGE  UPDATES  LAST ANSWER",
 	}
@@ -96,18 +83,18 @@ func (v view) lines(width, height int) []string {
 	rows := v.rows
 	if hidden := len(rows) - room; hidden > 0 {
 		rows = latest(rows, room-1)
-		out = append(out, fmt.Sprintf("... %d that were heard of longer ago are not shown", hidden+1))
+		out = append(out, fmt.Sprintf("... %d less recently updated are not shown", hidden+1))
 	}
 	for _, r := range rows {
 		out = append(out, v.row(r))
 	}
 	for i, l := range out {
-		out[i] = cut(l, width)
+		out[i] = l[:min(len(l), width)]
 	}
 	return out
 }
 
-// latest returns the n rows that were heard of last, in the order that they had.
+// latest returns the n most recently updated rows in their original order.
 func latest(rows []nexussim.Row, n int) []nexussim.Row {
 	byTime := slices.SortedStableFunc(slices.Values(rows), func(a, b nexussim.Row) int { return b.LastSeen.Compare(a.LastSeen) })
 	keep := map[uuid.UUID]bool{}
@@ -118,10 +105,7 @@ func latest(rows []nexussim.Row, n int) []nexussim.Row {
 }
 
 func (v view) row(r nexussim.Row) string {
-	state, answer := string(r.State()), "none yet"
-	if state == "" {
-		state = "-"
-	}
+	state, answer := cmp.Or(string(r.State()), "-"), "none yet"
 	switch {
 	case r.LastAnswer != 0:
 		answer = fmt.Sprintf("%d %s", r.LastAnswer, r.LastEffect)
@@ -140,14 +124,7 @@ func (v view) worst() string {
 	return fmt.Sprintf("%d, last: %s of %s", n, last.Rule, last.VMM)
 }
 
-func listOr(items []string, none string) string {
-	if len(items) == 0 {
-		return none
-	}
-	return strings.Join(items, " ")
-}
-
-// age is a duration in its largest whole unit.
+// age formats a duration in its largest whole unit.
 func age(d time.Duration) string {
 	switch {
 	case d < time.Minute:
@@ -157,11 +134,4 @@ func age(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%dh", int(d.Hours()))
 	}
-}
-
-func cut(s string, width int) string {
-	if len(s) <= width {
-		return s
-	}
-	return s[:width]
 }

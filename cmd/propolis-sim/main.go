@@ -1,7 +1,6 @@
-// Command propolis-sim serves the API of a Propolis server without a hypervisor,
-// and does on request what a broken one would do. The engine is package
-// propolis/sim; here are only the command line, the listener, signals and the
-// faults that take a process of their own.
+// Command propolis-sim serves the API of a Propolis server without a hypervisor, and
+// simulates faults on request. Package propolis/sim is the simulator; this command adds
+// the command line, the listener, signals and the faults that need a process.
 package main
 
 import (
@@ -14,13 +13,12 @@ import (
 
 func main() { os.Exit(execute(os.Args[1:])) }
 
-// usageError is a command line that cannot be understood.
+// usageError is an error in the command line.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// execute returns the exit status: 0, 1 if the server cannot do its work, 2 on
-// bad usage.
+// execute returns the exit status: 0, 1 if the server failed, 2 for wrong usage.
 func execute(args []string) int {
 	root := rootCommand()
 	root.SetArgs(args)
@@ -42,7 +40,7 @@ func rootCommand() *cobra.Command {
 		Short: "A simulated Propolis server: the real API, no hypervisor, faults on request",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("there is no command %q", args[0])}
+				return usageError{fmt.Errorf("no such command %q", args[0])}
 			}
 			return nil
 		},
@@ -55,7 +53,7 @@ func rootCommand() *cobra.Command {
 	return root
 }
 
-// wants makes a wrong number of arguments a usageError.
+// wants turns a wrong number of arguments into a usageError.
 func wants(n int, what string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) != n {

@@ -20,13 +20,12 @@ import (
 	"github.com/sledagent/sledagent/propolis/sim"
 )
 
-// patience bounds waits that end soon unless something is broken.
-const patience = 30 * time.Second
+// waitLimit bounds waits that end soon unless something is broken.
+const waitLimit = 30 * time.Second
 
 var binary string
 
-// TestMain builds the program that the tests run: what they promise is about
-// real processes.
+// TestMain builds the program, since the tests are about real processes.
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 
 func buildAndRun(m *testing.M) int {
@@ -50,10 +49,10 @@ type process struct {
 	cmd  *exec.Cmd
 	base string
 	log  chan line
-	done chan struct{} // closed when it has ended
+	done chan struct{} // closed when the process has ended
 }
 
-// A line is one line of its log, as far as tests look at it.
+// A line is the part of a log line that the tests use.
 type line struct {
 	Message, Listen, Escapee string
 }
@@ -79,7 +78,7 @@ func launch(t *testing.T, args ...string) *process {
 	return p
 }
 
-// read takes the log to its end, which is the process's, and reaps it.
+// read reads the log until the process closes it, and waits for the process.
 func (p *process) read(s *bufio.Scanner) {
 	defer close(p.done)
 	for s.Scan() {
@@ -89,7 +88,7 @@ func (p *process) read(s *bufio.Scanner) {
 		}
 		select {
 		case p.log <- l:
-		default: // nobody reads so far back
+		default: // no test needs older lines
 		}
 	}
 	_ = p.cmd.Wait()
@@ -98,7 +97,7 @@ func (p *process) read(s *bufio.Scanner) {
 // said waits for a line of the log.
 func (p *process) said(message string) line {
 	p.t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(waitLimit)
 	for {
 		select {
 		case l := <-p.log:
@@ -111,13 +110,13 @@ func (p *process) said(message string) line {
 	}
 }
 
-// ended waits for the end of the process and says how it ended.
+// ended waits for the end of the process and returns its status as text.
 func (p *process) ended() string {
 	p.t.Helper()
 	select {
 	case <-p.done:
 		return p.cmd.ProcessState.String()
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		p.t.Fatal("still running")
 		return ""
 	}
@@ -130,7 +129,7 @@ func (p *process) signal(sig syscall.Signal) {
 	}
 }
 
-// send returns the status of the answer, or 0 if there was none in time.
+// send returns the status of the answer, or 0 if there was none within the budget.
 func (p *process) send(budget time.Duration, method, path, body string) int {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), budget)
@@ -140,7 +139,7 @@ func (p *process) send(budget time.Duration, method, path, body string) int {
 		p.t.Fatal(err)
 	}
 	r.Header.Set("api-version", "6.0.0")
-	res, err := http.DefaultClient.Do(r)
+	res, err := client.Do(r)
 	if err != nil {
 		return 0
 	}
@@ -148,26 +147,34 @@ func (p *process) send(budget time.Duration, method, path, body string) int {
 	return res.StatusCode
 }
 
+// client has no timeout of its own; contexts bound its requests.
+var client = &http.Client{Transport: &http.Transport{}}
+
 func (p *process) want(status int, method, path, body string) {
 	p.t.Helper()
-	if got := p.send(patience, method, path, body); got != status {
+	if got := p.send(waitLimit, method, path, body); got != status {
 		p.t.Errorf("%s %s: %d, want %d", method, path, got, status)
 	}
 }
 
-// calls returns how many calls of a kind have come in.
-func (p *process) calls(kind string) uint64 {
+// status returns the answer of GET /sim/state.
+func (p *process) status() (s sim.Status) {
 	p.t.Helper()
-	res, err := http.Get(p.base + "/sim/state")
+	res, err := client.Get(p.base + "/sim/state")
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	defer res.Body.Close()
-	var status sim.Status
-	if err := json.NewDecoder(res.Body).Decode(&status); err != nil {
+	if err := json.NewDecoder(res.Body).Decode(&s); err != nil {
 		p.t.Fatal(err)
 	}
-	return status.Calls[kind]
+	return s
+}
+
+// calls returns how many calls of a kind have arrived.
+func (p *process) calls(kind string) uint64 {
+	p.t.Helper()
+	return p.status().Calls[kind]
 }
 
 func TestSignalsEndIt(t *testing.T) {
@@ -175,7 +182,7 @@ func TestSignalsEndIt(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		p := launch(t, "--mode", "hang-all")
 		hung := make(chan int, 1)
-		go func() { hung <- p.send(patience, "GET", "/instance", "") }()
+		go func() { hung <- p.send(waitLimit, "GET", "/instance", "") }()
 		for p.calls("get") == 0 {
 			time.Sleep(time.Millisecond) // sleep: between two looks of a poll with a deadline
 		}
@@ -224,8 +231,7 @@ func TestExitsByItself(t *testing.T) {
 	}
 }
 
-// TestFreezes: a frozen process takes connections, answers nobody and can be
-// thawed.
+// A frozen process accepts connections but does not answer, and can be resumed.
 func TestFreezes(t *testing.T) {
 	t.Parallel()
 	p := launch(t)
@@ -238,8 +244,8 @@ func TestFreezes(t *testing.T) {
 	p.want(424, "GET", "/instance", "")
 }
 
-// TestEscapes: the escapee is nobody's child, in a session of its own, and
-// outlives SIGTERM and its maker.
+// The escaped process has left its parent and its session, and outlives SIGTERM and
+// the process that started it.
 func TestEscapes(t *testing.T) {
 	t.Parallel()
 	p := launch(t)
@@ -260,8 +266,8 @@ func TestEscapes(t *testing.T) {
 	}
 }
 
-// alone holds that a process is not another's child and leads its session, where
-// there is Linux's procfs to tell.
+// alone checks in Linux's procfs, where there is one, that a process is not a child of
+// maker and leads its session.
 func alone(t *testing.T, pid, maker int) {
 	t.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -278,15 +284,16 @@ func alone(t *testing.T, pid, maker int) {
 	}
 }
 
-// TestLives goes through a whole life with the default times.
-func TestLives(t *testing.T) {
+const spec = `{"properties":{"id":"4a1d8f5e-6a0b-4f7e-9c11-1f0a2b3c4d5e","name":"n","description":"d","metadata":{` +
+	`"silo_id":"001de000-5110-4000-8000-000000000000","project_id":"1f2f0f7c-9d2e-4c55-a3d6-6f3c7a1b9b11",` +
+	`"sled_id":"b886b58a-1e3f-4be1-b9f2-0c2e66c6bc88","sled_serial":"S","sled_revision":1,"sled_model":"M"}},` +
+	`"init":{"method":"Spec","value":{"spec":{"board":{"chipset":{"type":"i440_fx","value":{"enable_pcie":false}},` +
+	`"cpus":1,"memory_mb":512},"components":{}}}}}`
+
+// A VM goes through its whole lifecycle with the default times.
+func TestWholeLifecycle(t *testing.T) {
 	t.Parallel()
 	p := launch(t)
-	spec := `{"properties":{"id":"4a1d8f5e-6a0b-4f7e-9c11-1f0a2b3c4d5e","name":"n","description":"d","metadata":{` +
-		`"silo_id":"001de000-5110-4000-8000-000000000000","project_id":"1f2f0f7c-9d2e-4c55-a3d6-6f3c7a1b9b11",` +
-		`"sled_id":"b886b58a-1e3f-4be1-b9f2-0c2e66c6bc88","sled_serial":"S","sled_revision":1,"sled_model":"M"}},` +
-		`"init":{"method":"Spec","value":{"spec":{"board":{"chipset":{"type":"i440_fx","value":{"enable_pcie":false}},` +
-		`"cpus":1,"memory_mb":512},"components":{}}}}}`
 	p.want(201, "PUT", "/instance", spec)
 	p.want(204, "PUT", "/instance/state", `"Run"`)
 	p.want(200, "GET", "/instance/state-monitor", `{"gen":3}`)
@@ -305,10 +312,10 @@ func TestUsage(t *testing.T) {
 	}{
 		"no address":      {[]string{"run"}, 2, "want one ADDR:PORT, got 0 arguments"},
 		"no port":         {[]string{"run", "127.0.0.1"}, 2, `address "127.0.0.1": want ADDR:PORT`},
-		"no such port":    {[]string{"run", "127.0.0.1:70000"}, 2, `port "70000" is no number`},
-		"no such mode":    {[]string{"run", "--mode", "nap", "127.0.0.1:0"}, 2, `mode "nap": there is no such mode`},
+		"no such port":    {[]string{"run", "127.0.0.1:70000"}, 2, `port "70000" is not a number`},
+		"no such mode":    {[]string{"run", "--mode", "nap", "127.0.0.1:0"}, 2, `mode "nap": no such mode`},
 		"no such flag":    {[]string{"run", "--nap", "127.0.0.1:0"}, 2, "unknown flag: --nap"},
-		"no such command": {[]string{"nap"}, 2, `there is no command "nap"`},
+		"no such command": {[]string{"nap"}, 2, `no such command "nap"`},
 		"no such version": {[]string{"run", "--api-version", "6", "127.0.0.1:0"}, 2, `version "6"`},
 		"address taken": {[]string{"run", strings.TrimPrefix(taken.base, "http://")}, 1,
 			"listen tcp " + strings.TrimPrefix(taken.base, "http://")},
@@ -326,7 +333,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// TestHelp: the program explains itself, each mode and action included.
+// The help and "modes" describe every mode and action.
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	out, err := exec.Command(binary, "modes").Output()

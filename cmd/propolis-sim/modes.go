@@ -20,8 +20,8 @@ func modesCommand() *cobra.Command {
 	}
 }
 
-// printTables writes both tables, and what CALL and STATE may be where a mode
-// takes one.
+// printTables prints the modes, the values of CALL and STATE in their names, and the
+// actions.
 func printTables(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "MODE\tWHAT IT DOES")
@@ -38,8 +38,5 @@ func printTables(w io.Writer) error {
 	for _, a := range sim.Actions() {
 		fmt.Fprintf(t, "%s\t%s\n", a.Name, a.Does)
 	}
-	if err := t.Flush(); err != nil {
-		return fmt.Errorf("write tables: %w", err)
-	}
-	return nil
+	return t.Flush()
 }

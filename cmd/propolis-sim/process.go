@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -16,14 +15,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// self is this process, for the faults that need one.
+// self is this process, as the faults need it.
 type self struct{ log zerolog.Logger }
 
 // Crash implements sim.Process.
-func (p self) Crash() {
-	p.log.Warn().Msg("killing myself")
-	p.signal(unix.SIGKILL)
-}
+func (p self) Crash() { p.signal(unix.SIGKILL, "killing myself") }
+
+// Freeze implements sim.Process.
+func (p self) Freeze() { p.signal(unix.SIGSTOP, "stopping myself") }
 
 // Exit implements sim.Process.
 func (p self) Exit() {
@@ -31,31 +30,27 @@ func (p self) Exit() {
 	os.Exit(1)
 }
 
-// Freeze implements sim.Process.
-func (p self) Freeze() {
-	p.log.Warn().Msg("stopping myself")
-	p.signal(unix.SIGSTOP)
-}
-
-func (p self) signal(sig syscall.Signal) {
+func (p self) signal(sig syscall.Signal, message string) {
+	p.log.Warn().Msg(message)
 	if err := unix.Kill(os.Getpid(), sig); err != nil {
 		p.log.Error().Err(err).Stringer("signal", sig).Msg("cannot signal myself")
 	}
 }
 
-// spawnBudget is far more than it takes to start two processes.
+// spawnBudget is ample time to start two processes.
 const spawnBudget = 10 * time.Second
 
-// Escape implements sim.Process. The child starts the escapee and exits, so
-// that the escapee's parent is gone, as after a daemon's two forks.
-func (p self) Escape(life time.Duration) error {
+// Escape implements sim.Process. The shell starts this program's hidden command and
+// exits, which leaves the escaped process without its parent, like a daemon after two
+// forks.
+func (p self) Escape(lifetime time.Duration) error {
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find own program: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), spawnBudget)
 	defer cancel()
-	cmd, err := again(ctx, "start", life)
-	if err != nil {
-		return err
-	}
-	pid, err := cmd.Output()
+	pid, err := exec.CommandContext(ctx, "/bin/sh", "-c", `"$0" escape "$1" 2>/dev/null &`, program, lifetime.String()).Output()
 	if err != nil {
 		return fmt.Errorf("start escapee: %w", err)
 	}
@@ -63,64 +58,32 @@ func (p self) Escape(life time.Duration) error {
 	return nil
 }
 
-// again is this program's hidden command, in a session of its own and with no
-// file of this process open.
-func again(ctx context.Context, stage string, life time.Duration) (*exec.Cmd, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("find own program: %w", err)
-	}
-	cmd := exec.CommandContext(ctx, program, "escape", stage, life.String())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	return cmd, nil
-}
-
 func escapeCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    "escape start|sleep DURATION",
+		Use:    "escape DURATION",
 		Hidden: true,
-		Args:   wants(2, "a stage and a duration"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			life, err := time.ParseDuration(args[1])
+		Args:   wants(1, "a duration"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			lifetime, err := time.ParseDuration(args[0])
 			if err != nil {
 				return usageError{err}
 			}
-			if args[0] == "sleep" {
-				return sleepOn(life)
-			}
-			return startEscapee(life)
+			return escapee(lifetime)
 		},
 	}
 }
 
-// startEscapee starts the escapee, passes on the process id that it prints once
-// it is past every signal, and does not wait for its end. Its life is its own,
-// so no context ends it.
-func startEscapee(life time.Duration) error {
-	cmd, err := again(context.Background(), "sleep", life)
-	if err != nil {
-		return err
+// escapee leaves the session, ignores every signal that can be ignored, and then
+// prints its process id.
+func escapee(lifetime time.Duration) error {
+	if _, err := unix.Setsid(); err != nil {
+		return fmt.Errorf("leave session: %w", err)
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return fmt.Errorf("start escapee: %w", err)
-	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start escapee: %w", err)
-	}
-	if _, err := io.Copy(os.Stdout, out); err != nil {
-		return fmt.Errorf("hear from escapee: %w", err)
-	}
-	return nil
-}
-
-// sleepOn ignores every signal that can be ignored and asks for an end.
-func sleepOn(life time.Duration) error {
 	signal.Ignore(syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT)
 	fmt.Println(os.Getpid())
 	if err := os.Stdout.Close(); err != nil {
 		return fmt.Errorf("close standard output: %w", err)
 	}
-	time.Sleep(life)
+	time.Sleep(lifetime)
 	return nil
 }

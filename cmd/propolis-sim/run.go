@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	stdlog "log"
 	"net"
@@ -16,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/sledagent/sledagent/internal/dropshot"
 	"github.com/sledagent/sledagent/propolis/sim"
 )
 
@@ -26,15 +26,22 @@ error, one JSON object a line. With port 0 the port is any free one; the line
 The simulator's own API is served at the same address, below /sim/, without an
 api-version:
 
-  GET  /sim/state           the VM, its queue, how often each call came, the faults
+  GET  /sim/state           the VM, its queue, how often each call came, how many
+                            monitors are under way, the faults
   GET  /sim/faults          the modes in force, as an array
   PUT  /sim/faults          replace them all by the modes of an array
   POST /sim/do/ACTION       make something happen now
 
-propolis-sim modes lists the modes and the actions.`
+propolis-sim modes lists the modes and the actions.
+
+The form of a request depends on its api-version, up to that of --api-version. In
+version 7 a stop or a reboot may give the guest a time in seconds: its power button
+is pressed, which it obeys at once unless a mode says otherwise, and the stop or
+the reset is forced when the time is over.`
 
 const runExample = `  propolis-sim run 127.0.0.1:12400
   propolis-sim run --mode ignore-stop [::1]:0
+  propolis-sim run --api-version 7.0.0 --mode ignore-button 127.0.0.1:12400
   propolis-sim run --mode hang-stop,slow-all=200ms --mode exit-after=5s 127.0.0.1:12400
 
   curl -X PUT -H content-type:application/json -d '["stay-stopping","refuse-get=503:Internal*2"]' http://127.0.0.1:12400/sim/faults
@@ -63,18 +70,18 @@ func runCommand() *cobra.Command {
 	f.DurationVar(&s.times.Boot, "boot-time", s.times.Boot, "how long Starting and Rebooting last")
 	f.DurationVar(&s.times.Stop, "stop-time", s.times.Stop, "how long each of Stopping and Stopped lasts")
 	f.DurationVar(&s.times.Phase, "phase-time", s.times.Phase, "how long each phase of a migration lasts")
-	f.StringVar(&s.newest, "api-version", sim.NewestVersion, "the newest API version to serve")
+	f.StringVar(&s.newest, "api-version", sim.NewestVersion, "the newest API version to serve; soft stops and reboots need 7.0.0")
 	return cmd
 }
 
-// run serves until a signal comes. All that can be wrong with the command line
-// is found before anything is bound.
+// run serves until a signal arrives. It checks the whole command line before it
+// listens.
 func run(ctx context.Context, addr string, s settings) error {
 	faults, err := sim.ParseFaults(s.modes...)
 	if err != nil {
 		return usageError{err}
 	}
-	newest, err := sim.ParseVersion(s.newest)
+	newest, err := dropshot.ParseVersion(s.newest)
 	if err != nil {
 		return usageError{err}
 	}
@@ -83,7 +90,7 @@ func run(ctx context.Context, addr string, s settings) error {
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return err // says "listen tcp ADDR: why"
+		return err // the error says "listen tcp ADDR: reason"
 	}
 	log := zerolog.New(os.Stderr).With().Timestamp().Int("pid", os.Getpid()).Logger()
 	server := sim.New(sim.Options{Faults: faults, Times: s.times, Newest: newest, Process: self{log}, Log: log})
@@ -97,13 +104,13 @@ func checkAddr(addr string) error {
 		return fmt.Errorf("address %q: want ADDR:PORT", addr)
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return fmt.Errorf("address %q: port %q is no number from 0 to 65535", addr, port)
+		return fmt.Errorf("address %q: port %q is not a number from 0 to 65535", addr, port)
 	}
 	return nil
 }
 
-// serve serves until a signal ends it or the listener fails. Requests that wait
-// are cut off, as they are when a real server dies.
+// serve serves until a signal ends it or the listener fails. Pending requests are cut
+// off, as when a real server dies.
 func serve(listener net.Listener, server *sim.Server, log zerolog.Logger) error {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
@@ -124,20 +131,9 @@ func serve(listener net.Listener, server *sim.Server, log zerolog.Logger) error 
 				continue
 			}
 			log.Info().Stringer("signal", sig).Msg("ending")
-			return ended(h, failed)
+			return h.Close()
 		case err := <-failed:
 			return fmt.Errorf("serve: %w", err)
 		}
 	}
-}
-
-// ended closes every connection and waits for the listener's goroutine.
-func ended(h *http.Server, failed <-chan error) error {
-	if err := h.Close(); err != nil {
-		return fmt.Errorf("close connections: %w", err)
-	}
-	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve: %w", err)
-	}
-	return nil
 }

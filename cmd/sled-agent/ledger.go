@@ -13,23 +13,27 @@ import (
 func ledgerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ledger",
-		Short: "Look at the agent's ledger, or repair it, while no agent runs",
+		Short: "Inspect or repair the ledger while no agent runs",
 		Long: `The ledger (ledger.db in the state directory) is what the agent knows after a
 restart: every VMM with its state, its pending stop and its deadline. An agent
-that finds it damaged does not start (exit status 95) and touches nothing.`,
+that finds entries damaged starts with the others, keeps the damaged file beside
+the ledger, and answers 503 for VMMs that it does not know, until "settle" or
+"repair".`,
 		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
-		ledgerVerb("check", "Tell whether the ledger is whole", ledgerCheck),
+		ledgerVerb("check", "Check the ledger for damage", ledgerCheck),
 		ledgerVerb("dump", "Print every VMM of the ledger as a line of JSON",
 			func(cmd *cobra.Command, path string) error { return ledger.Dump(path, cmd.OutOrStdout()) }),
+		ledgerVerb("settle", "Declare that zones not in the ledger belong to no VMM", ledgerSettle),
 		ledgerVerb("repair", "Make a new ledger of what can be read; the old one is kept beside it", ledgerRepair),
 	)
 	return cmd
 }
 
-// ledgerVerb is a command on the ledger of a configuration. It takes the state
-// directory for itself, so that no agent changes the file meanwhile.
+// ledgerVerb is a command on the ledger of a configuration. It holds the lock of the
+// state directory, so that no agent changes the file meanwhile.
 func ledgerVerb(verb, short string, do func(*cobra.Command, string) error) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
@@ -65,11 +69,19 @@ func ledgerCheck(cmd *cobra.Command, path string) error {
 	return err
 }
 
+func ledgerSettle(cmd *cobra.Command, path string) error {
+	err := ledger.Settle(path)
+	if err == nil {
+		fmt.Fprintf(cmd.OutOrStdout(), "%s is settled: zones.orphans applies to zones that are not in it\n", path)
+	}
+	return err
+}
+
 func ledgerRepair(cmd *cobra.Command, path string) error {
 	r, err := ledger.Repair(path)
 	if err == nil {
 		fmt.Fprintf(cmd.OutOrStdout(), "%s now holds %d VMMs; %d could not be read\nthe old file is %s\n", path, r.Kept, r.Lost, r.Old)
-		fmt.Fprintln(cmd.OutOrStdout(), "zones of VMMs that it does not hold are orphans: see zones.orphans before you start the agent")
+		fmt.Fprintln(cmd.OutOrStdout(), "zones that are not in it are kept until none is left, or until \"sled-agent ledger settle\"")
 	}
 	return err
 }

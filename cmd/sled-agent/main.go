@@ -1,10 +1,12 @@
-// Command sled-agent runs a sled's VMMs at a control plane's word.
+// Command sled-agent runs a sled's VMMs on behalf of a control plane.
 package main
 
 import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,8 +18,8 @@ import (
 // version is set by the Makefile.
 var version = "unknown"
 
-// Exit codes are those of smf_method(7), so that the service manager can tell a
-// configuration that never works from a start that may work later.
+// Exit codes are those of smf_method(7), so that the service manager can distinguish
+// a bad configuration from a start that may succeed later.
 const (
 	exitUsage  = 2
 	exitFatal  = 95 // SMF_EXIT_ERR_FATAL
@@ -40,27 +42,49 @@ func execute(args []string) int {
 	root := command()
 	root.SetArgs(args)
 	err := root.Execute()
+	if err == nil {
+		return 0
+	}
+	text, status := explain(err)
+	complain(text)
+	return status
+}
+
+// explain returns the message for an error and the exit status. Each error of a
+// configuration gets its own line.
+func explain(err error) (text string, status int) {
+	text = "sled-agent: " + strings.ReplaceAll(err.Error(), "\n", "\nsled-agent: ") + "\n"
 	var bad *config.Error
 	var broken fatal
 	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &bad):
-		fmt.Fprintln(os.Stderr, "sled-agent:", err)
-		return exitConfig
-	case errors.As(err, &broken):
-		fmt.Fprintln(os.Stderr, "sled-agent:", err)
-		return exitFatal
-	default:
-		fmt.Fprintf(os.Stderr, "sled-agent: %v\nTry 'sled-agent --help'.\n", err)
-		return exitUsage
+	case errors.As(err, &bad) && !bad.Transient():
+		return text, exitConfig
+	case errors.As(err, &bad), errors.As(err, &broken):
+		return text, exitFatal
+	}
+	return text + "Try 'sled-agent --help'.\n", exitUsage
+}
+
+// complaintBudget bounds the time that the exit waits for standard error.
+const complaintBudget = time.Second
+
+// complain writes to standard error, which may be a full pipe.
+func complain(text string) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		fmt.Fprint(os.Stderr, text)
+	}()
+	select {
+	case <-done:
+	case <-time.After(complaintBudget):
 	}
 }
 
 func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sled-agent",
-		Short: "Runs a sled's VMMs at a control plane's word",
+		Short: "Runs a sled's VMMs on behalf of a control plane",
 		Long: `sled-agent runs on every sled. The control plane asks it over HTTP to register,
 run, stop, reboot and unregister VMMs. It makes a zone for each, watches it,
 reports its state upward and removes it. A stop that was accepted ends.`,
@@ -82,16 +106,7 @@ SIGTERM and SIGINT end it within 5 seconds; VMs keep running.
 Exit status: 0 ended by a signal, 95 a start that failed, 96 a bad configuration.`,
 		Example: "  sled-agent run --config /etc/sled-agent.toml",
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			cfg, err := config.Load(file)
-			if err != nil {
-				return err
-			}
-			if err := run(cfg); err != nil {
-				return fatal{err}
-			}
-			return nil
-		},
+		RunE:    func(*cobra.Command, []string) error { return runAgent(file) },
 	}
 	configFlag(cmd, &file)
 	return cmd
@@ -118,6 +133,6 @@ func checkCommand() *cobra.Command {
 
 func configFlag(cmd *cobra.Command, file *string) {
 	cmd.Flags().StringVar(file, "config", "", "the configuration `FILE` (TOML)")
-	_ = cmd.MarkFlagRequired("config") // it fails only for a flag that is not there
+	_ = cmd.MarkFlagRequired("config") // it fails only for an unknown flag
 	_ = cmd.MarkFlagFilename("config", "toml")
 }

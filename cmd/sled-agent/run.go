@@ -7,250 +7,351 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
-	"syscall"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
 
 	"github.com/sledagent/sledagent/agent"
 	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/agent/api"
+	"github.com/sledagent/sledagent/agent/bundle"
+	"github.com/sledagent/sledagent/agent/disposition"
 	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/publish"
+	"github.com/sledagent/sledagent/agent/publish/srv"
 	"github.com/sledagent/sledagent/agent/runner"
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/cmd/sled-agent/internal/logging"
 	"github.com/sledagent/sledagent/config"
+	"github.com/sledagent/sledagent/internal/bootclock"
 	"github.com/sledagent/sledagent/propolis"
 	"github.com/sledagent/sledagent/zone/illumos/bhyve"
 )
 
-// exitBudget is how long the agent may take to exit: the contract's 5 seconds
-// less a reserve.
-const exitBudget = 4 * time.Second
+const (
+	// exitBudget bounds an orderly exit, and exitLimit any exit. The contract allows
+	// 5 seconds; the rest is reserve.
+	exitBudget = 4 * time.Second
+	exitLimit  = 4500 * time.Millisecond
+	// firstTries is how long the start waits for the servers to listen.
+	firstTries = 2 * time.Second
+	// heartbeat is both the interval of Propolis heartbeats and the time to answer one.
+	// A Propolis that hangs is shown as silent within twice that.
+	heartbeat = 5 * time.Second
+)
 
-// heartbeat is how often a silent Propolis is asked for a sign of life, and how
-// long it has for that: one that hangs is shown as silent within twice that.
-const heartbeat = 5 * time.Second
+// logName is the file in the state directory for log lines that cannot be written to
+// standard error.
+const logName = "sled-agent.log"
 
-// run runs the agent until a signal ends it.
-func run(cfg *config.Config) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
-	log, flush, err := newLog(cfg.Log, os.Stderr)
-	if err != nil {
+// runAgent runs the agent until a signal ends it. After the signal it returns in time
+// even if something hangs: the agent may exit at any point without harm.
+func runAgent(file string) error {
+	ctx, cancel := untilEnded()
+	defer cancel()
+	caught := survive()
+	done := make(chan error, 1)
+	go func() { done <- runUntilDone(ctx, caught, file) }()
+	select {
+	case err := <-done:
 		return err
+	case <-ctx.Done():
 	}
-	defer flush()
-	d, err := start(cfg, log)
-	if err != nil {
+	select {
+	case err := <-done:
 		return err
+	case <-time.After(exitLimit):
+		return nil
 	}
-	return d.serve(ctx)
 }
 
-// daemon is everything that runs, in the order in which it is ended.
+// runUntilDone starts the agent and runs it until ctx ends. Its error is that of the start.
+func runUntilDone(ctx context.Context, caught <-chan os.Signal, file string) error {
+	files := raiseFiles()
+	cfg, err := config.Load(file)
+	if err != nil {
+		return err
+	}
+	log, err := logging.Open(cfg.Log, os.Stderr, filepath.Join(cfg.StateDir, logName))
+	if err != nil {
+		return fatal{err}
+	}
+	defer log.Close()
+	log.Capture()
+	log.Info().Uint64("descriptors", files).Msg("starting")
+	go logSignals(ctx, caught, log.Logger)
+	d := newDaemon(ctx, cfg, log, files)
+	d.file = file
+	defer d.close()
+	err = d.start(ctx)
+	switch {
+	case ctx.Err() != nil && err != nil:
+		log.Warn().Err(err).Msg("start ended by a signal")
+	case err != nil:
+		return fatal{err}
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// A daemon is the running agent with all its parts.
 type daemon struct {
-	log       zerolog.Logger
-	api       *api.Server
-	apiAddr   net.Listener
-	admin     *admin.Server
-	socket    net.Listener
-	metrics   net.Listener // nil if there is none
-	agent     *agent.Agent
-	publisher *publish.Publisher
-	zones     *zones
-	ledger    *ledger.Ledger
-	unlock    func() error
-	limits    vmm.Limits
-	reservoir bhyve.Size
+	cfg      *config.Config
+	log      *logging.Log
+	files    uint64
+	notifier *notifier
+	troubles *troubles
+	identity *identity
+	api      *api.Server
+	admin    *admin.Server
+	agent    *agent.Agent
+	nexus    *publish.Client
+	access
+	resolver *srv.Resolver // nil if Nexus is not found by DNS
+	zones    *zones
+	ledger   *ledger.Ledger
+	bundles  *bundle.Store
+	unlock   func() error
+	limits   vmm.Limits
+	backend  config.Backend
+	started  time.Time
+	events   admin.Bus
+	facts    facts
+	// listening ends the endpoints when it is canceled.
+	listening context.Context
+	silence   context.CancelFunc
+	endpoints sync.WaitGroup
+	// addr is where the sled API listens; nil until it does.
+	addr atomic.Pointer[net.Addr]
 }
 
-// start opens everything and serves nothing yet.
-func start(cfg *config.Config, log zerolog.Logger) (*daemon, error) {
-	d := &daemon{log: log}
-	if err := d.open(cfg); err != nil {
-		d.close()
-		return nil, err
-	}
-	return d, nil
+func newDaemon(ctx context.Context, cfg *config.Config, log *logging.Log, files uint64) *daemon {
+	d := &daemon{cfg: cfg, log: log, files: files, started: time.Now(), identity: &identity{dir: cfg.StateDir, configured: cfg.SledID},
+		notifier: newNotifier(ctx, log.Logger)}
+	d.listening, d.silence = context.WithCancel(context.Background())
+	d.troubles = newTroubles(log.Logger, func(all []string) { d.notifier.say("STATUS=" + status(all)) })
+	d.limits = vmm.Limits{StopGrace: cfg.Watchdog.StopGrace, MaxStopGrace: cfg.Watchdog.MaxStopGrace,
+		StartTimeout: cfg.Watchdog.StartTimeout, RebootTimeout: cfg.Watchdog.RebootTimeout,
+		SoftStop:     propolis.SoftStop(cfg.Propolis.APIVersion),
+		RetryInitial: cfg.Nexus.RetryInitial, RetryMax: cfg.Nexus.RetryMax, GiveUpAfter: cfg.Nexus.GiveUpAfter}
+	return d
 }
 
-// open opens one thing after the other; whatever is open when one fails is close's.
-func (d *daemon) open(cfg *config.Config) error {
-	if err := d.openState(cfg); err != nil {
+// start opens and starts everything. Errors of the ledger and the zones are always
+// fatal, since no deadline can be kept without them. Other errors are fatal only if
+// there are no VMMs: otherwise the agent keeps the deadlines and retries the failed
+// parts.
+func (d *daemon) start(ctx context.Context) error {
+	if err := d.openLedger(); err != nil {
 		return err
 	}
-	sled, err := identify(cfg.StateDir, cfg.SledID)
+	if err := d.assemble(); err != nil {
+		return err
+	}
+	first := d.listen()
+	d.findNexus()
+	begun := time.Now()
+	all, err := d.ledger.States(d.limits)
 	if err != nil {
 		return err
 	}
-	if err := d.listen(cfg); err != nil {
-		return err
+	if len(all) == 0 {
+		if err := wait(ctx, first, nil); err != nil {
+			return err
+		}
 	}
-	return d.assemble(cfg, sled)
+	d.agent.Adopt(all)
+	d.log.Info().Int("vmms", len(all)).Dur("took_ms", time.Since(begun)).Msg("ledger loaded")
+	_ = wait(ctx, first, time.After(firstTries)) // failed endpoints are retried
+	go watchSuspend(ctx, bootclock.Host().Now, func(gap time.Duration) {
+		d.log.Warn().Stringer("for", gap).Msg("host was suspended; deadlines come forward by that")
+		d.agent.Slept(gap)
+	})
+	sizeReservoir(ctx, d.zones.bhyve, d.reservoir(), d.log.Logger)
+	d.ready()
+	return nil
 }
 
-// openState takes the state directory and opens the ledger in it.
-func (d *daemon) openState(cfg *config.Config) (err error) {
-	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
-		return fmt.Errorf("make the state directory: %w", err)
-	}
-	if d.unlock, err = ledger.Lock(cfg.StateDir); err != nil {
+// openLedger locks the state directory and opens its ledger.
+func (d *daemon) openLedger() (err error) {
+	dir := d.cfg.StateDir
+	if err := openState(dir); err != nil {
 		return err
 	}
-	d.ledger, err = ledger.Open(filepath.Join(cfg.StateDir, ledger.FileName), ledger.Options{Log: d.log})
+	if d.unlock, err = ledger.Lock(dir); err != nil {
+		return err
+	}
+	d.ledger, err = ledger.Open(filepath.Join(dir, ledger.FileName), ledger.Options{Log: d.log.Logger, KeepEnded: d.cfg.Admin.KeepEnded})
+	if err == nil && d.ledger.Lost() != "" {
+		d.troubles.set(ledger.FileName, fmt.Errorf("%s: entries could not be read, and VMMs that are not known get 503: %s",
+			ledger.FileName, d.ledger.Lost()))
+	}
 	return err
 }
 
-func (d *daemon) listen(cfg *config.Config) (err error) {
-	if d.apiAddr, err = net.Listen("tcp", cfg.API.Listen.String()); err != nil {
-		return fmt.Errorf("api.listen: %w", err)
-	}
-	if d.socket, err = admin.Listen(cfg.Admin.Socket); err != nil {
-		return fmt.Errorf("admin.socket: %w", err)
-	}
-	if cfg.Admin.Metrics == "" {
-		return nil
-	}
-	if d.metrics, err = net.Listen("tcp", cfg.Admin.Metrics); err != nil {
-		return fmt.Errorf("admin.metrics: %w", err)
-	}
-	return nil
-}
-
-// assemble puts the agent together.
-func (d *daemon) assemble(cfg *config.Config, sled api.Identifiers) (err error) {
-	name := cfg.Zones.Backend.On(runtime.GOOS)
-	if d.zones, err = openZones(cfg, name, d.log); err != nil {
+// assemble creates the agent and connects its parts.
+func (d *daemon) assemble() (err error) {
+	cfg, log := d.cfg, d.log.Logger
+	d.backend = cfg.Zones.Backend.On(runtime.GOOS)
+	if d.zones, err = openZones(cfg, d.backend, log); err != nil {
 		return err
 	}
-	d.publisher = publish.New(publish.Config{Addresses: cfg.Nexus.Addresses, RequestTimeout: cfg.Nexus.RequestTimeout,
-		RetryInitial: cfg.Nexus.RetryInitial, RetryMax: cfg.Nexus.RetryMax, GiveUpAfter: cfg.Nexus.GiveUpAfter, Log: d.log})
-	d.limits = vmm.Limits{StopGrace: cfg.Watchdog.StopGrace, MaxStopGrace: cfg.Watchdog.MaxStopGrace,
-		StartTimeout: cfg.Watchdog.StartTimeout, RebootTimeout: cfg.Watchdog.RebootTimeout}
+	d.openNexus()
+	d.bundles = bundle.Open(filepath.Join(cfg.StateDir, "bundles"), log)
 	d.agent = agent.New(agent.Config{
-		Zones: d.zones.Manager, Publisher: d.publisher, Journal: d.ledger, Propolis: dial(cfg.Propolis),
-		Limits: d.limits, Prefix: cfg.Zones.Prefix, KeepOrphans: cfg.Zones.Orphans.Keep(name), Sled: sled,
+		Zones: d.zones.Manager, Ports: d.zones.ports, Nexus: d.nexus, Journal: d.ledger, Propolis: dial(cfg.Propolis),
+		Limits: d.limits, Prefix: cfg.Zones.Prefix, KeepOrphans: cfg.Zones.Orphans.Keep(d.backend), Sled: d.identity.metadata,
 		Watch:    propolis.WatchOptions{Heartbeat: heartbeat, PollBudget: heartbeat, GoneAfter: cfg.Propolis.GoneAfter},
-		Evidence: cfg.Watchdog.EvidenceBudget, Log: d.log,
-		About: admin.About{Version: version, SledID: sled.SledID.String(), API: "http://" + d.apiAddr.Addr().String(),
-			Backend: string(name), Isolation: d.zones.isolation, PID: os.Getpid(), Nexus: cfg.Nexus.Addresses},
+		Evidence: cfg.Watchdog.EvidenceBudget, Bundle: d.bundles.Add,
+		Disposition: openDisposition(cfg.StateDir, log), Log: log,
+		Event: func(id uuid.UUID, e vmm.Event) { d.events.Publish(admin.NamedEvent{VMM: id, Event: e}) },
 	})
-	d.reservoir = bhyve.Size{Percent: cfg.VMMReservoir.Percent}
-	if cfg.VMMReservoir.Size != 0 {
-		d.reservoir = bhyve.Size{Bytes: cfg.VMMReservoir.Size}
+	if err := d.openAccess(); err != nil {
+		return err
 	}
-	d.api = api.New(d.agent, api.Options{Log: d.log})
-	d.admin = admin.New(d.agent, admin.Options{Log: d.log, Collectors: collectors(d.agent, d.publisher, d.zones)})
+	apiConns, adminConns := connections(d.files)
+	d.api = api.New(front{d.agent, d}, api.Options{Log: log, Conns: apiConns, Bundles: d.bundles, Zoneadm: d.zones.zoneadm,
+		TLS: d.apiTLS(), Clients: d.roles})
+	d.admin = admin.New(front{d.agent, d}, admin.Options{Log: log, Conns: adminConns, Groups: d.groups,
+		Collectors: append(collectors(d.agent, d.nexus, d.zones, d.bundles, d.log, d.troubles), nexusCollectors(d.nexus, d.resolver)...)})
 	return nil
 }
 
-// dial returns clients for Propolis servers.
+// openDisposition reads whether this sled takes new VMMs. What cannot be read is logged
+// and shown, and until it was replaced the sled takes none.
+func openDisposition(dir string, log zerolog.Logger) *disposition.Store {
+	store := disposition.Open(dir, bootclock.Host())
+	for _, trouble := range store.State().Troubles() {
+		log.Error().Str("trouble", trouble).Msg("failed to read the sled's disposition")
+	}
+	return store
+}
+
+func (d *daemon) reservoir() bhyve.Size {
+	if size := d.cfg.VMMReservoir.Size; size != 0 {
+		return bhyve.Size{Bytes: size}
+	}
+	return bhyve.Size{Percent: d.cfg.VMMReservoir.Percent}
+}
+
+// dial returns a function that makes clients for Propolis servers.
 func dial(cfg config.Propolis) func(netip.AddrPort) runner.Propolis {
 	return func(addr netip.AddrPort) runner.Propolis {
 		return propolis.NewClient(addr, propolis.Options{APIVersion: cfg.APIVersion, RequestTimeout: cfg.RequestTimeout})
 	}
 }
 
-// serve serves until ctx ends or a listener breaks, and then ends everything.
-func (d *daemon) serve(ctx context.Context) error {
-	group, failed := errgroup.WithContext(ctx)
-	group.Go(func() error { return named("serve the sled API", d.api.Serve(d.apiAddr)) })
-	group.Go(func() error { return named("serve the admin API", d.admin.Serve(d.socket)) })
-	if d.metrics != nil {
-		group.Go(func() error { return named("serve metrics", d.admin.ServeMetrics(d.metrics)) })
+// listen starts the servers. It returns the outcomes of the first attempts, also of the
+// one to learn the id.
+func (d *daemon) listen() []*outcome {
+	identified := newOutcome()
+	d.endpoints.Go(func() { d.troubles.retry(d.listening, idFile, identified, d.identity.learn) })
+	keep := func(key string, listen func() (net.Listener, error), serve func(net.Listener) error, serving func(net.Addr)) *outcome {
+		d.endpoints.Add(1)
+		return endpoint{key, listen, serve, serving}.keep(d.listening, d.troubles, d.endpoints.Done)
 	}
-	about := d.agent.About()
-	d.log.Info().Str("addr", d.apiAddr.Addr().String()).Str("admin", d.socket.Addr().String()).Str("version", version).
-		Str("sled", about.SledID).Str("backend", about.Backend).Str("isolation", about.Isolation).
-		Strs("nexus", about.Nexus).Msg("serving")
-	err := d.adopt()
-	if err == nil {
-		sizeReservoir(failed, d.zones.bhyve, d.reservoir, d.log)
-		d.tellSystemd()
-		<-failed.Done()
+	local := func(net.Addr) {}
+	first := []*outcome{identified, d.loadNexusCerts(),
+		keep("admin.socket", d.listenAdmin, d.admin.Serve, local)}
+	if at := d.cfg.Admin.Metrics; at != "" {
+		first = append(first, keep("admin.metrics", func() (net.Listener, error) { return net.Listen("tcp", at) }, d.admin.ServeMetrics, local))
 	}
-	d.log.Info().Int("vmms", d.agent.About().VMMs).Msg("exiting; VMs keep running")
-	d.close()
-	return errors.Join(err, group.Wait())
+	others := slices.Clone(first)
+	return append(first, keep("api.listen", d.listenAPI,
+		d.api.Serve, func(addr net.Addr) { d.serving(addr, others) }))
 }
 
-// adopt takes over what the ledger holds. The API answers that the agent is
-// loading until then.
-func (d *daemon) adopt() error {
-	begun := time.Now()
-	all, err := d.ledger.Load(d.limits)
-	if err != nil {
-		return err
-	}
-	d.agent.Adopt(all)
-	d.log.Info().Int("vmms", len(all)).Dur("took_ms", time.Since(begun)).Msg("ledger loaded")
-	return nil
+// serving stores the address of the sled API. It logs the address once the other
+// servers listen or have failed to, so that clients can then use any of them.
+func (d *daemon) serving(addr net.Addr, others []*outcome) {
+	d.addr.Store(&addr)
+	go func() {
+		_ = wait(d.listening, others, time.After(firstTries)) // failures are logged by endpoint
+		about := front{d.agent, d}.About()
+		d.log.Info().Str("addr", addr.String()).Str("admin", d.cfg.Admin.Socket).Str("version", version).
+			Str("sled", about.SledID).Str("backend", about.Backend).Str("isolation", about.Isolation).
+			Strs("nexus", about.Nexus).Msg("serving")
+	}()
 }
 
-// tellSystemd says that the agent is ready, and goes on saying that it is well
-// if systemd wants to hear it.
-func (d *daemon) tellSystemd() {
-	if err := notify("READY=1"); err != nil {
-		d.log.Warn().Err(err).Msg("systemd was not told that the agent is ready")
-	}
+// ready tells systemd that the agent is ready and starts the watchdog messages if
+// systemd expects them.
+func (d *daemon) ready() {
+	d.notifier.say("READY=1")
 	if every, ok := watchdogPeriod(); ok {
-		d.agent.Heartbeat(every, func() {
-			if err := notify("WATCHDOG=1"); err != nil {
-				d.log.Warn().Err(err).Msg("systemd was not told that the agent is well")
-			}
-		})
+		d.agent.Heartbeat(every, func() { d.notifier.say(beat) })
 	}
 }
 
-func named(what string, err error) error {
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	return nil
-}
-
-// close ends what was started, within exitBudget and in an order in which
-// nobody is called who has ended.
+// close ends everything within exitBudget. A part is ended before the parts that it
+// uses. A part that does not end in time is abandoned.
 func (d *daemon) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), exitBudget)
 	defer cancel()
-	_ = notify("STOPPING=1") // systemd sees the exit all the same
+	d.notifier.stopping()
 	var errs []error
+	end := func(what string, share time.Duration, f func(context.Context) error) {
+		errs = append(errs, within(ctx, what, share, f))
+	}
 	if d.agent != nil {
+		d.log.Info().Int("vmms", d.agent.VMMs()).Msg("exiting; VMs keep running")
 		d.agent.Drain()
-		errs = append(errs, d.shutServers(ctx), d.agent.Close(ctx), d.publisher.Close(ctx))
-	} else {
-		for _, l := range []net.Listener{d.apiAddr, d.socket, d.metrics} {
-			if l != nil {
-				errs = append(errs, l.Close())
-			}
-		}
+		d.silence()
+		end("end the servers", exitBudget/2, d.shutServers)
+		end("end the agent", exitBudget/4, d.agent.Close)
+		end("end publishing", exitBudget/8, d.nexus.Close)
+		end("write zone bundles", exitBudget/8, d.bundles.Close)
 	}
 	if d.zones != nil {
-		errs = append(errs, d.zones.close())
+		end("close the zones", exitBudget/8, func(context.Context) error { return d.zones.close() })
 	}
 	if d.ledger != nil {
-		errs = append(errs, d.ledger.Close(ctx))
-	}
-	if d.unlock != nil {
-		errs = append(errs, d.unlock())
+		end("close the ledger", exitBudget, d.ledger.Close)
 	}
 	if err := errors.Join(errs...); err != nil {
 		d.log.Warn().Err(err).Msg("not everything has ended in time")
 	}
+	// The lock of the state directory ends with the process, which may still be
+	// writing there.
 }
 
-// shutServers lets requests finish for half of the time that is left.
-func (d *daemon) shutServers(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, exitBudget/2)
+// within calls f and waits for it, at most for a share of the time even if f ignores
+// its context.
+func within(ctx context.Context, what string, share time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, share)
 	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select { // f may have returned because ctx ended
+	case err := <-done:
+		return err
+	case <-time.After(lastMoment):
+		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
+	}
+}
+
+// lastMoment is the time for f to return after its context has ended.
+const lastMoment = 50 * time.Millisecond
+
+// shutServers ends the servers after their pending requests.
+func (d *daemon) shutServers(ctx context.Context) error {
 	var group errgroup.Group
 	group.Go(func() error { return d.api.Shutdown(ctx) })
 	group.Go(func() error { return d.admin.Shutdown(ctx) })
-	return group.Wait()
+	err := group.Wait()
+	d.endpoints.Wait()
+	return err
 }

@@ -7,31 +7,35 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/sledagent/sledagent/agent/api"
 	"github.com/sledagent/sledagent/config"
 	"github.com/sledagent/sledagent/zone"
 	"github.com/sledagent/sledagent/zone/illumos"
 	"github.com/sledagent/sledagent/zone/illumos/bhyve"
-	"github.com/sledagent/sledagent/zone/illumos/kstat"
-	"github.com/sledagent/sledagent/zone/illumos/kstat/procstat"
 	"github.com/sledagent/sledagent/zone/process"
+	"github.com/sledagent/sledagent/zone/stats"
 )
 
 // vmmDir is where the vmm driver lists VMs.
 const vmmDir = "/dev/vmm"
 
-// zones is a backend as the daemon uses it.
+// zones is a backend with what else the daemon needs from it.
 type zones struct {
 	zone.Manager
-	// isolation says how well it keeps zones apart.
+	// isolation describes how well the backend isolates zones.
 	isolation string
-	// stats samples what the zones use.
-	stats kstat.Source
+	// stats samples the zones' resource usage.
+	stats stats.Source
+	// ports sets up guests' ports; nil if their networking is only recorded.
+	ports zone.Ports
 	// bhyve is the host's hypervisor; nil where zones have none.
 	bhyve *bhyve.Host
-	// leftBehind counts the host's commands that have outlived their budgets; nil
-	// where zones are not made by commands.
+	// leftBehind counts the host's commands that still run after their budget; nil if
+	// the backend runs no commands.
 	leftBehind func() int
-	close      func() error
+	// zoneadm lists the zones for people.
+	zoneadm func(context.Context) api.ZoneadmInfo
+	close   func() error
 }
 
 // openZones opens the backend of that name.
@@ -48,41 +52,42 @@ func openZones(cfg *config.Config, name config.Backend, log zerolog.Logger) (z *
 }
 
 func openProcess(cfg *config.Config, log zerolog.Logger) (*zones, error) {
-	m, err := process.New(process.Config{Dir: filepath.Join(cfg.StateDir, "zones"), Prefix: cfg.Zones.Prefix,
+	m, err := process.New(process.Config{Dir: filepath.Join(cfg.StateDir, "zones"), Prefix: cfg.Zones.Prefix, MaxTasks: cfg.Zones.MaxTasks,
 		Argv: cfg.Zones.Process.Propolis, Log: log})
 	if err != nil {
 		return nil, err
 	}
-	return &zones{Manager: m, isolation: m.Isolation(), stats: procstat.New(m.List), close: m.Close}, nil
+	return &zones{Manager: m, isolation: m.Isolation(), stats: m, zoneadm: likeZoneadm(m), close: m.Close}, nil
 }
 
 func openIllumos(cfg *config.Config, log zerolog.Logger) (*zones, error) {
 	c := cfg.Zones.Illumos
 	vm := bhyve.New(c.VMMCtl, vmmDir, "")
 	m, err := illumos.New(illumos.Config{CommandPath: c.CommandPath, ZoneRoot: c.ZoneRoot, Brand: c.Brand, Image: c.Image,
-		Link: c.Link, Service: c.Service, Gateway: c.Gateway, Prefix: cfg.Zones.Prefix, Log: log, VM: vm})
+		Link: c.Link, Service: c.Service, Gateway: c.Gateway, Prefix: cfg.Zones.Prefix,
+		MaxTasks: cfg.Zones.MaxTasks, Log: log, VM: vm})
 	if err != nil {
 		return nil, err
 	}
-	return &zones{Manager: m, isolation: "zones of the kernel", stats: kstat.New(kstat.In(c.CommandPath)),
-		bhyve: vm, leftBehind: m.LeftBehind, close: m.Close}, nil
+	m.WarnOfHost()
+	return &zones{Manager: m, isolation: "zones of the kernel", stats: m,
+		ports: m.OPTE(), bhyve: vm, leftBehind: m.LeftBehind, zoneadm: askZoneadm(m), close: m.Close}, nil
 }
 
-// sizeReservoir brings the reservoir that guests' memory comes from to the size
-// that is configured. It returns at once: growing takes minutes, and neither
-// starts nor stops wait for it.
+// sizeReservoir brings the reservoir of guest memory to the configured size. It
+// returns at once: growing takes minutes, and neither starts nor stops wait for it.
 func sizeReservoir(ctx context.Context, host *bhyve.Host, want bhyve.Size, log zerolog.Logger) {
 	if host == nil || want == (bhyve.Size{}) {
 		return
 	}
 	physical, err := bhyve.PhysicalMemory()
 	if err != nil {
-		log.Error().Err(err).Msg("the reservoir cannot be sized")
+		log.Error().Err(err).Msg("failed to size the reservoir")
 		return
 	}
 	target, err := want.Target(physical)
 	if err != nil {
-		log.Error().Err(err).Msg("the reservoir cannot be sized")
+		log.Error().Err(err).Msg("failed to size the reservoir")
 		return
 	}
 	done := host.Resize(ctx, target, func(p bhyve.Progress) {
@@ -90,7 +95,7 @@ func sizeReservoir(ctx context.Context, host *bhyve.Host, want bhyve.Size, log z
 	})
 	go func() {
 		if err := <-done; err != nil {
-			log.Error().Err(err).Uint64("target", target).Msg("the reservoir is not of the size that is configured")
+			log.Error().Err(err).Uint64("target", target).Msg("reservoir does not have the configured size")
 		}
 	}()
 }

@@ -1,4 +1,4 @@
-// Command sledctl shows and steers the VMMs of the sled-agent on this host.
+// Command sledctl shows and controls the VMMs of the sled-agent on this host.
 package main
 
 import (

@@ -1,18 +1,35 @@
 #!/sbin/sh
-# Start method of svc:/system/illumos/sled-agent. $1 is the configuration.
+# Method of svc:/system/illumos/sled-agent:
+#
+#	sled-agent CONFIGURATION    start
+#	sled-agent stop CONTRACT    stop
 
 agent=/usr/bin/sled-agent
-config=$1
+pgrep=/usr/bin/pgrep
+pkill=/usr/bin/pkill
 
-# Nothing but an edit mends a bad configuration (SMF_EXIT_ERR_CONFIG). SMF does
-# not look at how a service of model "child" exits, so it has to be told.
-"$agent" check --config "$config" >/dev/null
-if [ $? -eq 96 ]; then
-	/usr/sbin/svcadm mark maintenance "$SMF_FMRI"
-	# SMF ends this on the way to maintenance. If it should not, the service
-	# at least does not start once a second.
-	sleep 60
-	exit 96
+# empty SECONDS: waits until the contract has no processes.
+empty() {
+	left=$1
+	while $pgrep -c "$contract" >/dev/null; do
+		[ "$left" -gt 0 ] || return 1
+		left=$((left - 1))
+		sleep 1
+	done
+}
+
+# The agent ends within 5 s of SIGTERM, but a command that it runs, such as zoneadm, may
+# outlive it. Processes left at the method's timeout would put the service into maintenance,
+# without an agent, so they are killed before.
+if [ "$1" = stop ]; then
+	contract=$2
+	$pkill -TERM -c "$contract"
+	empty 10 && exit 0
+	$pkill -KILL -c "$contract"
+	empty 10
+	exit 0
 fi
 
-exec "$agent" run --config "$config"
+# Exit status 96 (SMF_EXIT_ERR_CONFIG), for a bad configuration, puts a service of model
+# "child" into maintenance. After any other end startd restarts it.
+exec "$agent" run --config "$1"

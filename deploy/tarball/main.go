@@ -1,6 +1,6 @@
-// Command tarball packs a directory so that the same files make the same archive,
-// byte for byte, whoever packs them, where and when. It is for make and needs
-// no tar, of which every system has another.
+// Command tarball packs a directory reproducibly: the same files make the same archive, byte
+// for byte, on any machine and at any time. make uses it instead of tar, which differs between
+// systems.
 package main
 
 import (
@@ -41,8 +41,8 @@ func write(out, dir, prefix string, at time.Time) (err error) {
 	return pack(f, dir, prefix, at)
 }
 
-// pack writes everything below dir in the order of its names, as root's and with
-// one time.
+// pack writes everything below dir, sorted by name, owned by root and with one modification
+// time.
 func pack(w io.Writer, dir, prefix string, at time.Time) error {
 	zipped := gzip.NewWriter(w)
 	archive := tar.NewWriter(zipped)

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,7 +18,7 @@ import (
 
 var at = time.Unix(1795440000, 0)
 
-// tree makes the same files each time, at another time and in another order.
+// tree creates the named files in the given order.
 func tree(t *testing.T, names ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -55,7 +56,7 @@ func TestSameFilesSameBytes(t *testing.T) {
 	var got []string
 	for archive := tar.NewReader(zipped); ; {
 		h, err := archive.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -71,7 +72,7 @@ func TestSameFilesSameBytes(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s %o %s", h.Name, h.Mode, text))
 	}
 	want := []string{"release/ 755 ", "release/a 500 this is a", "release/b/ 700 ", "release/b/c 500 this is b/c", "release/b/d 500 this is b/d"}
-	want[0] = got[0] // the mode of a test's directory is the system's choice
+	want[0] = got[0] // the mode of the test's directory depends on the system
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

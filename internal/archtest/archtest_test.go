@@ -21,50 +21,21 @@ func TestArchitecture(t *testing.T) {
 	}
 }
 
-// Each row is a file that breaks one rule, or that comes close and does not.
-func TestRulesBite(t *testing.T) {
+// Each row is a file that breaks one rule, or nearly does.
+func TestRules(t *testing.T) {
 	t.Parallel()
-	ours := func(path string) string { return `import _ "` + module + "/" + path + `"` }
 	for _, v := range []struct{ file, code, want string }{
 		{"agent/vmm/a.go", `import "os"`, "agent/vmm/a.go:2: imports os: the state machine is a function: it does no I/O and depends on its arguments alone"},
 		{"agent/vmm/a.go", `import "net/http"`, "agent/vmm/a.go:2: imports net/http: the state machine is a function: it does no I/O and depends on its arguments alone"},
 		{"agent/vmm/a.go", `import "math/rand/v2"`, "agent/vmm/a.go:2: imports math/rand/v2: the state machine is a function: it does no I/O and depends on its arguments alone"},
 		{"agent/vmm/a.go", `import "github.com/rs/zerolog"`, "agent/vmm/a.go:2: imports github.com/rs/zerolog: the state machine uses nothing but the standard library and uuid"},
-		{"agent/vmm/a.go", ours("zone"), "agent/vmm/a.go:2: imports " + module + "/zone: agent/vmm imports nothing else of the module"},
 		{"agent/vmm/a.go", `import ("errors"; "fmt"; "net/netip"; "time"; "github.com/google/uuid")`, ""},
 		{"agent/vmm/a_test.go", `import "os"`, ""},
 		{"agent/vmm/a.go", "import \"time\"\nvar now = time.Now()", "agent/vmm/a.go:3: uses time.Now: the state machine depends on its arguments alone"},
 		{"agent/vmm/a.go", "import id \"github.com/google/uuid\"\nvar made = id.New()", "agent/vmm/a.go:3: uses id.New: the state machine depends on its arguments alone"},
 		{"agent/vmm/a.go", "import \"time\"\nvar second = time.Second", ""},
 
-		{"zone/a.go", ours("zone/process"), "zone/a.go:2: imports " + module + "/zone/process: zone imports nothing else of the module"},
-		{"zone/process/a.go", ours("zone"), ""},
-		{"zone/process/a.go", ours("watchdog"), "zone/process/a.go:2: imports " + module + "/watchdog: zone imports nothing else of the module"},
-		{"zone/zonetest/a.go", ours("zone"), ""},
-		{"zone/a_test.go", ours("zone/zonetest"), ""},
-		{"propolis/a.go", ours("agent/vmm"), "propolis/a.go:2: imports " + module + "/agent/vmm: propolis imports nothing else of the module"},
-		{"propolis/sim/a.go", ours("propolis"), ""},
-		{"watchdog/a.go", ours("zone"), "watchdog/a.go:2: imports " + module + "/zone: watchdog imports nothing else of the module"},
-		{"config/a.go", ours("zone"), "config/a.go:2: imports " + module + "/zone: config imports nothing else of the module"},
-
-		{"cmd/sled-agent/a.go", ours("config"), ""},
-		{"agent/a.go", ours("config"), "agent/a.go:2: imports " + module + "/config: only commands import config; pass on the values that are needed"},
-		{"agent/a_test.go", ours("config"), "agent/a_test.go:2: imports " + module + "/config: only commands import config; pass on the values that are needed"},
-		{"agent/a_test.go", ours("cmd/nexus-sim"), "agent/a_test.go:2: imports " + module + "/cmd/nexus-sim: nobody imports a command"},
-		{"cmd/sledctl/a.go", ours("cmd/nexus-sim/x"), "cmd/sledctl/a.go:2: imports " + module + "/cmd/nexus-sim/x: nobody imports a command"},
-		{"cmd/sledctl/a.go", ours("cmd/sledctl/x"), ""},
-
-		{"agent/api/a.go", ours("agent"), "agent/api/a.go:2: imports " + module + "/agent: the APIs see the agent through interfaces of their own"},
-		{"agent/admin/a.go", ours("agent/runner"), "agent/admin/a.go:2: imports " + module + "/agent/runner: the APIs see the agent through interfaces of their own"},
-		{"agent/api/a.go", ours("agent/vmm"), ""},
-		{"agent/a.go", ours("agent/runner"), ""},
-		{"agent/runner/a.go", ours("zone/process"), "agent/runner/a.go:2: imports " + module + "/zone/process: commands choose the zone backend; the agent sees zone.Manager"},
-		{"agent/runner/a.go", ours("zone/zonetest"), "agent/runner/a.go:2: imports " + module + "/zone/zonetest: what exists for tests stays in tests"},
-		{"agent/runner/a_test.go", ours("zone/zonetest"), ""},
-		{"agent/agenttest/a.go", ours("zone/zonetest"), ""},
-		{"cmd/sled-agent/a.go", ours("propolis/sim"), "cmd/sled-agent/a.go:2: imports " + module + "/propolis/sim: the simulator is for tests and for cmd/propolis-sim"},
-		{"cmd/propolis-sim/a.go", ours("propolis/sim"), ""},
-		{"agent/runner/a_test.go", ours("propolis/sim"), ""},
+		{"agent/vmm/a.go", "func f() {\ngo f() }", "agent/vmm/a.go:3: starts a goroutine: the state machine is a function"},
 
 		{"zone/common/a.go", "", "zone/common/a.go: package name common does not say what it is for"},
 
@@ -86,7 +57,7 @@ func TestRulesBite(t *testing.T) {
 			}
 		}
 		if strings.Join(got, "\n") != v.want {
-			t.Errorf("%s with %s\nsaid  %q\nwant  %q", v.file, v.code, got, v.want)
+			t.Errorf("%s with %s\ngot   %q\nwant  %q", v.file, v.code, got, v.want)
 		}
 	}
 }
@@ -117,7 +88,7 @@ func TestPackageDocs(t *testing.T) {
 	}
 }
 
-// parsed makes a file out of the code below its package clause.
+// parsed parses a file with this code after its package clause.
 func parsed(t *testing.T, name, code string) *file {
 	t.Helper()
 	dir := name[:strings.LastIndexByte(name, '/')]

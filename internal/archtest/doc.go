@@ -1,11 +1,10 @@
-// Package archtest holds the rules of the module's architecture: which package
-// may import which, and a few habits that a compiler does not enforce. Its test
-// applies them to the source tree, so that breaking one fails the build and not
-// a review.
+// Package archtest checks the rules of the module that no linter can express: the
+// state machine, agent/vmm, is pure (no I/O, no goroutine, no clock), every package
+// has a doc comment and a meaningful name, and tests do not wait by sleeping.
 //
-// The tree is parsed file by file, whatever build tags a file carries: what is
-// compiled for illumos alone is held to the rules on every system. A rule about
-// a package that does not exist holds.
+// It parses every file whatever its build tags, so that files for illumos are checked
+// on every system.
 //
-// What does not belong here: anything a standard tool already checks.
+// Rules that a standard tool can check do not belong here. The allowed imports and the
+// forbidden functions are in .golangci.yml.
 package archtest

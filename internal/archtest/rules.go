@@ -1,11 +1,11 @@
 package archtest
 
-// violations returns what breaks a rule in these files of the module, one line
-// each, beginning with the place.
+// violations returns the violations in these files of the module, one line each,
+// beginning with the position.
 func violations(files []*file) []string {
 	broken := append(packageDocs(files), sleeps(files)...)
 	for _, f := range files {
-		for _, rule := range []func(*file) []string{imports, packageName, purity} {
+		for _, rule := range []func(*file) []string{packageName, purity} {
 			broken = append(broken, rule(f)...)
 		}
 	}

@@ -5,15 +5,14 @@ import (
 	"strings"
 )
 
-// sleepReason begins a comment that allows a time.Sleep in a test, on the line
-// of the call or before it, and says why it is none that waits for something
-// to happen.
+// sleepReason begins a comment that allows a time.Sleep in a test, on the line of the
+// call or before it. The comment gives the reason.
 const sleepReason = "// sleep: "
 
-// sleeps checks that tests do not wait by sleeping. In a synctest bubble a sleep
-// is exact and takes no time. Inside of one is what is passed to synctest.Test
-// or to a function of the package that calls it, and every function that calls
-// synctest.Wait, which panics elsewhere.
+// sleeps checks that tests do not wait by sleeping. Sleeps in a synctest bubble are
+// allowed, since they are exact and take no time. Code is in a bubble if it is passed to
+// synctest.Test or to a function of the package that calls it, or is in a function that
+// calls synctest.Wait, which panics elsewhere.
 func sleeps(files []*file) []string {
 	makers := bubbleMakers(files)
 	var broken []string
@@ -45,9 +44,8 @@ func sleepsIn(f *file, makers map[string]bool) []string {
 	return broken
 }
 
-// bubbleMakers returns the functions that call synctest.Test, by directory and
-// name. A test that makes a bubble is among them, which does no harm: nobody
-// calls it.
+// bubbleMakers returns the functions that call synctest.Test, by directory and name.
+// Test functions among them do no harm, since they are not called.
 func bubbleMakers(files []*file) map[string]bool {
 	makers := make(map[string]bool)
 	for _, f := range files {
@@ -68,8 +66,7 @@ func makesBubble(f *file, call *ast.CallExpr, makers map[string]bool) bool {
 	return synctest != "" && isSelector(call.Fun, synctest, "Test")
 }
 
-// calls tells whether a function's own text has a call of this function of
-// testing/synctest.
+// calls reports whether a function contains a call of this function of testing/synctest.
 func calls(f *file, fn *ast.FuncDecl, name string) bool {
 	synctest := f.nameOf("testing/synctest")
 	if synctest == "" {
@@ -85,7 +82,7 @@ func calls(f *file, fn *ast.FuncDecl, name string) bool {
 	return found
 }
 
-// excusedLines returns the lines that a sleepReason covers.
+// excusedLines returns the lines on which a sleepReason allows a sleep.
 func excusedLines(f *file) map[int]bool {
 	lines := make(map[int]bool)
 	for _, group := range f.tree.Comments {

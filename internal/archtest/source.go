@@ -10,7 +10,6 @@ import (
 	"path"
 	"path/filepath"
 	"strconv"
-	"strings"
 )
 
 // A file is one Go source file of the module.
@@ -24,13 +23,7 @@ type file struct {
 // dir is the directory of the file's package below the module's root.
 func (f *file) dir() string { return path.Dir(f.name) }
 
-// forTests tells whether the file is compiled for tests only, or is in a package
-// that exists for tests, which by its name ends in "test".
-func (f *file) forTests() bool {
-	return strings.HasSuffix(f.name, "_test.go") || strings.HasSuffix(f.dir(), "test")
-}
-
-// at names a place in the file as an editor opens it.
+// at returns a position as file:line.
 func (f *file) at(pos token.Pos) string {
 	return fmt.Sprintf("%s:%d", f.name, f.line(pos))
 }
@@ -47,8 +40,8 @@ func parseFile(name, filename string, src any) (*file, error) {
 	return &file{name: name, set: set, tree: tree}, nil
 }
 
-// load parses every Go file of the module at root. It passes over what the go
-// command passes over, too, and over modules within the module.
+// load parses every Go file of the module at root. It skips the directories that the go
+// command skips, and nested modules.
 func load(root string) ([]*file, error) {
 	var files []*file
 	err := filepath.WalkDir(root, func(full string, entry fs.DirEntry, err error) error {
@@ -87,31 +80,19 @@ func foreign(dir string) bool {
 func hidden(base string) bool { return base[0] == '.' || base[0] == '_' }
 
 // An importing is one import declaration.
-type importing struct {
-	// path is what is imported; local is its path below the module's root, or
-	// empty if it is not of the module.
-	path, local string
-	at          string
-}
+type importing struct{ path, at string }
 
-const module = "github.com/sledagent/sledagent"
-
-func (f *file) imports() []importing {
-	var all []importing
+func (f *file) imports() (all []importing) {
 	for _, spec := range f.tree.Imports {
 		// The parser has checked that the path is a string literal.
 		p, _ := strconv.Unquote(spec.Path.Value)
-		local, ours := strings.CutPrefix(p, module+"/")
-		if !ours {
-			local = ""
-		}
-		all = append(all, importing{path: p, local: local, at: f.at(spec.Pos())})
+		all = append(all, importing{path: p, at: f.at(spec.Pos())})
 	}
 	return all
 }
 
-// nameOf returns the name under which the file knows the package of this path;
-// empty if it does not import it.
+// nameOf returns the name by which the file imports the package of this path; empty if
+// it does not import it.
 func (f *file) nameOf(importPath string) string {
 	for _, spec := range f.tree.Imports {
 		if p, _ := strconv.Unquote(spec.Path.Value); p == importPath {

@@ -15,4 +15,10 @@ func nanotime() int64
 
 func sinceBoot() time.Duration { return time.Duration(nanotime()) }
 
-func bootID() (string, error) { return unix.Sysctl("kern.bootsessionuuid") }
+func bootID() (string, error) {
+	id, err := unix.Sysctl("kern.bootsessionuuid")
+	if err != nil {
+		return "", err
+	}
+	return parseKernel(id)
+}

@@ -1,12 +1,11 @@
 package bootclock
 
 import (
-	"context"
 	"fmt"
-	"os/exec"
-	"strings"
 	"time"
 	_ "unsafe" // for linkname
+
+	"golang.org/x/sys/unix"
 )
 
 // nanotime is the runtime's monotonic clock. On illumos it is gethrtime(3C),
@@ -17,18 +16,30 @@ func nanotime() int64
 
 func sinceBoot() time.Duration { return time.Duration(nanotime()) }
 
-// bootID is the kernel's boot time, taken from the wall clock once at boot; a
-// later step of that clock does not change it (kstat unix:0:system_misc).
+// volatileDir is a tmpfs that the kernel mounts when it mounts the root file
+// system (vfs_mountroot in uts/common/fs/vfs.c), empty at each boot.
+const volatileDir = "/etc/svc/volatile"
+
+// bootID is kept in a file, since illumos has no id of a boot: the boot time
+// (kstat unix:0:system_misc, utmpx) changes when the wall clock is stepped.
 func bootID() (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, "/usr/bin/kstat", "-p", "unix:0:system_misc:boot_time").Output()
-	if err != nil {
-		return "", fmt.Errorf("read the boot time: %w", err)
+	var st unix.Statvfs_t
+	if err := unix.Statvfs(volatileDir, &st); err != nil {
+		return "", fmt.Errorf("statvfs %s: %w", volatileDir, err)
 	}
-	_, value, ok := strings.Cut(strings.TrimSpace(string(out)), "\t")
-	if !ok {
-		return "", fmt.Errorf("read the boot time: kstat printed %q", out)
+	if kind := baseType(st.Basetype[:]); kind != "tmpfs" {
+		return "", fmt.Errorf("%s is not a tmpfs but %q: its files may outlive a boot", volatileDir, kind)
 	}
-	return strings.TrimSpace(value), nil
+	return fileID(volatileDir)
+}
+
+func baseType(name []int8) string {
+	var text []byte
+	for _, c := range name {
+		if c == 0 {
+			break
+		}
+		text = append(text, byte(c))
+	}
+	return string(text)
 }

@@ -3,7 +3,6 @@ package bootclock
 import (
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,5 +20,8 @@ func sinceBoot() time.Duration {
 
 func bootID() (string, error) {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return strings.TrimSpace(string(id)), err
+	if err != nil {
+		return "", err
+	}
+	return parseKernel(string(id))
 }

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// TestAgreesWithUptime: /proc/uptime counts from the same moment, in hundredths
-// of a second.
+// /proc/uptime counts from the same moment, in hundredths of a second.
 func TestAgreesWithUptime(t *testing.T) {
 	t.Parallel()
 	before := Host().Now()

@@ -11,12 +11,22 @@ import (
 	"go.uber.org/goleak"
 )
 
-// sayEnv has the test binary print the clock's reading instead, as another process.
+// sayEnv makes the test binary print the clock's reading, as another process.
 const sayEnv = "BOOTCLOCK_TEST_SAY"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(sayEnv) != "" {
-		fmt.Println(int64(Host().Now()), Host().Boot())
+		if dir := os.Getenv(dirEnv); dir != "" {
+			id, err := fileID(dir)
+			fmt.Println(id, err)
+			return
+		}
+		id, err := Host().Boot()
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(int64(Host().Now()), id)
 		return
 	}
 	goleak.VerifyTestMain(m)
@@ -45,22 +55,24 @@ func TestNeverGoesBack(t *testing.T) {
 	all.Wait()
 }
 
-// TestGoesWithTheProcessClock: within a process it runs as fast as Go's own
-// monotonic clock. The bound is for a busy host that takes the processor away
-// between two readings, and has none for one that is suspended.
-func TestGoesWithTheProcessClock(t *testing.T) {
+// Within a process the clock runs as fast as Go's monotonic clock, unless the host is
+// suspended meanwhile.
+func TestMatchesMonotonicClock(t *testing.T) {
 	t.Parallel()
 	clock := Host()
-	first, began := clock.Now(), time.Now()
+	outer, began, inner := clock.Now(), time.Now(), clock.Now()
 	<-time.After(50 * time.Millisecond)
-	passed, want := clock.Now()-first, time.Since(began)
-	if off := passed - want; off < -10*time.Second || off > 10*time.Second || passed < 50*time.Millisecond {
-		t.Errorf("%s passed in %s", passed, want)
+	inner = clock.Now() - inner
+	passed := time.Since(began)
+	outer = clock.Now() - outer
+	const rate = time.Millisecond // the two clocks may be read from different sources
+	if inner > passed+rate || passed > outer+rate {
+		t.Errorf("%s passed between %s and %s", passed, inner, outer)
 	}
 }
 
-// TestAnotherProcessReadsTheSame: its reading lies between two of this process,
-// and it names the same boot.
+// Another process's reading lies between two of this process, and its boot id is the
+// same.
 func TestAnotherProcessReadsTheSame(t *testing.T) {
 	t.Parallel()
 	clock := Host()
@@ -81,8 +93,8 @@ func TestAnotherProcessReadsTheSame(t *testing.T) {
 		if now < before || now > after {
 			t.Errorf("it reads %s, between %s and %s", now, before, after)
 		}
-		if boot != clock.Boot() || boot != Host().Boot() {
-			t.Errorf("it says boot %q, this process %q", boot, clock.Boot())
+		if id, err := clock.Boot(); err != nil || boot != id {
+			t.Errorf("it reads boot %q, this process %q, %v", boot, id, err)
 		}
 	}
 }

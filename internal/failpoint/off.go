@@ -2,7 +2,8 @@
 
 package failpoint
 
-// Enabled tells whether Here does anything, for callers to whom a name is dear.
+// Enabled reports whether Here does anything, for callers whose names are expensive to
+// build.
 const Enabled = false
 
 // Here is a point at which a crash test may kill the process.

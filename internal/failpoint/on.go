@@ -11,7 +11,8 @@ import (
 	"syscall"
 )
 
-// Enabled tells whether Here does anything, for callers to whom a name is dear.
+// Enabled reports whether Here does anything, for callers whose names are expensive to
+// build.
 const Enabled = true
 
 var (
@@ -39,7 +40,7 @@ func Here(at string) {
 	}
 	if at == name && passes.Add(1) == nth {
 		_ = syscall.Kill(syscall.Getpid(), syscall.SIGKILL)
-		select {} // the signal is on its way; nothing more may happen
+		select {} // wait for the signal; nothing more may happen
 	}
 }
 

@@ -1,6 +1,5 @@
-// Package golden compares what a test has made with a file that is kept of it, and
-// with -update writes the file anew. It is for tests, which import it; what is
-// compared otherwise than byte by byte does not belong here.
+// Package golden compares the output of a test with a golden file byte by byte, and
+// rewrites the file with -update. Only tests import it.
 package golden
 
 import (
@@ -14,8 +13,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// Check fails the test unless testdata/name, in the package's own directory, holds
-// what the test has got.
+// Check fails the test unless testdata/name, in the package's directory, is equal to the
+// test's output.
 func Check(t testing.TB, name, got string) {
 	t.Helper()
 	file := filepath.Join("testdata", name)

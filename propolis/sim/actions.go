@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,32 +11,32 @@ import (
 	"github.com/google/uuid"
 )
 
-// Errors of Do that callers branch on.
+// Errors of Do that callers may test for.
 var (
-	// ErrNoSuchAction: the table of actions has none of that name.
+	// ErrNoSuchAction: the action is unknown.
 	ErrNoSuchAction = errors.New("no such action")
-	// ErrNotNow: the VM is in no state in which this could happen.
+	// ErrNotNow: the action is impossible in the VM's state.
 	ErrNotNow = errors.New("not in this state")
 )
 
-// An Action is one row of the table of what can be done to a simulator, for people.
-type Action struct{ Name, Does string }
-
-// An action changes the VM under the mutex, or returns what to do to the
-// process without it.
-type action struct {
-	name, does string
-	run        func(s *Server, value string) (after func(), err error)
+// An Action is something that can be done to a simulator.
+type Action struct {
+	Name, Does string
+	// run changes the VM, with the mutex held. It may return a change of the process, to
+	// be made without the mutex.
+	run func(s *Server, value string) (after func(), err error)
 }
 
-// actionTable is a function because what actions do may, by a timed fault, lead
-// to the next action.
-func actionTable() []action {
-	return []action{
+// Actions returns the table of actions. It is a function because an action may, by a
+// timed fault, lead to another action.
+func Actions() []Action {
+	return []Action{
 		{"guest-poweroff", "the guest powers itself off", onGuest((Times).halt)},
 		{"guest-reboot", "the guest reboots itself", onGuest((Times).restart)},
 		{"fail", "the VM fails", (*Server).failVM},
 		{"lose-vm", "the VM is gone, as after a restart of the server", (*Server).loseVM},
+		{"fall-back", "the server forgets the VM's state and reports another one in generation 1 (fall-back=STATE, Destroyed if not " +
+			"given); monitors that wait for a newer one go on waiting", (*Server).fallBack},
 		{"migrate-out", "the guest leaves for another server; takes the migration's id (migrate-out=UUID)", (*Server).migrateVM},
 		{"crash", "the process kills itself", onProcess(Process.Crash)},
 		{"exit", "the process exits with status 1", onProcess(Process.Exit)},
@@ -43,18 +44,8 @@ func actionTable() []action {
 	}
 }
 
-// Actions returns the table of what Do can do.
-func Actions() []Action {
-	var table []Action
-	for _, a := range actionTable() {
-		table = append(table, Action{a.name, a.does})
-	}
-	return table
-}
-
-// Do makes something happen now: an action of the table, with its value behind
-// a "=" if it takes one. Its errors are ErrNoSuchAction, ErrNotNow and those
-// about the value.
+// Do performs an action of the table now, written with "=" and a value if it takes one.
+// Its errors are ErrNoSuchAction, ErrNotNow and errors about the value.
 func (s *Server) Do(action string) error {
 	after, err := s.prepare(action)
 	if err == nil && after != nil {
@@ -63,11 +54,11 @@ func (s *Server) Do(action string) error {
 	return err
 }
 
-// prepare does an action but for what may end the process, which it returns.
+// prepare performs an action, except for what may end the process, which it returns.
 func (s *Server) prepare(text string) (after func(), err error) {
 	name, value, _ := strings.Cut(text, "=")
-	actions := actionTable()
-	i := slices.IndexFunc(actions, func(a action) bool { return a.name == name })
+	actions := Actions()
+	i := slices.IndexFunc(actions, func(a Action) bool { return a.Name == name })
 	if i < 0 {
 		return nil, fmt.Errorf("do %q: %w", name, ErrNoSuchAction)
 	}
@@ -84,7 +75,7 @@ func (s *Server) prepare(text string) (after func(), err error) {
 	return after, nil
 }
 
-// onGuest is something the guest does by itself; it must run and not be busy.
+// onGuest is something that a running and idle guest does by itself.
 func onGuest(script func(Times) []step) func(*Server, string) (func(), error) {
 	return func(s *Server, _ string) (func(), error) {
 		v := s.vm
@@ -98,10 +89,10 @@ func onGuest(script func(Times) []step) func(*Server, string) (func(), error) {
 }
 
 func (s *Server) failVM(string) (func(), error) {
-	if s.vm == nil || s.vm.life == ended {
+	if s.vm == nil || s.vm.stage == ended {
 		return nil, ErrNotNow
 	}
-	s.vm.unmade = s.vm.life == initialising
+	s.vm.unmade = s.vm.stage == initialising
 	s.vm.interrupt([]step{{then: (*vm).ends, state: Failed}})
 	return nil, nil
 }
@@ -116,16 +107,41 @@ func (s *Server) loseVM(string) (func(), error) {
 	return nil, nil
 }
 
+// fallBack discards published states without waking any monitor.
+func (s *Server) fallBack(value string) (func(), error) {
+	value = cmp.Or(value, "destroyed")
+	if !slices.Contains(enterable, value) {
+		return nil, fmt.Errorf("there is no state %q to fall back to", value)
+	}
+	state, v := stateOf(value), s.vm
+	if v == nil || v.view.Gen < 2 {
+		return nil, ErrNotNow
+	}
+	v.cancel()
+	v.pending, v.rebootQueued, v.leaving = nil, false, false
+	v.view = View{Gen: 1, State: state}
+	switch state {
+	case Creating:
+		v.stage, v.standing = initialising, notStarted
+	case Destroyed, Failed:
+		v.ends()
+	case Stopped:
+		v.runsDown()
+	default:
+		v.stage, v.standing = active, started
+	}
+	stopAll(&s.guest)
+	s.noteState(v.view)
+	return nil, nil
+}
+
 func (s *Server) migrateVM(value string) (func(), error) {
-	migration := uuid.New()
-	if value != "" {
-		var err error
-		if migration, err = uuid.Parse(value); err != nil {
-			return nil, fmt.Errorf("migration id %q: %w", value, err)
-		}
+	migration, err := uuid.Parse(cmp.Or(value, uuid.NewString()))
+	if err != nil {
+		return nil, fmt.Errorf("migration id %q: %w", value, err)
 	}
 	v := s.vm
-	if v == nil || v.life != active || !rule(v.standing, v.rebootQueued, migrateOut).queue {
+	if v == nil || v.stage != active || rule(v.standing, v.rebootQueued, migrateOut) != take {
 		return nil, ErrNotNow
 	}
 	v.outID = migration
@@ -148,9 +164,9 @@ func (s *Server) perform(deed func(Process)) {
 	deed(s.process)
 }
 
-func (s *Server) escape(life time.Duration) {
+func (s *Server) escape(lifetime time.Duration) {
 	s.perform(func(p Process) {
-		if err := p.Escape(life); err != nil {
+		if err := p.Escape(lifetime); err != nil {
 			s.log.Error().Err(err).Msg("escape did not work")
 		}
 	})

@@ -1,171 +1,209 @@
 package sim
 
 import (
+	"bytes"
 	"context"
+	_ "embed"
 	"encoding/json"
+	"math"
 	"net/http"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/internal/dropshot"
 )
 
-// now makes an operation of something that never waits.
-func now(do func() answer) operation { return func(context.Context) answer { return do() } }
+//go:embed openapi.json
+var document []byte
 
-func (s *Server) readGet(incoming) (call, operation, *apiError) {
-	return callGet, now(func() answer {
-		return s.withVM(initialising, func(v *vm) answer {
-			instance := map[string]any{"properties": v.made.properties, "state": v.view.State}
-			return answer{status: http.StatusOK, body: map[string]any{"instance": instance}}
-		})
-	}), nil
-}
+// api is the API of version 6.0.0. api5 is the one before, without the write cache setting
+// of NVMe disks. api7 is the one after, whose requests for a state are objects: with a
+// time in seconds, a stop or a reboot presses the guest's power button first.
+var (
+	api  = sync.OnceValue(func() *dropshot.API { return dropshot.Load(document) })
+	api5 = sync.OnceValue(func() *dropshot.API {
+		text := bytes.Replace(document, []byte(`"has_write_cache": {"type": "boolean"},`), nil, 1)
+		return dropshot.Load(bytes.Replace(text, []byte(`"has_write_cache", `), nil, 1))
+	})
+	api7 = sync.OnceValue(func() *dropshot.API {
+		return dropshot.Load(bytes.Replace(document, []byte(stateWord), []byte(stateObject), 1))
+	})
+)
 
-func (s *Server) readSpec(incoming) (call, operation, *apiError) {
-	return callSpec, now(func() answer {
-		return s.withVM(initialising, func(v *vm) answer {
-			spec := map[string]any{"type": "Present", "value": v.made.spec}
-			if v.made.target && v.life == initialising {
-				spec = map[string]any{"type": "WaitingForMigrationSource"}
-			}
-			return answer{status: http.StatusOK, body: map[string]any{"properties": v.made.properties,
-				"state": v.view.State, "spec": spec}}
-		})
-	}), nil
-}
+const (
+	stateWord   = `{"schema": {"$ref": "#/components/schemas/InstanceStateRequested"}}`
+	stateObject = `{"schema": {"type": "object", "required": ["state"], "properties": {
+		"state": {"$ref": "#/components/schemas/InstanceStateRequested"},
+		"acpi_timeout_secs": {"type": "integer", "format": "uint64", "minimum": 0, "nullable": true}}}}`
+)
 
-func (s *Server) readMigration(incoming) (call, operation, *apiError) {
-	return callMigration, now(func() answer {
-		return s.withVM(initialising, func(v *vm) answer {
-			return answer{status: http.StatusOK, body: v.view.Migration}
-		})
-	}), nil
-}
+// A call is a kind of request, as faults name it.
+type call uint8
 
-func (s *Server) readSnapshot(in incoming) (call, operation, *apiError) {
-	if _, err := uuid.Parse(in.vars[1]); err != nil {
-		return 0, nil, badRequest("bad parameter in URL path: " + err.Error())
-	}
-	return callSnapshot, now(func() answer {
-		return s.withVM(active, func(v *vm) answer {
-			if !slices.Contains(v.made.crucible, in.vars[0]) {
-				return plain(http.StatusNotFound, "").answer()
-			}
-			return answer{status: http.StatusOK, body: jsonNull}
-		})
-	}), nil
-}
+const (
+	callGet call = iota
+	callEnsure
+	callRun
+	callStop
+	callReboot
+	callMonitor
+	callSnapshot
+	callSpec
+	callMigration
+	numCalls
+)
 
-// withVM calls do under the lock if there is a VM that has come to need and, if
-// need is active, gone no further.
-func (s *Server) withVM(need life, do func(*vm) answer) answer {
-	s.lock()
-	defer s.unlock()
-	if s.vm == nil || need == active && s.vm.life != active {
-		return noInstance()
-	}
-	return do(s.vm)
-}
+// callNames are also used in the names of faults.
+var callNames = [numCalls]string{"get", "ensure", "run", "stop", "reboot", "monitor", "snapshot", "spec",
+	"migration-status"}
 
-var stateRequests = map[string]struct {
+// stateCalls are the requests of PUT /instance/state.
+var stateCalls = map[string]struct {
 	call    call
 	request request
 }{"Run": {callRun, run}, "Stop": {callStop, stop}, "Reboot": {callReboot, reboot}}
 
-func (s *Server) readState(in incoming) (call, operation, *apiError) {
-	var word string
-	if err := json.Unmarshal(in.body, &word); err != nil {
-		return 0, nil, badJSON("expected a string")
-	}
-	wanted, ok := stateRequests[word]
-	if !ok {
-		return 0, nil, badJSON("unknown variant `" + word + "`, expected one of `Run`, `Stop`, `Reboot`")
-	}
-	return wanted.call, now(func() answer {
-		return s.withVM(active, func(v *vm) answer {
-			if ruling := v.ask(wanted.request); ruling.denied != "" {
-				return plain(http.StatusForbidden, "instance state change not allowed: "+ruling.denied).answer()
-			}
-			return answer{status: http.StatusNoContent}
-		})
-	}), nil
+// An operation carries a call out. It may block until ctx ends, which is the simulator's
+// context and not the client's.
+type operation func(ctx context.Context) answer
+
+// An answer is a complete response before it is sent: faults may change how it is sent.
+type answer struct {
+	status int
+	body   any    // encoded as JSON; nil for none
+	after  func() // called after the answer was sent
 }
 
-func (s *Server) readEnsure(in incoming) (call, operation, *apiError) {
-	made, err := decodeEnsure(in.body, in.version)
-	if err != nil {
-		return 0, nil, err
-	}
-	return callEnsure, func(ctx context.Context) answer { return s.ensure(ctx, made) }, nil
+func ok(body any) answer { return answer{status: http.StatusOK, body: body} }
+
+func refusal(e *dropshot.Error) answer { return answer{status: e.Status, body: e} }
+
+func noInstance() answer {
+	return refusal(&dropshot.Error{Status: http.StatusFailedDependency, Code: "NoInstance",
+		Message: "Server not initialized (no instance)"})
 }
 
-// ensure makes a VM and waits until its objects exist. That goes on if the
-// client gives up.
-func (s *Server) ensure(ctx context.Context, made *ensured) answer {
-	v := s.create(made)
-	if v == nil {
-		return (&apiError{status: http.StatusConflict, Code: "AlreadyInitialized",
-			Message: "instance already initialized"}).answer()
+// read determines which call a request is. It checks the version first, then the path,
+// then the body.
+func (x *exchange) read(r *http.Request) (c call, op operation, bad *dropshot.Error) {
+	v, bad := dropshot.RequestVersion(r.Header, x.s.newest)
+	if bad != nil {
+		return 0, nil, bad
 	}
-	for {
-		outcome, changed := s.creation(v)
-		if outcome != nil {
-			return *outcome
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return answer{}
-		}
-	}
-}
-
-// create puts a new VM in the place of none or of one that has ended; nil if
-// there is one that has not.
-func (s *Server) create(made *ensured) *vm {
-	s.lock()
-	defer s.unlock()
-	if s.vm != nil && s.vm.life != ended || s.closed() {
-		return nil
-	}
-	if s.vm != nil {
-		s.vm.leave()
-	}
-	v := &vm{s: s, made: made}
-	if s.faults.backwards {
-		v.view.Gen = fallFrom + 1
-	}
-	s.vm = v
-	if made.target {
-		v.standing = startPending
-		v.show(Sync)
-		v.publish(Migrating)
-		v.script = s.times.immigrate(s.faults.failMigration)
-	} else {
-		v.publish(Creating)
-		v.script = s.times.create(s.faults.failCreate)
-	}
-	v.advance()
-	return v
-}
-
-// fallFrom is the first generation of a VM whose generations fall.
-const fallFrom = 1000
-
-// creation tells how PUT /instance ends, or where to wait for its end.
-func (s *Server) creation(v *vm) (*answer, <-chan struct{}) {
-	s.lock()
-	defer s.unlock()
+	served := api
 	switch {
-	case v.unmade || v.gone:
-		a := plain(http.StatusInternalServerError, "Internal").answer()
-		return &a, nil
-	case v.life == initialising:
-		return nil, v.wait()
+	case v[0] < 6:
+		served = api5
+	case v[0] > 6:
+		served = api7
 	}
-	var migrate any
-	if v.made.target {
-		migrate = map[string]any{"migration_id": v.made.migration}
+	o, vars, bad := served().Route(r)
+	if bad != nil {
+		return 0, nil, bad
 	}
-	return &answer{status: http.StatusCreated, body: map[string]any{"migrate": migrate}}, nil
+	switch s := x.s; o.ID {
+	case "instance_get":
+		return callGet, s.onVM(initialising, (*vm).getInstance), nil
+	case "instance_spec_get":
+		return callSpec, s.onVM(initialising, (*vm).getSpec), nil
+	case "instance_migrate_status":
+		return callMigration, s.onVM(initialising, func(v *vm) answer { return ok(v.shown().Migration) }), nil
+	case "instance_issue_crucible_snapshot_request":
+		return callSnapshot, s.onVM(active, func(v *vm) answer { return v.snapshot(vars[0]) }), nil
+	case "instance_ensure":
+		x.stayDeaf(callEnsure)
+	case "instance_state_monitor":
+		x.stayDeaf(callMonitor)
+	}
+	body, bad := o.Body(r)
+	if bad != nil {
+		return 0, nil, bad
+	}
+	return x.s.readBody(o.ID, v, body)
+}
+
+// readBody completes read for operations with a body.
+func (s *Server) readBody(id string, v dropshot.Version, body json.RawMessage) (call, operation, *dropshot.Error) {
+	switch id {
+	case "instance_ensure":
+		made, bad := decodeEnsure(body)
+		return callEnsure, func(ctx context.Context) answer { return s.ensure(ctx, made) }, bad
+	case "instance_state_monitor":
+		var want struct{ Gen uint64 }
+		if err := json.Unmarshal(body, &want); err != nil {
+			return 0, nil, dropshot.BadJSON(err.Error())
+		}
+		return callMonitor, func(ctx context.Context) answer { return s.monitor(ctx, want.Gen) }, nil
+	}
+	var change struct {
+		State string `json:"state"`
+		Secs  uint64 `json:"acpi_timeout_secs"`
+	}
+	var into any = &change
+	if v[0] < 7 {
+		into = &change.State
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return 0, nil, dropshot.BadJSON(err.Error())
+	}
+	wanted := stateCalls[change.State]
+	wait := time.Duration(min(change.Secs, uint64(math.MaxInt64/time.Second))) * time.Second
+	return wanted.call, s.onVM(active, func(v *vm) answer { return v.putState(wanted.request, wait) }), nil
+}
+
+// onVM makes an operation of a function that does not block. It is called with the lock
+// held if the VM's stage is at least need and, if need is active, not beyond it.
+func (s *Server) onVM(need stage, do func(*vm) answer) operation {
+	return func(context.Context) answer {
+		s.lock()
+		defer s.unlock()
+		if s.vm == nil || need == active && s.vm.stage != active {
+			return noInstance()
+		}
+		return do(s.vm)
+	}
+}
+
+// properties returns the VM's properties as changed by faults.
+func (v *vm) properties() json.RawMessage {
+	id := v.s.faults.wrongInstance
+	var properties map[string]any
+	if id == uuid.Nil || json.Unmarshal(v.made.properties, &properties) != nil {
+		return v.made.properties
+	}
+	properties["id"] = id
+	return encode(properties)
+}
+
+func (v *vm) getInstance() answer {
+	return ok(map[string]any{"instance": map[string]any{"properties": v.properties(), "state": v.view.State}})
+}
+
+func (v *vm) getSpec() answer {
+	spec := map[string]any{"type": "Present", "value": v.made.spec}
+	if v.made.target && v.stage == initialising {
+		spec = map[string]any{"type": "WaitingForMigrationSource"}
+	}
+	return ok(map[string]any{"properties": v.properties(), "state": v.view.State, "spec": spec})
+}
+
+func (v *vm) snapshot(disk string) answer {
+	if !slices.Contains(v.made.crucible, disk) {
+		return refusal(dropshot.Plain(http.StatusNotFound, ""))
+	}
+	return ok(json.RawMessage("null"))
+}
+
+func (v *vm) putState(r request, wait time.Duration) answer {
+	ask := v.ask
+	if r == stop || r == reboot {
+		ask = func(r request) ruling { return v.askSoftly(r, wait) }
+	}
+	if ruling := ask(r); ruling != take && ruling != ignore {
+		return refusal(dropshot.Plain(http.StatusForbidden, "instance state change not allowed: "+string(ruling)))
+	}
+	return answer{status: http.StatusNoContent}
 }

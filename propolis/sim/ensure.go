@@ -1,121 +1,100 @@
 package sim
 
 import (
-	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/internal/dropshot"
 )
 
-// ensured is what the simulator keeps of a PUT /instance. It never changes.
+// ensured is the immutable content of a PUT /instance.
 type ensured struct {
 	properties json.RawMessage
 	spec       json.RawMessage
-	// target is set if the VM comes by migration; spec is then made up from the
-	// replaced components, since the source is never asked.
+	// target is set if the VM arrives by migration. Then spec is made up from the replaced
+	// components, since the source is not contacted.
 	target    bool
 	migration uuid.UUID
-	// crucible names the components that can be snapshotted.
+	// crucible holds the keys of components that support snapshots.
 	crucible []string
 }
 
-// component is as much of a spec's component as the simulator looks at.
+// ensureRequest is the part of a PUT /instance that the simulator uses.
+type ensureRequest struct {
+	Properties json.RawMessage
+	Init       struct {
+		Method string
+		Value  struct {
+			Spec      json.RawMessage
+			Migration uuid.UUID      `json:"migration_id"`
+			Source    netip.AddrPort `json:"src_addr"`
+			Replace   map[string]struct {
+				Component string
+				Spec      json.RawMessage
+			} `json:"replace_components"`
+		}
+	}
+}
+
 type component struct {
-	Type      string `json:"type"`
+	Type      string
 	Component struct {
 		BackendID string                                 `json:"backend_id"`
 		PCIPath   *struct{ Bus, Device, Function uint8 } `json:"pci_path"`
-	} `json:"component"`
+	}
 }
 
-// decodeEnsure reads the body of PUT /instance as the API of that version does.
-func decodeEnsure(body []byte, v Version) (*ensured, *apiError) {
-	shape := ensureShape
-	if v.number[0] < 6 {
-		shape = ensureShape5
-	}
-	if err := shape("", body); err != nil {
-		return nil, badJSON(strings.TrimPrefix(err.Error(), "."))
-	}
-	var request struct {
-		Properties json.RawMessage
-		Init       struct {
-			Method string
-			Value  json.RawMessage
-		}
-	}
-	if err := json.Unmarshal(body, &request); err != nil {
-		return nil, badJSON(err.Error())
-	}
-	e := &ensured{properties: compact(request.Properties), target: request.Init.Method == "MigrationTarget"}
-	if e.target {
-		return e, e.readTarget(request.Init.Value)
-	}
-	return e, e.readSpec(request.Init.Value)
-}
+// crucibleType is the only component type that supports snapshots.
+const crucibleType = "crucible_storage_backend"
 
-func (e *ensured) readSpec(value json.RawMessage) *apiError {
-	var cold struct{ Spec json.RawMessage }
+// decodeEnsure decodes a body that conforms to the API's document.
+func decodeEnsure(body json.RawMessage) (*ensured, *dropshot.Error) {
+	var r ensureRequest
+	if err := json.Unmarshal(body, &r); err != nil {
+		return nil, dropshot.BadJSON("init.value.src_addr: " + err.Error())
+	}
+	e := &ensured{properties: encode(r.Properties), spec: r.Init.Value.Spec, migration: r.Init.Value.Migration}
+	if e.target = r.Init.Method == "MigrationTarget"; e.target {
+		e.spec = r.replaced()
+	}
 	var spec struct{ Components map[string]component }
-	if err := json.Unmarshal(value, &cold); err != nil {
-		return badJSON(err.Error())
-	}
-	if err := json.Unmarshal(cold.Spec, &spec); err != nil {
-		return badJSON(err.Error())
+	if err := json.Unmarshal(e.spec, &spec); err != nil {
+		return nil, dropshot.BadJSON(err.Error())
 	}
 	if err := convertible(spec.Components); err != nil {
-		return badRequest("invalid instance spec: " + err.Error())
+		return nil, dropshot.BadRequest("invalid instance spec: " + err.Error())
 	}
 	for name, c := range spec.Components {
 		if c.Type == crucibleType {
 			e.crucible = append(e.crucible, name)
 		}
 	}
-	e.spec = compact(cold.Spec)
-	return nil
+	e.spec = encode(e.spec) // without white space and without the request's whole buffer
+	return e, nil
 }
 
-func (e *ensured) readTarget(value json.RawMessage) *apiError {
-	var target struct {
-		MigrationID       uuid.UUID `json:"migration_id"`
-		ReplaceComponents map[string]struct {
-			Component string
-			Spec      json.RawMessage
-		} `json:"replace_components"`
-	}
-	if err := json.Unmarshal(value, &target); err != nil {
-		return badJSON(err.Error())
-	}
-	e.migration = target.MigrationID
+// replaced makes up the spec of a VM that has only the replaced components.
+func (r *ensureRequest) replaced() json.RawMessage {
+	types := map[string]string{"CrucibleStorageBackend": crucibleType, "VirtioNetworkBackend": "virtio_network_backend",
+		"MigrationFailureInjector": "migration_failure_injector"}
 	components := map[string]any{}
-	for name, r := range target.ReplaceComponents {
-		kind := replacementTypes[r.Component]
-		if kind == crucibleType {
-			e.crucible = append(e.crucible, name)
-		}
-		components[name] = map[string]any{"type": kind, "component": r.Spec}
+	for name, c := range r.Init.Value.Replace {
+		components[name] = map[string]any{"type": types[c.Component], "component": c.Spec}
 	}
 	chipset := map[string]any{"type": "i440_fx", "value": map[string]any{"enable_pcie": false}}
-	spec, err := json.Marshal(map[string]any{"components": components,
-		"board": map[string]any{"chipset": chipset, "cpus": 2, "memory_mb": 2048}})
-	if err != nil {
-		return badJSON(err.Error())
-	}
-	e.spec = spec
-	return nil
+	board := map[string]any{"chipset": chipset, "cpus": 2, "memory_mb": 2048}
+	return encode(map[string]any{"components": components, "board": board})
 }
 
-var replacementTypes = map[string]string{
-	"CrucibleStorageBackend":   crucibleType,
-	"VirtioNetworkBackend":     "virtio_network_backend",
-	"MigrationFailureInjector": "migration_failure_injector",
-}
-
-// backendSuffix is how the type of a device's backend must end.
+// backendSuffix maps device types to the suffix of their backend's type.
 var backendSuffix = map[string]string{
 	"virtio_disk":   "_storage_backend",
 	"nvme_disk":     "_storage_backend",
@@ -123,8 +102,8 @@ var backendSuffix = map[string]string{
 	"soft_npu_port": "dlpi_network_backend",
 }
 
-// convertible tells why a well-formed spec describes no VM: a device without
-// its backend, or two devices in one PCI slot.
+// convertible returns an error for a well-formed spec that describes no VM: a device
+// without its backend, or two devices in one PCI slot.
 func convertible(components map[string]component) error {
 	slots := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(components)) {
@@ -146,12 +125,58 @@ func convertible(components map[string]component) error {
 	return nil
 }
 
-// compact returns a copy without insignificant space, so that a VM does not
-// keep a request's whole buffer alive. raw has been parsed before.
-func compact(raw json.RawMessage) json.RawMessage {
-	var out bytes.Buffer
-	if err := json.Compact(&out, raw); err != nil {
-		return slices.Clone(raw)
+// ensure makes a VM and waits until its objects exist, even if the client has
+// disconnected.
+func (s *Server) ensure(ctx context.Context, made *ensured) answer {
+	v := s.create(made)
+	if v == nil {
+		return refusal(&dropshot.Error{Status: http.StatusConflict, Code: "AlreadyInitialized", Message: "instance already initialized"})
 	}
-	return slices.Clip(out.Bytes())
+	return s.await(ctx, v.answerEnsure)
+}
+
+// fallFrom is the first generation of a VM whose generations fall.
+const fallFrom = 1000
+
+// create makes a VM if there is none or the present one has ended; otherwise it returns
+// nil.
+func (s *Server) create(made *ensured) *vm {
+	s.lock()
+	defer s.unlock()
+	if s.vm != nil && s.vm.stage != ended || s.closed() {
+		return nil
+	}
+	if s.vm != nil {
+		s.vm.leave()
+	}
+	v := &vm{s: s, made: made, standing: notStarted}
+	if s.faults.backwards {
+		v.view.Gen = fallFrom + 1
+	}
+	s.vm = v
+	if made.target {
+		v.standing = startPending
+		v.show(Sync)
+		v.publish(Migrating)
+		v.script = s.times.immigrate(s.faults.failMigration)
+	} else {
+		v.publish(Creating)
+		v.script = s.times.create(s.faults.failCreate)
+	}
+	v.advance()
+	return v
+}
+
+// answerEnsure answers PUT /instance, or reports that the VM is still being made.
+func (v *vm) answerEnsure() (answer, bool) {
+	var migrate any
+	switch {
+	case v.unmade || v.gone:
+		return refusal(dropshot.Plain(http.StatusInternalServerError, "Internal")), true
+	case v.stage == initialising:
+		return answer{}, false
+	case v.made.target:
+		migrate = map[string]any{"migration_id": v.made.migration}
+	}
+	return answer{status: http.StatusCreated, body: map[string]any{"migrate": migrate}}, true
 }

@@ -3,16 +3,16 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
-// Faults are what a simulator does wrong. The zero value is none. A value never
-// changes and may be shared; see ParseFaults.
-type Faults struct{ set *faultSet }
-
-// faultSet is what the modes of one value amount to.
-type faultSet struct {
+// Faults are the faults of a simulator. The zero value has none. A value is immutable and
+// may be shared; see ParseFaults.
+type Faults struct {
 	modes         []string
 	on            [numCalls]callFaults
 	stay, crashIn []State
@@ -20,121 +20,154 @@ type faultSet struct {
 	failStart     bool
 	failMigration Phase
 	backwards     bool
-	ignoreTerm    bool
-	escape        time.Duration // how long the escaped process lives; 0: there is none
-	timed         []timedAction
+	// What a guest does when its power button is pressed; at once if nothing else.
+	obeyAfter    time.Duration
+	ignoreButton bool
+	hangSoft     bool
+	// Wrong ids; the zero id means none.
+	bothMigrations                  bool
+	unknownMigration, wrongInstance uuid.UUID
+	ignoreTerm                      bool
+	escape                          time.Duration // lifetime of the escaped process; 0 for none
+	timed                           []timedAction
 }
 
 // callFaults are the faults of one call.
 type callFaults struct {
-	manner manner
-	every  time.Duration // between two bytes of a trickle
+	manner string        // how it is treated, such as "hang" of hang-CALL; empty for normal treatment
+	every  time.Duration // interval between two bytes of a trickle
 	slow   time.Duration
 	ignore bool
-	refuse refusal
+	refuse refused
 }
 
-// A refusal answers a call with an error instead of carrying it out.
-type refusal struct {
-	status int // 0: no refusal
+// refused is the error that a call gets instead of being carried out.
+type refused struct {
+	status int // 0 for none
 	code   string
-	times  int // how often; 0: always
+	times  int // how often; 0 for always
 }
 
-// A manner is how a call is treated on its way in or out. A call has one.
-type manner uint8
-
-const (
-	properly manner = iota
-	// Not carried out:
-	hang    // no answer
-	deaf    // the body is not even read
-	reset   // the connection is closed instead
-	crashAt // the process dies instead
-	// Carried out, and then:
-	mute        // no answer
-	half        // half an answer, then silence
-	trickle     // the answer, byte by byte
-	garble      // 200 and something that is no JSON
-	babble      // something that is no HTTP
-	flood       // 200 and a body without end
-	crashBehind // the answer, and then the process dies
-)
-
-// A timedAction happens by itself: so long after it was asked for or, if it is
-// the guest's, after the guest began to run.
+// A timedAction happens a certain time after it was requested or, if it is the guest's,
+// after the guest has started to run.
 type timedAction struct {
 	after  time.Duration
 	action string
 	guest  bool
 }
 
-var noFaults = &faultSet{}
-
-// ParseFaults reads modes such as "ignore-stop" or "exit-after=5s". Each
-// argument may hold several, separated by commas. Where two contradict each
-// other, the later one counts.
-func ParseFaults(modes ...string) (Faults, error) {
-	set := &faultSet{}
-	for _, m := range modes {
-		for one := range strings.SplitSeq(m, ",") {
-			one = strings.TrimSpace(one)
-			if one == "" {
-				continue
-			}
-			if err := set.add(one); err != nil {
-				return Faults{}, err
-			}
-			set.modes = append(set.modes, one)
+// ParseFaults parses modes such as "ignore-stop" or "exit-after=5s". An argument may hold
+// several, separated by commas. Later modes override earlier ones.
+func ParseFaults(modes ...string) (f Faults, err error) {
+	for one := range strings.SplitSeq(strings.Join(modes, ","), ",") {
+		if one = strings.TrimSpace(one); one == "" {
+			continue
 		}
+		if err := f.add(one); err != nil {
+			return Faults{}, err
+		}
+		f.modes = append(f.modes, one)
 	}
-	return Faults{set}, nil
+	return f, nil
 }
 
-// Modes returns the modes as they were given, one an item.
-func (f Faults) Modes() []string {
-	return append([]string{}, f.get().modes...)
-}
+// Modes returns the modes as they were given, one per item.
+func (f Faults) Modes() []string { return append([]string{}, f.modes...) }
 
-// IgnoresTerm tells whether SIGTERM is to be ignored. The process that the
-// simulator runs in asks; the simulator itself handles no signal.
-func (f Faults) IgnoresTerm() bool { return f.get().ignoreTerm }
+// IgnoresTerm reports whether the process should ignore SIGTERM. The simulator itself
+// handles no signals.
+func (f Faults) IgnoresTerm() bool { return f.ignoreTerm }
 
-func (f Faults) get() *faultSet {
-	if f.set == nil {
-		return noFaults
-	}
-	return f.set
-}
-
-// add finds the row of the table that a mode belongs to and applies it.
-func (f *faultSet) add(text string) error {
+// add applies a mode according to its row in the table.
+func (f *Faults) add(text string) error {
 	name, value, valued := strings.Cut(text, "=")
-	for i := range modes {
-		m := &modes[i]
+	for _, m := range Modes() {
 		objects, ok := m.match(name)
 		if !ok {
 			continue
 		}
 		switch {
-		case m.value == none && valued:
+		case m.Value == none && valued:
 			return fmt.Errorf("mode %q takes no value", name)
-		case m.value.required() && value == "":
-			return fmt.Errorf("mode %q wants a value: %s%s", name, name, m.value)
+		case strings.HasPrefix(m.Value, "=") && value == "":
+			return fmt.Errorf("mode %q needs a value: %s%s", name, name, m.Value)
 		}
-		if err := m.apply(f, objects, value); err != nil {
+		v, err := m.parse(value)
+		if err != nil {
 			return fmt.Errorf("mode %q: %w", text, err)
 		}
+		m.apply(f, objects, v)
 		return nil
 	}
-	return fmt.Errorf("mode %q: there is no such mode (see propolis-sim modes)", name)
+	return fmt.Errorf("mode %q: no such mode (see propolis-sim modes)", name)
 }
 
-// calls applies a change to the faults of each of some calls.
-func (f *faultSet) calls(names []string, change func(*callFaults)) {
-	for c, name := range callNames {
-		if slices.Contains(names, name) {
-			change(&f.on[c])
+// match reports whether name denotes this mode, and returns the objects at the end of the
+// name, if it has them.
+func (m *Mode) match(name string) (objects []string, ok bool) {
+	if m.Of == nil {
+		return nil, name == m.Name
+	}
+	stem := strings.TrimSuffix(strings.TrimSuffix(m.Name, "CALL"), "STATE")
+	object, ok := strings.CutPrefix(name, stem)
+	switch {
+	case !ok || !slices.Contains(m.Of, object):
+		return nil, false
+	case object == all:
+		return m.Of, true
+	}
+	return []string{object}, true
+}
+
+// A value is a parsed value of a mode.
+type value struct {
+	duration time.Duration
+	refuse   refused
+	phase    Phase
+	id       uuid.UUID
+}
+
+func (m *Mode) parse(text string) (v value, err error) {
+	switch {
+	case m.Value == status:
+		v.refuse, err = parseRefusal(text)
+	case m.Value == phase && text == "":
+		v.phase = RAMPush
+	case m.Value == phase:
+		v.phase = Phase(text)
+		if v.phase == Finish || !slices.Contains(targetPhases, v.phase) {
+			err = fmt.Errorf("phase %q is not one that a migration can fail in", text)
+		}
+	case m.Value == identity && text == "":
+		v.id = uuid.New()
+	case m.Value == identity:
+		v.id, err = uuid.Parse(text)
+	case text == "":
+		v.duration = m.unless
+	default:
+		if v.duration, err = time.ParseDuration(text); err != nil {
+			err = fmt.Errorf("%q is not a duration such as 5s", text)
+		} else if v.duration < 0 {
+			err = fmt.Errorf("duration %s is negative", text)
 		}
 	}
+	return v, err
+}
+
+// parseRefusal parses STATUS[:CODE][*TIMES].
+func parseRefusal(text string) (r refused, err error) {
+	head, times, limited := strings.Cut(text, "*")
+	if limited {
+		n, err := strconv.ParseUint(times, 10, 31)
+		if err != nil || n == 0 {
+			return r, fmt.Errorf("%q is not a number of times", times)
+		}
+		r.times = int(n)
+	}
+	status, code, _ := strings.Cut(head, ":")
+	if r.status, err = strconv.Atoi(status); err != nil || r.status < 400 || r.status > 599 {
+		return r, fmt.Errorf("%q is not an error status (400 to 599)", head)
+	}
+	r.code = code
+	return r, nil
 }

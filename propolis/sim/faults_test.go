@@ -17,8 +17,7 @@ import (
 // moment is how long a test waits for something not to happen.
 const moment = 50 * time.Millisecond
 
-// faultTests hold for each row of the table that it does what it says, over a
-// real socket.
+// faultTests check over a real socket that each mode does what its table row says.
 var faultTests = map[string]func(t *testing.T){
 	"hang-CALL":         func(t *testing.T) { silent(t, "hang-stop", false) },
 	"deaf-CALL":         testDeaf,
@@ -29,6 +28,11 @@ var faultTests = map[string]func(t *testing.T){
 	"garbage-CALL":      testGarbage,
 	"babble-CALL":       func(t *testing.T) { broken(t, "babble-get", "malformed HTTP response") },
 	"flood-CALL":        testFlood,
+	"headers-CALL":      testHeaders,
+	"interim-CALL":      testInterim,
+	"switch-CALL":       testSwitch,
+	"redirect-CALL":     testRedirect,
+	"stray-CALL":        testStray,
 	"refuse-CALL":       testRefuse,
 	"storm":             testStorm,
 	"slow-CALL":         testSlow,
@@ -49,6 +53,13 @@ var faultTests = map[string]func(t *testing.T){
 	"fail-start":        testFailStart,
 	"fail-migration":    testFailMigration,
 	"backwards":         testBackwards,
+	"both-migrations":   testBothMigrations,
+	"unknown-migration": testUnknownMigration,
+	"wrong-instance":    testWrongInstance,
+	"fall-back-after":   testFallBack,
+	"obey-after":        func(t *testing.T) { softly(t, "obey-after=1ms", "600") },
+	"ignore-button":     func(t *testing.T) { softly(t, "ignore-button", "1") },
+	"hang-soft":         testHangSoft,
 }
 
 func TestFaults(t *testing.T) {
@@ -69,8 +80,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// silent holds that a stop gets no answer until the fault is lifted, and then
-// the right one, and tells whether it is carried out meanwhile.
+// silent checks that a stop gets no answer until the fault is removed, and whether it is
+// carried out meanwhile.
 func silent(t *testing.T, mode string, carriedOut bool) {
 	c := overSocket(t, fast())
 	c.running()
@@ -94,8 +105,8 @@ func silent(t *testing.T, mode string, carriedOut bool) {
 	c.await(sim.Destroyed)
 }
 
-// testDeaf sends a header that promises a body: only a server that never reads
-// it lets the sender find its buffers full.
+// testDeaf sends a header that promises a body. Only if the server never reads it do the
+// sender's buffers fill up.
 func testDeaf(t *testing.T) {
 	c := overSocket(t, fast("deaf-ensure"))
 	conn := dial(t, c)
@@ -169,7 +180,7 @@ func testTrickle(t *testing.T) {
 	}
 }
 
-// broken holds that a GET ends in an error that is no response.
+// broken checks that a GET ends in an error and not in a response.
 func broken(t *testing.T, mode, want string) {
 	c := overSocket(t, fast(mode))
 	if r, err := c.try(c.request("GET", "/instance", "")); err == nil || !strings.Contains(err.Error(), want) {
@@ -196,6 +207,78 @@ func testFlood(t *testing.T) {
 	defer res.Body.Close()
 	if n, err := io.CopyN(io.Discard, res.Body, 8<<20); err != nil {
 		t.Errorf("the body ended after %d bytes: %v", n, err)
+	}
+}
+
+// get sends a GET /instance to a simulator with a VM and returns the raw answer.
+func get(t *testing.T, mode string) *bufio.Reader {
+	t.Helper()
+	c := overSocket(t, fast())
+	c.want(c.ensure(), "Created")
+	c.faults(mode)
+	conn := dial(t, c)
+	if err := c.request("GET", "/instance", "").Write(conn); err != nil {
+		t.Fatal(err)
+	}
+	return bufio.NewReader(conn)
+}
+
+// response reads a response and its body.
+func response(t *testing.T, r *bufio.Reader) (status int, header http.Header, body string) {
+	t.Helper()
+	res, err := http.ReadResponse(r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return res.StatusCode, res.Header, string(text)
+}
+
+func testHeaders(t *testing.T) {
+	text, err := io.ReadAll(io.LimitReader(get(t, "headers-get"), 8<<20))
+	if err != nil || len(text) != 8<<20 || !strings.HasPrefix(string(text), "HTTP/1.1 200 OK\r\n") || strings.Contains(string(text), "\r\n\r\n") {
+		t.Errorf("%d bytes of headers, %v", len(text), err)
+	}
+}
+
+func testInterim(t *testing.T) {
+	r := get(t, "interim-get")
+	for range 10000 {
+		if status, _, _ := response(t, r); status != 103 {
+			t.Fatalf("got %d", status)
+		}
+	}
+}
+
+func testSwitch(t *testing.T) {
+	r := get(t, "switch-get")
+	res, err := http.ReadResponse(r, nil)
+	if err != nil || res.StatusCode != 101 {
+		t.Fatalf("got %v, %v", res, err)
+	}
+	res.Body.Close()
+	if n, err := io.CopyN(io.Discard, r, 1<<20); err != nil {
+		t.Errorf("%d bytes followed: %v", n, err)
+	}
+}
+
+func testRedirect(t *testing.T) {
+	if status, header, _ := response(t, get(t, "redirect-get")); status != 307 || header.Get("Location") != "/instance" {
+		t.Errorf("got %d %v", status, header)
+	}
+}
+
+func testStray(t *testing.T) {
+	r := get(t, "stray-get")
+	if status, _, body := response(t, r); status != 200 || !strings.Contains(body, "Creating") {
+		t.Errorf("got %d %s", status, body)
+	}
+	if status, _, body := response(t, r); status != 424 || !strings.Contains(body, "NoInstance") {
+		t.Errorf("got %d %s, unasked", status, body)
 	}
 }
 

@@ -16,7 +16,7 @@ func boot(c *client) {
 	c.await(sim.Running)
 }
 
-// testStay holds the VM in each state in turn, and lets it go.
+// testStay holds the VM in each state in turn and releases it.
 func testStay(t *testing.T) {
 	for state, play := range map[sim.State]func(c *client){
 		sim.Starting: func(c *client) { c.want(c.put("Run"), "No Content"); c.want(c.put("Stop"), "No Content") },
@@ -38,7 +38,7 @@ func testStay(t *testing.T) {
 		c.want(c.ensure(), "Created")
 		play(c)
 		c.await(state)
-		time.Sleep(moment / 5) // sleep: that nothing happens for a while is what is tested
+		time.Sleep(moment / 5) // sleep: tests that nothing happens for a while
 		if v := c.monitor(0); v.State != state {
 			t.Errorf("stay in %s: %s", state, describe(v))
 		}
@@ -49,15 +49,15 @@ func testStay(t *testing.T) {
 	done := make(chan reply, 1)
 	go func() { done <- c.ensure() }()
 	for c.sim.Status().VM == nil {
-		time.Sleep(time.Millisecond) // sleep: between two looks of a poll with a deadline
+		time.Sleep(time.Millisecond) // sleep: polls with a deadline
 	}
 	c.want(c.put("Run"), "Failed Dependency NoInstance")
 	c.faults()
 	c.want(<-done, "Created")
 }
 
-// deed holds that a mode does something to the process, by itself or after a
-// state request, which is answered.
+// deed checks that a mode does something to the process, by itself or after a state
+// request, which is answered.
 func deed(t *testing.T, want, mode, request string) {
 	d := newDeeds()
 	o := fast()
@@ -108,7 +108,7 @@ func testPoweroffHang(t *testing.T) {
 	c := overSocket(t, fast("poweroff-hang=1ms"))
 	c.begin()
 	c.await(sim.Stopping)
-	time.Sleep(moment / 5) // sleep: that nothing happens for a while is what is tested
+	time.Sleep(moment / 5) // sleep: tests that nothing happens for a while
 	if v := c.monitor(0); v.State != sim.Stopping {
 		t.Errorf("did not stay in Stopping: %s", describe(v))
 	}

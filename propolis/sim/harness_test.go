@@ -19,8 +19,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds waits that end at once unless something is broken.
-const patience = 20 * time.Second
+// waitLimit bounds waits that end at once unless something is broken.
+const waitLimit = 20 * time.Second
 
 const (
 	diskID      = "f0a7c6d5-1b2c-4d3e-8f90-a1b2c3d4e5f6"
@@ -36,7 +36,7 @@ const (
 	com1 = `{"type":"serial_port","component":{"num":"com1"}}`
 )
 
-// specWith is the body of a PUT /instance with these components.
+// specWith returns the body of a PUT /instance with these components.
 func specWith(components string) string {
 	return `{"properties":` + propertiesJSON + `,"init":{"method":"Spec","value":{"spec":{"board":` + boardJSON +
 		`,"components":{` + components + `}}}}}`
@@ -48,7 +48,7 @@ var migrationTarget = `{"properties":` + propertiesJSON + `,"init":{"method":"Mi
 	migrationID + `","src_addr":"[fd00::7]:12400","replace_components":{"` + diskID +
 	`":{"component":"CrucibleStorageBackend","spec":{"readonly":false,"request_json":"{}"}}}}}}`
 
-// A client talks to one simulator.
+// A client is connected to one simulator.
 type client struct {
 	t    testing.TB
 	sim  *sim.Server
@@ -56,7 +56,7 @@ type client struct {
 	do   func(*http.Request) (*http.Response, error)
 }
 
-// A reply is a response that was read to its end.
+// A reply is a completely read response.
 type reply struct {
 	status int
 	header http.Header
@@ -79,7 +79,7 @@ func (r reply) err(t testing.TB) errorBody {
 	return e
 }
 
-// code is the status and, behind a blank, the error_code if there is one.
+// code returns the status and, after a space, the error_code if there is one.
 func (r reply) code(t testing.TB) string {
 	t.Helper()
 	text := http.StatusText(r.status)
@@ -103,11 +103,11 @@ func overSocket(t *testing.T, o sim.Options) *client {
 		server.CloseClientConnections()
 		server.Close()
 	})
-	h := &http.Client{Transport: transport, Timeout: patience}
+	h := &http.Client{Transport: transport, Timeout: waitLimit}
 	return &client{t: t, sim: s, base: server.URL, do: h.Do}
 }
 
-// inProcess calls a simulator's handler without a network, as synctest needs it.
+// inProcess calls a simulator's handler without a network, for use in synctest bubbles.
 func inProcess(t *testing.T, o sim.Options) *client {
 	t.Helper()
 	s := sim.New(o)
@@ -131,7 +131,7 @@ func (c *client) request(method, path, body string) *http.Request {
 	return r
 }
 
-// try sends a request that may get no proper answer.
+// try sends a request that may get no valid answer.
 func (c *client) try(r *http.Request) (reply, error) {
 	res, err := c.do(r)
 	if err != nil {
@@ -142,7 +142,7 @@ func (c *client) try(r *http.Request) (reply, error) {
 	return reply{res.StatusCode, res.Header, string(body)}, err
 }
 
-// call sends a request, reads its answer and holds it against the contract.
+// call sends a request, reads its answer and checks it against the contract.
 func (c *client) call(method, path, body string) reply {
 	c.t.Helper()
 	r := c.request(method, path, body)
@@ -194,7 +194,7 @@ func (c *client) await(state sim.State) sim.View {
 	}
 }
 
-// begin makes a VM and starts it, running also waits until its guest runs.
+// begin makes a VM and starts it; running also waits until its guest runs.
 func (c *client) begin() {
 	c.t.Helper()
 	c.want(c.ensure(), "Created")
@@ -228,7 +228,7 @@ func faults(t testing.TB, modes ...string) sim.Faults {
 	return f
 }
 
-// A deeds is a Process that only remembers what was done to it.
+// deeds is a Process that records what was done to it.
 type deeds struct {
 	mu   sync.Mutex
 	done []string
@@ -247,8 +247,8 @@ func (d *deeds) did(what string) {
 func (d *deeds) Crash()  { d.did("crash") }
 func (d *deeds) Exit()   { d.did("exit") }
 func (d *deeds) Freeze() { d.did("freeze") }
-func (d *deeds) Escape(life time.Duration) error {
-	d.did("escape " + life.String())
+func (d *deeds) Escape(lifetime time.Duration) error {
+	d.did("escape " + lifetime.String())
 	return nil
 }
 
@@ -258,13 +258,13 @@ func (d *deeds) list() []string {
 	return append([]string(nil), d.done...)
 }
 
-// next waits for a deed.
+// next waits for the next record.
 func (d *deeds) next(t testing.TB) string {
 	t.Helper()
 	select {
 	case what := <-d.told:
 		return what
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Fatal("nothing was done to the process")
 		return ""
 	}

@@ -4,51 +4,35 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
-// A Mode is one row of the table of faults, for people.
+// A Mode is one kind of fault: a row of the table that propolis-sim modes prints.
 type Mode struct {
-	// Name is what to write; CALL and STATE stand for one of Of.
+	// Name is the mode's name; CALL and STATE stand for one of Of.
 	Name string
-	// Value is what follows the name, such as "=DURATION"; empty for nothing.
-	Value string
-	// Does says what the simulator then does.
-	Does string
-	// Of lists what the last part of the name may be; empty if it is fixed.
+	// Of lists the possible last parts of the name; empty if it is fixed.
 	Of []string
+	// Value is what follows the name, such as "=DURATION"; in brackets if it is
+	// optional.
+	Value string
+	// Does describes the fault.
+	Does string
+
+	apply  func(f *Faults, objects []string, v value)
+	unless time.Duration // the default duration
 }
 
-// Modes returns the table of faults.
-func Modes() []Mode {
-	table := make([]Mode, len(modes))
-	for i, m := range modes {
-		table[i] = Mode{Name: m.name, Value: string(m.value), Does: m.does, Of: slices.Clone(m.of)}
-	}
-	return table
-}
-
-// A mode is one kind of fault: how it is written, what it does and how it
-// changes a faultSet.
-type mode struct {
-	name  string
-	of    []string // what CALL or STATE in the name may be
-	value valueKind
-	does  string
-	apply func(f *faultSet, objects []string, value string) error
-}
-
-// A valueKind is how a mode's value is shown; brackets mean that it may be left out.
-type valueKind string
-
+// The kinds of values. Durations are Go's ("5s", "1m30s").
 const (
-	none     valueKind = ""
-	duration valueKind = "=DURATION"
-	interval valueKind = "[=DURATION]"
-	status   valueKind = "=STATUS[:CODE][*TIMES]"
-	phase    valueKind = "[=PHASE]"
+	none     = ""
+	duration = "=DURATION"
+	interval = "[=DURATION]"
+	status   = "=STATUS[:CODE][*TIMES]"
+	phase    = "[=PHASE]"
+	identity = "[=UUID]"
 )
-
-func (k valueKind) required() bool { return strings.HasPrefix(string(k), "=") }
 
 const all = "all"
 
@@ -56,142 +40,109 @@ var (
 	anyCall   = append(slices.Clone(callNames[:]), all)
 	requests  = []string{"run", "stop", "reboot", all}
 	stayable  = []string{"creating", "starting", "running", "stopping", "stopped", "rebooting", "migrating"}
-	enterable = []string{"creating", "starting", "running", "stopping", "stopped", "rebooting", "migrating",
-		"failed", "destroyed"}
+	enterable = append(slices.Clone(stayable), "failed", "destroyed")
 )
 
-// modes is the table. Durations are Go's ("5s", "1m30s").
-var modes = []mode{
-	{"hang-CALL", anyCall, none, "takes the request and never answers; the call is not carried out", treat(hang)},
+// Modes returns the table of faults.
+func Modes() []Mode { return modes }
+
+var modes = []Mode{
+	{"hang-CALL", anyCall, none, "takes the request and never answers; the call is not carried out", treat("hang"), 0},
 	{"deaf-CALL", anyCall, none, "reads the request's headers only and never answers (run, stop and reboot are told " +
-		"apart by their body, so it is read)", treat(deaf)},
-	{"mute-CALL", anyCall, none, "carries the call out and never answers", treat(mute)},
-	{"half-CALL", anyCall, none, "carries the call out, sends half of the response and then nothing", treat(half)},
+		"apart by their body, so it is read)", treat("deaf"), 0},
+	{"mute-CALL", anyCall, none, "carries the call out and never answers", treat("mute"), 0},
+	{"half-CALL", anyCall, none, "carries the call out, sends half of the response and then nothing", treat("half"), 0},
 	{"trickle-CALL", anyCall, interval, "carries the call out and sends the response byte by byte, one each DURATION (1s)",
-		setTrickle},
-	{"reset-CALL", anyCall, none, "closes the connection without an answer; the call is not carried out", treat(reset)},
-	{"garbage-CALL", anyCall, none, "carries the call out and answers 200 with something that is no JSON", treat(garble)},
-	{"babble-CALL", anyCall, none, "carries the call out and answers with something that is no HTTP", treat(babble)},
-	{"flood-CALL", anyCall, none, "carries the call out and answers 200 with a body that never ends", treat(flood)},
+		onCalls(func(c *callFaults, v value) { c.manner, c.every = "trickle", v.duration }), time.Second},
+	{"reset-CALL", anyCall, none, "closes the connection without an answer; the call is not carried out", treat("reset"), 0},
+	{"garbage-CALL", anyCall, none, "carries the call out and answers 200 with text that is not JSON", treat("garbage"), 0},
+	{"babble-CALL", anyCall, none, "carries the call out and answers with text that is not HTTP", treat("babble"), 0},
+	{"flood-CALL", anyCall, none, "carries the call out and answers 200 with a body that never ends", treat("flood"), 0},
+	{"headers-CALL", anyCall, none, "carries the call out and answers 200 with headers that never end", treat("headers"), 0},
+	{"interim-CALL", anyCall, none, "carries the call out and sends interim answers (103) without end", treat("interim"), 0},
+	{"switch-CALL", anyCall, none, "carries the call out, answers 101 Switching Protocols and goes on with text that is not HTTP",
+		treat("switch"), 0},
+	{"redirect-CALL", anyCall, none, "carries the call out and answers 307 with the path of the same call", treat("redirect"), 0},
+	{"stray-CALL", anyCall, none, "carries the call out, answers it and goes on, unasked, to answer that there is no VM", treat("stray"), 0},
 	{"refuse-CALL", anyCall, status, "answers with this status and error_code; the call is not carried out; the first " +
-		"TIMES times, or always", setRefuse},
-	{"storm", nil, none, "answers every call at once with 500 Internal", setStorm},
-	{"slow-CALL", anyCall, duration, "waits before it carries the call out", setSlow},
-	{"ignore-CALL", requests, none, "answers 204 and does nothing", setIgnore},
+		"TIMES times, or always", onCalls(func(c *callFaults, v value) { c.refuse = v.refuse }), 0},
+	{"storm", nil, none, "answers every call at once with 500 Internal", func(f *Faults, _ []string, _ value) {
+		f.calls(anyCall, func(c *callFaults) { c.refuse = refused{status: 500, code: "Internal"} })
+	}, 0},
+	{"slow-CALL", anyCall, duration, "waits before it carries the call out",
+		onCalls(func(c *callFaults, v value) { c.slow = v.duration }), 0},
+	{"ignore-CALL", requests, none, "answers 204 and does nothing", onCalls(func(c *callFaults, _ value) { c.ignore = true }), 0},
 	{"stay-STATE", stayable, none, "never leaves the state (creating: PUT /instance hangs; migrating: stays in a phase)",
-		setStates(func(f *faultSet) *[]State { return &f.stay })},
+		func(f *Faults, states []string, _ value) { f.stay = append(f.stay, stateOf(states[0])) }, 0},
 	{"crash-in-STATE", enterable, none, "the process kills itself when the VM enters the state",
-		setStates(func(f *faultSet) *[]State { return &f.crashIn })},
-	{"crash-before-CALL", anyCall, none, "the process kills itself instead of carrying the call out", treat(crashAt)},
-	{"crash-on-CALL", anyCall, none, "the call is carried out and answered, then the process kills itself", treat(crashBehind)},
-	{"crash-after", nil, duration, "the process kills itself after a while", setTimed("crash", false)},
-	{"exit-after", nil, duration, "the process exits with status 1 after a while", setTimed("exit", false)},
-	{"freeze-after", nil, duration, "the process stops itself (SIGSTOP) after a while", setTimed("freeze", false)},
+		func(f *Faults, states []string, _ value) { f.crashIn = append(f.crashIn, stateOf(states[0])) }, 0},
+	{"crash-before-CALL", anyCall, none, "the process kills itself instead of carrying the call out", treat("crash-before"), 0},
+	{"crash-on-CALL", anyCall, none, "the call is carried out and answered, then the process kills itself", treat("crash-on"), 0},
+	{"crash-after", nil, duration, "the process kills itself after a while", timed("crash", false), 0},
+	{"exit-after", nil, duration, "the process exits with status 1 after a while", timed("exit", false), 0},
+	{"freeze-after", nil, duration, "the process stops itself (SIGSTOP) after a while", timed("freeze", false), 0},
 	{"escape", nil, interval, "starts a process that leaves its session and parent, ignores SIGTERM and sleeps for " +
-		"DURATION (10m)", setEscape},
-	{"ignore-term", nil, none, "the process ignores SIGTERM", flag(func(f *faultSet) *bool { return &f.ignoreTerm })},
-	{"poweroff-after", nil, duration, "the guest powers itself off when it has run for a while", setTimed("guest-poweroff", true)},
+		"DURATION (10m)", func(f *Faults, _ []string, v value) { f.escape = v.duration }, 10 * time.Minute},
+	{"ignore-term", nil, none, "the process ignores SIGTERM", flag(func(f *Faults) *bool { return &f.ignoreTerm }), 0},
+	{"poweroff-after", nil, duration, "the guest powers itself off when it has run for a while", timed("guest-poweroff", true), 0},
 	{"poweroff-hang", nil, duration, "the guest powers itself off when it has run for a while, and hangs in Stopping",
-		setPoweroffHang},
+		func(f *Faults, _ []string, v value) {
+			f.stay = append(f.stay, Stopping)
+			timed("guest-poweroff", true)(f, nil, v)
+		}, 0},
 	{"lose-vm-after", nil, duration, "the VM is gone when it has run for a while, as after a restart of the server: " +
-		"424 everywhere", setTimed("lose-vm", true)},
+		"424 everywhere", timed("lose-vm", true), 0},
+	{"obey-after", nil, duration, "the guest shuts down a while after its power button was pressed, and not at once",
+		func(f *Faults, _ []string, v value) { f.obeyAfter = v.duration }, 0},
+	{"ignore-button", nil, none, "the guest ignores its power button, or hangs while it shuts down; a soft stop or reboot is " +
+		"forced when its time is over", flag(func(f *Faults) *bool { return &f.ignoreButton }), 0},
+	{"hang-soft", nil, none, "a soft stop or reboot waits for the guest for ever; only a hard one ends that",
+		flag(func(f *Faults) *bool { return &f.hangSoft }), 0},
 	{"fail-create", nil, none, "PUT /instance of a cold start answers 500 and the VM is Failed",
-		flag(func(f *faultSet) *bool { return &f.failCreate })},
-	{"fail-start", nil, none, "a Run ends in Failed", flag(func(f *faultSet) *bool { return &f.failStart })},
-	{"fail-migration", nil, phase, "a migration, in or out, fails at the end of PHASE (RamPush)", setFailMigration},
-	{"backwards", nil, none, "generations fall instead of rising", flag(func(f *faultSet) *bool { return &f.backwards })},
+		flag(func(f *Faults) *bool { return &f.failCreate }), 0},
+	{"fail-start", nil, none, "a Run ends in Failed", flag(func(f *Faults) *bool { return &f.failStart }), 0},
+	{"fail-migration", nil, phase, "a migration, in or out, fails at the end of PHASE (RamPush)",
+		func(f *Faults, _ []string, v value) { f.failMigration = v.phase }, 0},
+	{"both-migrations", nil, none, "the last migration is reported as one in and as one out, under one id",
+		flag(func(f *Faults) *bool { return &f.bothMigrations }), 0},
+	{"unknown-migration", nil, identity, "migrations are reported under an unknown id; without any, one out that " +
+		"has failed", setID(func(f *Faults) *uuid.UUID { return &f.unknownMigration }), 0},
+	{"wrong-instance", nil, identity, "GET /instance and GET /instance/spec show another instance's id",
+		setID(func(f *Faults) *uuid.UUID { return &f.wrongInstance }), 0},
+	{"fall-back-after", nil, duration, "when the guest has run for a while the server forgets the VM's state and reports " +
+		"Destroyed in generation 1", timed("fall-back", true), 0},
+	{"backwards", nil, none, "generations fall instead of rising", flag(func(f *Faults) *bool { return &f.backwards }), 0},
 }
 
-// match tells whether a mode is written with this name and, if the name ends in
-// one of several objects, which these are.
-func (m *mode) match(name string) (objects []string, ok bool) {
-	if m.of == nil {
-		return nil, name == m.name
-	}
-	stem := strings.TrimSuffix(strings.TrimSuffix(m.name, "CALL"), "STATE")
-	object, ok := strings.CutPrefix(name, stem)
-	switch {
-	case !ok || !slices.Contains(m.of, object):
-		return nil, false
-	case object == all:
-		return m.of, true
-	}
-	return []string{object}, true
-}
+func stateOf(name string) State { return State(strings.ToUpper(name[:1]) + name[1:]) }
 
-func treat(as manner) func(*faultSet, []string, string) error {
-	return func(f *faultSet, calls []string, _ string) error {
-		f.calls(calls, func(c *callFaults) { c.manner = as })
-		return nil
-	}
-}
-
-func flag(which func(*faultSet) *bool) func(*faultSet, []string, string) error {
-	return func(f *faultSet, _ []string, _ string) error {
-		*which(f) = true
-		return nil
-	}
-}
-
-func setTrickle(f *faultSet, calls []string, value string) error {
-	every, err := parseDuration(value, time.Second)
-	f.calls(calls, func(c *callFaults) { c.manner, c.every = trickle, every })
-	return err
-}
-
-func setRefuse(f *faultSet, calls []string, value string) error {
-	r, err := parseRefusal(value)
-	f.calls(calls, func(c *callFaults) { c.refuse = r })
-	return err
-}
-
-func setStorm(f *faultSet, _ []string, _ string) error {
-	f.calls(anyCall, func(c *callFaults) { c.refuse = refusal{status: 500, code: "Internal"} })
-	return nil
-}
-
-func setSlow(f *faultSet, calls []string, value string) error {
-	d, err := parseDuration(value, 0)
-	f.calls(calls, func(c *callFaults) { c.slow = d })
-	return err
-}
-
-func setIgnore(f *faultSet, calls []string, _ string) error {
-	f.calls(calls, func(c *callFaults) { c.ignore = true })
-	return nil
-}
-
-func setStates(which func(*faultSet) *[]State) func(*faultSet, []string, string) error {
-	return func(f *faultSet, objects []string, _ string) error {
-		states := which(f)
-		for _, o := range objects {
-			*states = append(*states, State(strings.ToUpper(o[:1])+o[1:]))
+// calls applies a change to the faults of several calls.
+func (f *Faults) calls(names []string, change func(*callFaults)) {
+	for c, name := range callNames {
+		if slices.Contains(names, name) {
+			change(&f.on[c])
 		}
-		return nil
 	}
 }
 
-func setTimed(action string, guest bool) func(*faultSet, []string, string) error {
-	return func(f *faultSet, _ []string, value string) error {
-		d, err := parseDuration(value, 0)
-		f.timed = append(f.timed, timedAction{after: d, action: action, guest: guest})
-		return err
+func onCalls(change func(*callFaults, value)) func(*Faults, []string, value) {
+	return func(f *Faults, calls []string, v value) { f.calls(calls, func(c *callFaults) { change(c, v) }) }
+}
+
+func treat(as string) func(*Faults, []string, value) {
+	return onCalls(func(c *callFaults, _ value) { c.manner = as })
+}
+
+func flag(which func(*Faults) *bool) func(*Faults, []string, value) {
+	return func(f *Faults, _ []string, _ value) { *which(f) = true }
+}
+
+func setID(which func(*Faults) *uuid.UUID) func(*Faults, []string, value) {
+	return func(f *Faults, _ []string, v value) { *which(f) = v.id }
+}
+
+func timed(action string, guest bool) func(*Faults, []string, value) {
+	return func(f *Faults, _ []string, v value) {
+		f.timed = append(f.timed, timedAction{after: v.duration, action: action, guest: guest})
 	}
-}
-
-func setPoweroffHang(f *faultSet, _ []string, value string) error {
-	f.stay = append(f.stay, Stopping)
-	return setTimed("guest-poweroff", true)(f, nil, value)
-}
-
-func setEscape(f *faultSet, _ []string, value string) error {
-	d, err := parseDuration(value, 10*time.Minute)
-	f.escape = d
-	return err
-}
-
-func setFailMigration(f *faultSet, _ []string, value string) error {
-	p, err := parsePhase(value)
-	f.failMigration = p
-	return err
 }

@@ -2,39 +2,60 @@ package sim
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
+
+	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/internal/dropshot"
 )
 
-func (s *Server) readMonitor(in incoming) (call, operation, *apiError) {
-	if err := monitorShape("", in.body); err != nil {
-		return 0, nil, badJSON(err.Error())
-	}
-	var request struct{ Gen uint64 }
-	if err := json.Unmarshal(in.body, &request); err != nil {
-		return 0, nil, badJSON(err.Error())
-	}
-	return callMonitor, func(ctx context.Context) answer { return s.monitor(ctx, request.Gen) }, nil
-}
-
-var monitorShape = open(fields{"gen": unsigned(64)}, nil)
-
-// monitor answers with the latest view as soon as its generation is at least
-// gen, for as long as the client waits.
+// monitor answers with the latest view once its generation is at least gen, even if the
+// client has disconnected.
 func (s *Server) monitor(ctx context.Context, gen uint64) answer {
-	v, seen := s.watched()
+	v, seen := s.watch(1)
+	defer s.watch(-1)
 	if v == nil {
 		return noInstance()
 	}
+	return s.await(ctx, func() (answer, bool) { return v.answerMonitor(gen, seen) })
+}
+
+// watch counts a monitor and returns the VM that it follows with its present generation.
+func (s *Server) watch(by int) (*vm, uint64) {
+	s.lock()
+	defer s.unlock()
+	s.monitors += by
+	if s.vm == nil {
+		return nil, 0
+	}
+	return s.vm, s.vm.view.Gen
+}
+
+// answerMonitor answers, or reports that the generation has not been reached. If the
+// generations fall, any change is answered; otherwise no monitor would ever show it.
+func (v *vm) answerMonitor(gen, seen uint64) (answer, bool) {
+	view := v.shown()
+	switch {
+	case view.Gen >= gen, view.Gen < seen && v.s.faults.backwards:
+		return ok(view), true
+	case v.gone:
+		return refusal(&dropshot.Error{Status: http.StatusGone, Code: "NoInstance",
+			Message: fmt.Sprintf("No instance present; will never reach generation %d", gen)}), true
+	}
+	return answer{}, false
+}
+
+// await calls done with the lock held, after each change, until it returns an answer. A
+// zero answer means that ctx has ended.
+func (s *Server) await(ctx context.Context, done func() (answer, bool)) answer {
 	for {
-		view, changed := s.see(v, gen, seen)
-		if view != nil {
-			return answer{status: http.StatusOK, body: view}
-		}
-		if changed == nil {
-			return (&apiError{status: http.StatusGone, Code: "NoInstance",
-				Message: fmt.Sprintf("No instance present; will never reach generation %d", gen)}).answer()
+		s.lock()
+		a, has := done()
+		changed := s.wait()
+		s.unlock()
+		if has {
+			return a
 		}
 		select {
 		case <-changed:
@@ -44,29 +65,25 @@ func (s *Server) monitor(ctx context.Context, gen uint64) answer {
 	}
 }
 
-// watched returns the VM whose changes a monitor will follow, and the
-// generation it has now.
-func (s *Server) watched() (*vm, uint64) {
-	s.lock()
-	defer s.unlock()
-	if s.vm == nil {
-		return nil, 0
+// shown returns the VM's view as changed by faults. The lock must be held.
+func (v *vm) shown() View {
+	view, f := v.view, &v.s.faults
+	if id := f.unknownMigration; id != uuid.Nil {
+		for _, m := range []**Migration{&view.Migration.In, &view.Migration.Out} {
+			if *m != nil {
+				*m = &Migration{ID: id, State: (*m).State}
+			}
+		}
+		if view.Migration == (Migrations{}) {
+			view.Migration.Out = &Migration{ID: id, State: ErrorPhase}
+		}
 	}
-	return s.vm, s.vm.view.Gen
-}
-
-// see returns a view that answers the monitor, or where to wait for one, or
-// neither if there will never be one. A VM whose generations fall answers with
-// any change, or nobody would ever learn of it.
-func (s *Server) see(v *vm, gen, seen uint64) (*View, <-chan struct{}) {
-	s.lock()
-	defer s.unlock()
-	view := v.view
-	switch {
-	case view.Gen >= gen, view.Gen < seen:
-		return &view, nil
-	case v.gone:
-		return nil, nil
+	switch m := &view.Migration; {
+	case !f.bothMigrations:
+	case v.leaving || m.In == nil:
+		m.In = m.Out
+	default:
+		m.Out = m.In
 	}
-	return nil, v.wait()
+	return view
 }

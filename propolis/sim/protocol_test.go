@@ -7,10 +7,11 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/sledagent/sledagent/internal/dropshot"
 	"github.com/sledagent/sledagent/propolis/sim"
 )
 
-// TestVersionPolicy: the header is judged before anything else of a request.
+// The version header is checked before everything else.
 func TestVersionPolicy(t *testing.T) {
 	t.Parallel()
 	const missing = `missing expected header "api-version"`
@@ -54,10 +55,10 @@ func TestVersionPolicy(t *testing.T) {
 	}
 }
 
-// TestOlderServer is one that does not know 6.0.0 yet.
+// A server that does not know 6.0.0 yet.
 func TestOlderServer(t *testing.T) {
 	t.Parallel()
-	newest, err := sim.ParseVersion("5.0.0")
+	newest, err := dropshot.ParseVersion("5.0.0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,7 @@ func TestOlderServer(t *testing.T) {
 	r := c.request("PUT", "/instance", coldStart)
 	r.Header.Set("api-version", "5.0.0")
 	got, err := c.try(r)
-	if err != nil || !strings.Contains(got.body, "unknown field `has_write_cache`") {
+	if err != nil || !strings.Contains(got.body, "has_write_cache: want no field of this name") {
 		t.Errorf("new body under an old version: %d %s %v", got.status, got.body, err)
 	}
 	r = c.request("PUT", "/instance", strings.Replace(coldStart, `"has_write_cache":true,`, "", 1))
@@ -140,7 +141,7 @@ func TestBodies(t *testing.T) {
 		"something behind it":   {"application/json", "/instance/state", `"Run" and more`, ""},
 		"another content type":  {"text/plain", "/instance/state", `"Run"`, `expected content type "application/json", got "text/plain"`},
 		"not a word":            {"application/json", "/instance/state", `{"state":"Run"}`, "unable to parse JSON body: "},
-		"unknown word":          {"application/json", "/instance/state", `"run"`, "unable to parse JSON body: unknown variant `run`"},
+		"unknown word":          {"application/json", "/instance/state", `"run"`, "unable to parse JSON body: at byte 5: want one of"},
 		"nothing":               {"application/json", "/instance/state", "", "unable to parse JSON body: "},
 		"no generation":         {"application/json", "/instance/state-monitor", "{}", "unable to parse JSON body: "},
 		"generation below zero": {"application/json", "/instance/state-monitor", `{"gen":-1}`, "unable to parse JSON body: "},
@@ -175,28 +176,32 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// TestSpecs: what a spec may not say. The message must name the culprit.
+// Invalid specs; the message must name the wrong part.
 func TestSpecs(t *testing.T) {
 	t.Parallel()
 	const disk = `"` + diskID + `":` + crucible + `,"disk":`
+	const components = "init.value.spec.components."
 	for name, tc := range map[string]struct{ body, want string }{
-		"unknown type":         {specWith(`"x":{"type":"floppy","component":{}}`), "components.x: unknown variant `floppy`"},
-		"a third key":          {specWith(`"x":{"type":"serial_port","component":{"num":"com1"},"y":1}`), "components.x: unknown field `y`"},
-		"no component":         {specWith(`"x":{"type":"serial_port"}`), "components.x: missing field `component`"},
-		"no type":              {specWith(`"x":{"component":{}}`), "components.x: missing field `type`"},
-		"key in a component":   {specWith(`"x":{"type":"serial_port","component":{"num":"com1","y":1}}`), "components.x.component: unknown field `y`"},
-		"no write cache":       {specWith(disk + strings.Replace(nvme, `"has_write_cache":true,`, "", 1)), "missing field `has_write_cache`"},
-		"short serial number":  {specWith(disk + strings.Replace(nvme, `[0,`, `[`, 1)), "serial_number: expected an array of length 20"},
-		"port of no kind":      {specWith(`"x":{"type":"serial_port","component":{"num":"com9"}}`), "unknown variant `com9`"},
+		"unknown type":         {specWith(`"x":{"type":"floppy","component":{}}`), components + "x.type: want one of"},
+		"a third key":          {specWith(`"x":{"type":"serial_port","component":{"num":"com1"},"y":1}`), components + "x.y: want no field of this name"},
+		"no component":         {specWith(`"x":{"type":"serial_port"}`), components + "x.component: want an object"},
+		"no type":              {specWith(`"x":{"component":{}}`), components + "x.type: want one of"},
+		"key in a component":   {specWith(`"x":{"type":"serial_port","component":{"num":"com1","y":1}}`), components + "x.component.y: want no field of this name"},
+		"no write cache":       {specWith(disk + strings.Replace(nvme, `"has_write_cache":true,`, "", 1)), "component.has_write_cache: want true or false, got nothing"},
+		"short serial number":  {specWith(disk + strings.Replace(nvme, `[0,`, `[`, 1)), "serial_number: want a list of 20, got a list of 19"},
+		"port of no kind":      {specWith(`"x":{"type":"serial_port","component":{"num":"com9"}}`), components + "x.component.num: want one of"},
 		"device, no backend":   {specWith(`"disk":` + nvme), `device "disk": no backend`},
 		"one slot for two":     {specWith(disk + nvme + `,"disk2":` + nvme), `"disk" and "disk2" share PCI path 0.16.0`},
-		"key in the board":     {strings.Replace(coldStart, `"cpus"`, `"y":1,"cpus"`, 1), "spec.board: unknown field `y`"},
-		"too many processors":  {strings.Replace(coldStart, `"cpus":2`, `"cpus":256`, 1), "board.cpus: expected u8"},
-		"instance id":          {strings.Replace(coldStart, `"id":"4a1d`, `"id":"`, 1), "properties.id: UUID parsing failed"},
-		"method":               {strings.Replace(coldStart, `"Spec"`, `"Other"`, 1), "init: unknown variant `Other`"},
-		"source address":       {strings.Replace(migrationTarget, "[fd00::7]:12400", "fd00::7", 1), "src_addr: invalid socket address"},
-		"replaced by what":     {strings.Replace(migrationTarget, "CrucibleStorageBackend", "Disk", 1), "unknown variant `Disk`"},
-		"key in a replacement": {strings.Replace(migrationTarget, `"readonly"`, `"y":1,"readonly"`, 1), "spec: unknown field `y`"},
+		"key in the board":     {strings.Replace(coldStart, `"cpus"`, `"y":1,"cpus"`, 1), "init.value.spec.board.y: want no field of this name"},
+		"too many processors":  {strings.Replace(coldStart, `"cpus":2`, `"cpus":256`, 1), "board.cpus: want an integer from 0 to 255"},
+		"part of a processor":  {strings.Replace(coldStart, `"cpus":2`, `"cpus":2.0`, 1), "board.cpus: want an integer"},
+		"too much memory":      {strings.Replace(coldStart, `"memory_mb":1024`, `"memory_mb":18446744073709551616`, 1), "board.memory_mb: want an integer"},
+		"key twice":            {strings.Replace(coldStart, `"cpus":2`, `"cpus":2,"cpus":2`, 1), "board.cpus: want a key once"},
+		"instance id":          {strings.Replace(coldStart, `"id":"4a1d`, `"id":"`, 1), "properties.id: want a string of the format uuid"},
+		"method":               {strings.Replace(coldStart, `"Spec"`, `"Other"`, 1), `init.method: want one of ["MigrationTarget" "Spec"]`},
+		"source address":       {strings.Replace(migrationTarget, "[fd00::7]:12400", "fd00::7", 1), "init.value.src_addr: "},
+		"replaced by what":     {strings.Replace(migrationTarget, "CrucibleStorageBackend", "Disk", 1), `component: want one of ["CrucibleStorageBackend"`},
+		"key in a replacement": {strings.Replace(migrationTarget, `"readonly"`, `"y":1,"readonly"`, 1), "spec.y: want no field of this name"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -210,7 +215,7 @@ func TestSpecs(t *testing.T) {
 	}
 }
 
-// TestTolerance: keys that nobody knows are no error where the API takes them.
+// Unknown keys are ignored where the API allows them.
 func TestTolerance(t *testing.T) {
 	t.Parallel()
 	body := strings.Replace(coldStart, `"properties":{`, `"y":1,"properties":{"y":1,`, 1)

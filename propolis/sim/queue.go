@@ -1,7 +1,7 @@
 package sim
 
-// A request is what a VM's queue is asked to take: by PUT /instance/state, or
-// by a migration target that wants this VM.
+// A request is an entry of a VM's queue, from PUT /instance/state or from a migration
+// target.
 type request uint8
 
 const (
@@ -12,45 +12,35 @@ const (
 	numRequests
 )
 
-// A standing says what the queue has been promised so far; it decides what may
-// still be asked.
-type standing uint8
+// A standing is the state of the queue, which decides what may still be requested.
+type standing string
 
 const (
-	notStarted standing = iota
-	startPending
-	started
-	stopQueued
-	migrateOutQueued
-	over // migrated out, stopped or failed
-	numStandings
+	notStarted       standing = "not started"
+	startPending     standing = "start pending"
+	started          standing = "running"
+	stopQueued       standing = "stop queued"
+	migrateOutQueued standing = "migration out queued"
+	over             standing = "over" // migrated out, stopped or failed
 )
 
-var standingNames = [numStandings]string{"not started", "start pending", "running", "stop queued",
-	"migration out queued", "over"}
+// A ruling is the decision on a request: it is queued, ignored with success, or denied for
+// the given reason.
+type ruling string
 
-func (s standing) String() string { return standingNames[s] }
+const (
+	take   ruling = "queue"
+	ignore ruling = "ignore"
 
-// A ruling is what becomes of a request: it is queued, or ignored with success,
-// or denied for the reason given.
-type ruling struct {
-	queue  bool
-	denied string
-}
-
-var (
-	take   = ruling{queue: true}
-	ignore = ruling{}
-
-	notActive       = ruling{denied: "Instance is not active"}
-	currentlyStarts = ruling{denied: "Instance is currently starting"}
-	haltPending     = ruling{denied: "Instance is preparing to stop"}
-	migrationSource = ruling{denied: "Instance is a migration source"}
-	hasEnded        = ruling{denied: "Instance has ended"}
+	notActive       ruling = "Instance is not active"
+	currentlyStarts ruling = "Instance is currently starting"
+	haltPending     ruling = "Instance is preparing to stop"
+	migrationSource ruling = "Instance is a migration source"
+	hasEnded        ruling = "Instance has ended"
 )
 
-// rulings is the whole law of PUT /instance/state: standing by request.
-var rulings = [numStandings][numRequests]ruling{
+// rulings are the rules of PUT /instance/state: standing by request.
+var rulings = map[standing][numRequests]ruling{
 	notStarted:       {run: take, stop: take, reboot: notActive, migrateOut: notActive},
 	startPending:     {run: ignore, stop: take, reboot: currentlyStarts, migrateOut: currentlyStarts},
 	started:          {run: ignore, stop: take, reboot: take, migrateOut: take},
@@ -59,8 +49,8 @@ var rulings = [numStandings][numRequests]ruling{
 	over:             {run: hasEnded, stop: ignore, reboot: hasEnded, migrateOut: hasEnded},
 }
 
-// rule decides on a request. A second reboot before the first has happened is
-// the same reboot.
+// rule decides on a request. A second reboot before the first has happened is the same
+// reboot.
 func rule(at standing, rebootQueued bool, r request) ruling {
 	if r == reboot && rebootQueued && at == started {
 		return ignore

@@ -5,25 +5,25 @@ import (
 	"time"
 )
 
-// Times say how long a VM takes for what it does. The zero value does all at
-// once: a monitor then sees only where it ended.
+// Times are the durations of a VM's operations. With the zero value everything happens at
+// once, and a monitor sees only the final state.
 type Times struct {
-	// Create is how long PUT /instance makes objects.
+	// Create is the duration of PUT /instance.
 	Create time.Duration
-	// Boot is how long Starting and Rebooting last.
+	// Boot is the duration of Starting and Rebooting.
 	Boot time.Duration
-	// Stop is how long Stopping lasts, and then the release of the VM's objects.
+	// Stop is the duration of Stopping, and then of the release of the VM's objects.
 	Stop time.Duration
-	// Phase is how long each phase of a migration lasts.
+	// Phase is the duration of each phase of a migration.
 	Phase time.Duration
 }
 
-// DefaultTimes make a demo look alive.
+// DefaultTimes are suitable for a demo.
 func DefaultTimes() Times {
 	return Times{Boot: 50 * time.Millisecond, Stop: 50 * time.Millisecond, Phase: 20 * time.Millisecond}
 }
 
-// create is PUT /instance for a VM that starts cold.
+// create is PUT /instance for a cold start.
 func (t Times) create(fails bool) []step {
 	if fails {
 		return []step{{after: t.Create, then: (*vm).notMade, state: Failed}}
@@ -32,7 +32,7 @@ func (t Times) create(fails bool) []step {
 }
 
 func (t Times) start(fails bool) []step {
-	begin := step{then: (*vm).boots, state: Starting}
+	begin := step{then: func(v *vm) { v.booting = true }, state: Starting}
 	if fails {
 		return []step{begin, {after: t.Boot, then: (*vm).runsDown}, {after: t.Stop, then: (*vm).ends, state: Failed}}
 	}
@@ -40,24 +40,21 @@ func (t Times) start(fails bool) []step {
 }
 
 func (t Times) restart() []step {
-	return []step{{state: Rebooting}, {after: t.Boot, then: (*vm).rebooted, state: Running}}
+	return []step{{state: Rebooting}, {after: t.Boot, then: func(v *vm) { v.rebootQueued = false }, state: Running}}
 }
 
-// halt is a stop, whoever wants it. Requests are refused from Stopped on: the
-// driver has nothing more to do and exits.
+// halt is any kind of stop. Requests are refused from Stopped on, since the driver then
+// exits.
 func (t Times) halt() []step {
 	return append([]step{{state: Stopping}}, t.stopped(t.Stop)...)
 }
-
-// haltWhileStarting skips Stopping: there is no guest to be stopped.
-func (t Times) haltWhileStarting() []step { return t.stopped(0) }
 
 func (t Times) stopped(after time.Duration) []step {
 	return []step{{after: after, then: (*vm).runsDown, state: Stopped}, {after: t.Stop, then: (*vm).ends, state: Destroyed}}
 }
 
-// immigrate is the life of a migration target until it runs. PUT /instance is
-// answered after the first step, when the peers have agreed (Sync).
+// immigrate is a migration target until it runs. PUT /instance is answered after the first
+// step, when the peers have agreed (Sync).
 func (t Times) immigrate(failsIn Phase) []step {
 	if failsIn == Sync {
 		return []step{{after: t.Create, phase: ErrorPhase, state: Migrating}, {then: (*vm).notMade, state: Failed}}
@@ -70,10 +67,10 @@ func (t Times) immigrate(failsIn Phase) []step {
 	return append(script, step{after: t.Phase, then: (*vm).runs, state: Running})
 }
 
-// emigrate is the end of a migration source, or its return to the guest.
+// emigrate is the end of a migration source, or its return to Running.
 func (t Times) emigrate(failsIn Phase) []step {
 	script, failed := t.phases(sourcePhases, failsIn)
-	script[0].after, script[0].then = 0, (*vm).leaves
+	script[0].after, script[0].then = 0, func(v *vm) { v.leaving = true }
 	if failed {
 		return append(script, step{then: (*vm).stays, state: Running})
 	}
@@ -82,7 +79,7 @@ func (t Times) emigrate(failsIn Phase) []step {
 		step{after: t.Stop, then: (*vm).ends, state: Destroyed})
 }
 
-// phases shows one phase after the other, up to the end of the one it fails in.
+// phases shows each phase in turn, up to the end of the one that fails.
 func (t Times) phases(all []Phase, failsIn Phase) (script []step, failed bool) {
 	for i, p := range all {
 		script = append(script, step{after: t.Phase, phase: p, state: Migrating})
@@ -93,30 +90,30 @@ func (t Times) phases(all []Phase, failsIn Phase) (script []step, failed bool) {
 	return script, false
 }
 
-// next takes the oldest request from the queue and makes it the script.
+// next makes the oldest request of the queue the script.
 func (v *vm) next() bool {
-	if v.life != active || len(v.pending) == 0 {
+	if v.stage != active || len(v.pending) == 0 {
 		return false
 	}
 	r := v.pending[0]
 	v.pending = v.pending[1:]
-	f := v.s.faults
+	t, f := v.s.times, &v.s.faults
 	switch r {
 	case run:
-		v.script = v.s.times.start(f.failStart)
+		v.script = t.start(f.failStart)
 	case stop:
-		v.script = v.s.times.halt()
+		v.script = t.halt()
 	case reboot:
-		v.script = v.s.times.restart()
+		v.script = t.restart()
 	case migrateOut:
-		v.script = v.s.times.emigrate(f.failMigration)
+		v.script = t.emigrate(f.failMigration)
 	}
 	return true
 }
 
 func (v *vm) wasMade() {
-	v.life = active
-	v.wake()
+	v.stage = active
+	v.s.wake()
 }
 
 func (v *vm) notMade() {
@@ -124,19 +121,13 @@ func (v *vm) notMade() {
 	v.ends()
 }
 
-func (v *vm) boots() { v.booting = true }
-
 func (v *vm) runs() {
 	v.booting = false
 	if v.standing == startPending {
 		v.standing = started
 	}
-	v.s.armGuestTimers()
+	v.s.arm(&v.s.guest, true)
 }
-
-func (v *vm) rebooted() { v.rebootQueued = false }
-
-func (v *vm) leaves() { v.leaving = true }
 
 func (v *vm) stays() {
 	if v.standing == migrateOutQueued {
@@ -145,10 +136,10 @@ func (v *vm) stays() {
 }
 
 func (v *vm) runsDown() {
-	v.life, v.standing, v.booting, v.pending = rundown, over, false, nil
+	v.stage, v.standing, v.booting, v.pending = rundown, over, false, nil
 }
 
 func (v *vm) ends() {
 	v.runsDown()
-	v.life = ended
+	v.stage = ended
 }

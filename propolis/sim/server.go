@@ -7,77 +7,83 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/sledagent/sledagent/internal/dropshot"
 )
 
-// Options say how a simulator behaves. The zero value is a server without
-// faults that speaks NewestVersion and takes no time for anything.
+// NewestVersion is the default of Options.Newest.
+const NewestVersion = "6.0.0"
+
+// Options configure a simulator. The zero value has no faults, serves NewestVersion, and
+// does everything at once.
 type Options struct {
 	Faults Faults
 	Times  Times
-	// Newest is the newest API version served; requests for a newer one are
-	// refused. The zero value is NewestVersion.
-	Newest Version
-	// Process is what the simulator may do to the process it runs in; nil for
-	// nothing, in which case faults that want it are logged and else ignored.
+	// Newest is the newest API version served; requests for newer ones are refused. The
+	// zero value means NewestVersion.
+	Newest dropshot.Version
+	// Process is used by faults of the process. If it is nil these faults are logged and
+	// have no effect.
 	Process Process
-	// Log gets what happens, as it happens. The zero value logs nothing.
+	// Log receives events. The zero value logs nothing.
 	Log zerolog.Logger
 }
 
-// A Process is the process that a simulator runs in, for the faults that no
-// program can survive. Its methods may not return.
+// A Process is the process of a simulator, for faults that end or stop it. Its methods may
+// not return.
 type Process interface {
 	// Crash ends the process as if it had been killed.
 	Crash()
 	// Exit ends the process with status 1.
 	Exit()
-	// Freeze stops the process until it gets SIGCONT.
+	// Freeze stops the process until it receives SIGCONT.
 	Freeze()
-	// Escape starts a process that is no longer this one's child, is in a
-	// session of its own, ignores SIGTERM, and ends by itself after life.
-	Escape(life time.Duration) error
+	// Escape starts a process in a session of its own that is no longer a child, ignores
+	// SIGTERM, and ends after lifetime.
+	Escape(lifetime time.Duration) error
 }
 
-// A Server is one simulated Propolis server. Its methods are safe for
-// concurrent use. It has no goroutines of its own: requests run in their
-// caller's, and all that takes time is a timer.
+// A Server is a simulated Propolis server. Its methods are safe for concurrent use. Its
+// goroutines are those of its calls, which end when they are done, not when their clients
+// disconnect. Everything else that takes time is a timer.
 type Server struct {
 	times   Times
-	newest  Version
+	newest  dropshot.Version
 	process Process
 	log     zerolog.Logger
-	life    context.Context // ends with Close
+	ctx     context.Context // ends with Close
 	end     context.CancelFunc
 
-	mu      sync.Mutex
-	faults  *faultSet
-	changed chan struct{} // closed when the faults change; nil while nobody waits
-	refused [numCalls]int // how often, under these faults
-	counts  [numCalls]uint64
-	vm      *vm
-	timers  []*time.Timer // of timed actions that do not need a guest
-	guest   []*time.Timer // of those that do
-	out     []func()      // what to do once the mutex is free
+	mu       sync.Mutex
+	faults   Faults
+	changed  chan struct{} // closed when the faults or the VM change; nil if not in use
+	refused  [numCalls]int // how often with the current faults
+	counts   [numCalls]uint64
+	monitors int // pending calls of the monitor
+	vm       *vm
+	timers   []*time.Timer // of timed actions that do not depend on the guest
+	guest    []*time.Timer // of those that do
+	out      []func()      // to be called after the mutex is released
 }
 
-// New returns a simulator without a VM. Whoever made it must Close it.
+// New returns a simulator without a VM. The caller must Close it.
 func New(o Options) *Server {
-	if o.Newest == (Version{}) {
-		o.Newest = Version{number: [3]uint64{6, 0, 0}, text: NewestVersion}
+	api() // Loads the document before the first request.
+	if o.Newest == (dropshot.Version{}) {
+		o.Newest = dropshot.Version{6}
 	}
-	s := &Server{times: o.Times, newest: o.Newest, process: o.Process, log: o.Log, faults: noFaults}
-	s.life, s.end = context.WithCancel(context.Background())
+	s := &Server{times: o.Times, newest: o.Newest, process: o.Process, log: o.Log}
+	s.ctx, s.end = context.WithCancel(context.Background())
 	s.SetFaults(o.Faults)
 	return s
 }
 
-// Handler serves the Propolis API and, below /sim/, the simulator's own.
-// Some faults break off the response by a panic with http.ErrAbortHandler,
-// which net/http's server understands.
+// Handler serves the Propolis API and, below /sim/, the simulator's own. Some faults abort
+// the response by a panic with http.ErrAbortHandler, which net/http's server handles.
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
 
-// Close ends every timer and every request that waits, by closing its
-// connection. It does not wait for their goroutines to end.
+// Close ends every timer and every pending request, whose connection it closes. It does not
+// wait for their goroutines.
 func (s *Server) Close() {
 	s.lock()
 	defer s.unlock()
@@ -89,31 +95,27 @@ func (s *Server) Close() {
 	s.end()
 }
 
-// SetFaults replaces all faults. A call that hangs by a fault is taken up again
-// by the new ones, a VM held in a state goes on, and timed faults count from now
-// on or, if they are the guest's, from when it begins to run.
+// SetFaults replaces all faults. A call that hangs by a fault continues under the new
+// ones, and so does a VM held in a state. Timed faults start now or, if they are the
+// guest's, when it starts to run.
 func (s *Server) SetFaults(f Faults) {
 	s.lock()
 	defer s.unlock()
 	if s.closed() {
 		return
 	}
-	s.faults, s.refused = f.get(), [numCalls]int{}
-	if s.changed != nil {
-		close(s.changed)
-		s.changed = nil
-	}
-	stopAll(&s.timers)
+	s.faults, s.refused = f, [numCalls]int{}
+	s.wake()
 	s.arm(&s.timers, false)
 	stopAll(&s.guest)
 	if s.vm != nil {
 		if s.vm.view.State == Running {
-			s.armGuestTimers()
+			s.arm(&s.guest, true)
 		}
 		s.vm.advance()
 	}
-	if life := s.faults.escape; life > 0 {
-		s.later(func() { s.escape(life) })
+	if lifetime := s.faults.escape; lifetime > 0 {
+		s.later(func() { s.escape(lifetime) })
 	}
 }
 
@@ -121,26 +123,20 @@ func (s *Server) SetFaults(f Faults) {
 func (s *Server) Faults() Faults {
 	s.lock()
 	defer s.unlock()
-	return Faults{s.faults}
+	return s.faults
 }
 
-// armGuestTimers begins to count for what the guest is to do by itself.
-func (s *Server) armGuestTimers() {
-	stopAll(&s.guest)
-	s.arm(&s.guest, true)
-}
-
+// arm starts the timers of timed actions, either those of the guest or the others.
 func (s *Server) arm(timers *[]*time.Timer, guest bool) {
+	stopAll(timers)
 	for _, t := range s.faults.timed {
 		if t.guest == guest && !s.closed() {
-			*timers = append(*timers, time.AfterFunc(t.after, func() { s.doTimed(t.action) }))
+			*timers = append(*timers, time.AfterFunc(t.after, func() {
+				if err := s.Do(t.action); err != nil {
+					s.log.Warn().Err(err).Str("action", t.action).Msg("timed fault had no effect")
+				}
+			}))
 		}
-	}
-}
-
-func (s *Server) doTimed(action string) {
-	if err := s.Do(action); err != nil {
-		s.log.Warn().Err(err).Str("action", action).Msg("timed fault had no effect")
 	}
 }
 
@@ -151,19 +147,34 @@ func stopAll(timers *[]*time.Timer) {
 	*timers = nil
 }
 
-// closed tells whether no timer may be started any more. The lock must be held.
-func (s *Server) closed() bool { return s.life.Err() != nil }
+// closed reports whether timers must not be started any more. The lock must be held.
+func (s *Server) closed() bool { return s.ctx.Err() != nil }
 
 func (s *Server) lock() { s.mu.Lock() }
 
-// unlock frees the mutex and then does what must not be done under it: logging
-// and whatever ends the process.
+// unlock releases the mutex and then runs what must not happen under it: logging and
+// whatever ends the process.
 func (s *Server) unlock() {
 	out := s.out
 	s.out = nil
 	s.mu.Unlock()
 	for _, do := range out {
 		do()
+	}
+}
+
+// wait returns a channel that is closed at the next change of the faults or the VM.
+func (s *Server) wait() <-chan struct{} {
+	if s.changed == nil {
+		s.changed = make(chan struct{})
+	}
+	return s.changed
+}
+
+func (s *Server) wake() {
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
 	}
 }
 

@@ -4,10 +4,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// A State is what a Propolis server says of its VM (InstanceState).
+// A State is a VM's state (InstanceState).
 type State string
 
-// Every state of the API. The simulator never enters Repairing.
+// The states that the simulator enters: all of the API except Repairing.
 const (
 	Creating  State = "Creating"
 	Starting  State = "Starting"
@@ -16,37 +16,35 @@ const (
 	Stopped   State = "Stopped"
 	Rebooting State = "Rebooting"
 	Migrating State = "Migrating"
-	Repairing State = "Repairing"
 	Failed    State = "Failed"
 	Destroyed State = "Destroyed"
 )
 
-// A Phase is how far one side of a live migration has come (MigrationState).
+// A Phase is the progress of one side of a migration (MigrationState).
 type Phase string
 
-// Every phase of the API. The simulator never enters Resume.
+// The phases that the simulator enters: all of the API except Resume.
 const (
 	Sync         Phase = "Sync"
 	RAMPush      Phase = "RamPush"
 	Pause        Phase = "Pause"
 	RAMPushDirty Phase = "RamPushDirty"
 	Device       Phase = "Device"
-	Resume       Phase = "Resume"
 	RAMPull      Phase = "RamPull"
 	ServerPhase  Phase = "Server"
 	Finish       Phase = "Finish"
 	ErrorPhase   Phase = "Error"
 )
 
-// What each side of a migration goes through. Pause comes twice, and Sync too:
-// the record appears in Sync before the protocol runs.
+// The phases of each side of a migration. Pause occurs twice, and so does Sync: the record
+// appears in Sync before the protocol runs.
 var (
 	targetPhases = []Phase{Sync, RAMPush, Pause, RAMPushDirty, Pause, Device, RAMPull, ServerPhase, Finish}
 	sourcePhases = []Phase{Sync, Sync, RAMPush, Pause, RAMPushDirty, Pause, Device, RAMPull, Finish}
 )
 
-// A View is what the state monitor shows (InstanceStateMonitorResponse). It is
-// a value; what its pointers lead to never changes.
+// A View is what the state monitor shows (InstanceStateMonitorResponse). It is immutable,
+// including what it points to.
 type View struct {
 	// Gen is 1 in the first view after PUT /instance and rises with each one.
 	Gen       uint64     `json:"gen"`
@@ -54,7 +52,7 @@ type View struct {
 	Migration Migrations `json:"migration"`
 }
 
-// Migrations are the last migration into and out of this server; nil for none.
+// Migrations are the last migrations into and out of this server, or nil.
 type Migrations struct {
 	In  *Migration `json:"migration_in"`
 	Out *Migration `json:"migration_out"`

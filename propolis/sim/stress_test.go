@@ -10,9 +10,8 @@ import (
 	"github.com/sledagent/sledagent/propolis/sim"
 )
 
-// TestEverythingAtOnce lets a monitor follow a VM while everybody does anything
-// to it: the race detector has to be content, no answer may be one that the
-// contract does not know, and nobody may be left waiting.
+// A monitor follows a VM during concurrent requests of all kinds. There must be no race, no
+// answer outside the contract, and no call left waiting.
 func TestEverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	c := inProcess(t, fast())
@@ -57,12 +56,12 @@ func TestEverythingAtOnce(t *testing.T) {
 	select {
 	case n := <-watched:
 		t.Logf("%d views", n)
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Error("a monitor still waits for a VM that is lost")
 	}
 }
 
-// follow watches one VM after the other until quit, and counts the views.
+// follow watches one VM after the other until quit and counts the views.
 func follow(c *client, quit <-chan struct{}) (views int) {
 	var last sim.View
 	for {

@@ -7,67 +7,49 @@ import (
 	"github.com/google/uuid"
 )
 
-// A life says whether there is somebody in the VM who takes requests.
-type life uint8
+// A stage is how far a VM is, and whether it accepts requests.
+type stage uint8
 
 const (
-	initialising life = iota
+	initialising stage = iota
 	active
-	rundown // the driver has exited; what it held is being released
-	ended   // only the last state is left; a new VM may take its place
+	rundown // the driver has exited; its objects are being released
+	ended   // only the last state remains; a new VM may replace it
 )
 
-// A vm is one virtual machine. All of it is guarded by its Server's mutex, and
-// no goroutine belongs to it: what takes time is a script whose next step waits
-// for a timer.
+// A vm is one virtual machine. It is guarded by its Server's mutex and has no goroutine:
+// what takes time is a script whose next step waits for a timer.
 type vm struct {
 	s    *Server
 	made *ensured
 	view View
 
-	life     life
-	unmade   bool // its objects could not be made
-	gone     bool // another VM took its place, or it was lost
+	stage    stage
+	unmade   bool // making its objects failed
+	gone     bool // another VM replaced it, or it was lost
 	standing standing
 	pending  []request // at most one of each kind
 
+	soft         *softRequest // nil if none is pending
 	rebootQueued bool
-	booting      bool // a start is under way, which a stop may interrupt
-	leaving      bool // the last migration is one out of this server
+	booting      bool // a start is in progress, which a stop may interrupt
+	leaving      bool // the last migration leads out of this server
 	outID        uuid.UUID
 
 	script []step
-	due    bool        // the next step has had its wait
+	due    bool        // the delay of the next step has passed
 	timer  *time.Timer // of the next step; nil unless it runs
-	epoch  uint64      // of the timer; an interrupted script's is over
-
-	changed chan struct{} // closed at the next change; nil while nobody waits
 }
 
-// A step of a script: after a while, do something, then show a state.
+// A step of a script waits, then does something, then shows a state.
 type step struct {
 	after time.Duration
 	then  func(*vm)
-	phase Phase // of the migration under way; "" leaves its record alone
-	state State // "" shows nothing new
+	phase Phase // phase of the current migration; "" leaves its record unchanged
+	state State // "" publishes nothing
 }
 
-// wait returns a channel that is closed when anything about the VM changes.
-func (v *vm) wait() <-chan struct{} {
-	if v.changed == nil {
-		v.changed = make(chan struct{})
-	}
-	return v.changed
-}
-
-func (v *vm) wake() {
-	if v.changed != nil {
-		close(v.changed)
-		v.changed = nil
-	}
-}
-
-// publish shows a state under the next generation.
+// publish shows a state with the next generation.
 func (v *vm) publish(state State) {
 	if v.s.faults.backwards {
 		v.view.Gen = max(v.view.Gen, 1) - 1
@@ -75,14 +57,17 @@ func (v *vm) publish(state State) {
 		v.view.Gen++
 	}
 	v.view.State = state
-	v.wake()
+	if state != Running {
+		v.endSoft()
+	}
+	v.s.wake()
 	v.s.noteState(v.view)
 	if slices.Contains(v.s.faults.crashIn, state) {
 		v.s.later(func() { v.s.perform(Process.Crash) })
 	}
 }
 
-// show moves the record of the migration under way to a phase.
+// show sets the phase of the current migration.
 func (v *vm) show(phase Phase) {
 	if v.leaving {
 		v.view.Migration.Out = &Migration{ID: v.outID, State: phase}
@@ -94,9 +79,10 @@ func (v *vm) show(phase Phase) {
 // ask puts a request to the queue.
 func (v *vm) ask(r request) ruling {
 	ruling := rule(v.standing, v.rebootQueued, r)
-	if !ruling.queue {
+	if ruling != take {
 		return ruling
 	}
+	v.endSoft() // It is interrupted, or carried out here.
 	switch r {
 	case run:
 		v.standing = startPending
@@ -107,7 +93,7 @@ func (v *vm) ask(r request) ruling {
 	case stop:
 		v.standing = stopQueued
 		if v.booting {
-			v.interrupt(v.s.times.haltWhileStarting())
+			v.interrupt(v.s.times.stopped(0)) // There is no guest to stop.
 			return ruling
 		}
 	}
@@ -116,28 +102,32 @@ func (v *vm) ask(r request) ruling {
 	return ruling
 }
 
-// interrupt replaces what is under way by another script.
+// interrupt replaces the current script.
 func (v *vm) interrupt(script []step) {
 	v.cancel()
 	v.script = script
 	v.advance()
 }
 
-// cancel ends the script for good.
+// cancel ends the script permanently.
 func (v *vm) cancel() {
-	v.disarm()
+	if v.timer != nil {
+		v.timer.Stop()
+		v.timer = nil
+	}
 	v.script, v.due, v.booting = nil, false, false
+	v.endSoft()
 }
 
-// leave takes the VM out of the server: nobody will see it change again.
+// leave removes the VM from the server: it never changes again.
 func (v *vm) leave() {
 	v.cancel()
-	v.gone, v.life = true, ended
-	v.wake()
+	v.gone, v.stage = true, ended
+	v.s.wake()
 }
 
-// advance does every step that is due, takes the next request when a script has
-// ended, and arms the timer for the next step that has to wait.
+// advance performs all due steps, takes the next request when a script has ended, and arms
+// the timer for the next step.
 func (v *vm) advance() {
 	for len(v.script) > 0 || v.next() {
 		st := v.script[0]
@@ -165,10 +155,10 @@ func (v *vm) do(st step) {
 	}
 }
 
-// held tells whether a fault keeps the VM in the state it is in. A migration
-// gets stuck once PUT /instance was answered, not before.
+// held reports whether a fault keeps the VM in its state. A migration is held only after
+// PUT /instance was answered.
 func (v *vm) held() bool {
-	if v.view.State == Migrating && v.life == initialising {
+	if v.view.State == Migrating && v.stage == initialising {
 		return false
 	}
 	return slices.Contains(v.s.faults.stay, v.view.State)
@@ -176,23 +166,15 @@ func (v *vm) held() bool {
 
 // arm makes the next step due in d.
 func (v *vm) arm(d time.Duration) {
-	v.epoch++
-	epoch := v.epoch
-	v.timer = time.AfterFunc(d, func() {
+	var timer *time.Timer
+	timer = time.AfterFunc(d, func() {
 		v.s.lock()
 		defer v.s.unlock()
-		if v.epoch != epoch {
-			return
+		if v.timer != timer {
+			return // the script was interrupted
 		}
 		v.timer, v.due = nil, true
 		v.advance()
 	})
-}
-
-func (v *vm) disarm() {
-	v.epoch++
-	if v.timer != nil {
-		v.timer.Stop()
-		v.timer = nil
-	}
+	v.timer = timer
 }

@@ -9,13 +9,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sledagent/sledagent/internal/command"
 	"github.com/sledagent/sledagent/zone"
-	"github.com/sledagent/sledagent/zone/illumos/internal/command"
+	"github.com/sledagent/sledagent/zone/zonetest"
 )
 
 func TestBootNeedsInstalledZone(t *testing.T) {
 	t.Parallel()
-	for _, s := range zone.States() {
+	for _, s := range zonetest.States() {
 		if s == zone.Installed {
 			continue
 		}
@@ -28,19 +29,19 @@ func TestBootNeedsInstalledZone(t *testing.T) {
 	}
 }
 
-func TestBootBelievesTheState(t *testing.T) {
+func TestBootChecksState(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
 		script string
 		err    string
 	}{
-		{"running, and says no", `state "$zone" running 7; exit 1`, ""},
-		{"shutting down, and says it is booted", `state "$zone" shutting_down 7; echo "zone is already booted"`, "it is shutting_down"},
-		{"down, and says it is booted", `state "$zone" down 7; echo "zone is already booted"`, "it is down"},
+		{"running, exit 1", `state "$zone" running 7; exit 1`, ""},
+		{"shutting down, exit 0", `state "$zone" shutting_down 7; echo "zone is already booted"`, "it is shutting_down"},
+		{"down, exit 0", `state "$zone" down 7; echo "zone is already booted"`, "it is down"},
 		{"ready only", `state "$zone" ready 7; exit 1`, "it is ready"},
 		{"torn down again", `echo "zone '$zone': could not stat /sbin/init" >&2; exit 1`, "could not stat /sbin/init"},
-		{"gone", `state "$zone" absent`, "it is absent"},
+		{"absent", `state "$zone" absent`, "it is absent"},
 	} {
 		h := newScripted(t)
 		h.setState(testZone, zone.Installed)
@@ -52,7 +53,7 @@ func TestBootBelievesTheState(t *testing.T) {
 	}
 }
 
-// A repository that does not answer yet is waited for, and each service in turn.
+// Boot waits for the repository to answer, and then for each service in turn.
 func TestBootWaitsForServices(t *testing.T) {
 	t.Parallel()
 	h := newScripted(t)
@@ -71,8 +72,8 @@ func TestBootWaitsForServices(t *testing.T) {
 	}
 }
 
-// A zone that came up while it was listed can be listed as running without an
-// id. When it has one, that is no reboot.
+// A zone that becomes ready during a list can be listed as running without an id.
+// That it has an id later is no reboot.
 func TestBootSeenWithoutID(t *testing.T) {
 	t.Parallel()
 	h := newScripted(t)
@@ -99,7 +100,7 @@ func TestBootFailsInMaintenance(t *testing.T) {
 	err := h.manager().Boot(bounded(t), testZone)
 	for _, want := range []string{"maintenance", "exited with 96", "datalink is unknown"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got error %v, want that it says %q", err, want)
+			t.Errorf("got error %v, want %q in it", err, want)
 		}
 	}
 }
@@ -107,21 +108,21 @@ func TestBootFailsInMaintenance(t *testing.T) {
 func TestBootEndsWithItsZone(t *testing.T) {
 	t.Parallel()
 	for script, want := range map[string]string{
-		`state "$2" down 7; exit 1`:       "the zone is down by now",
+		`state "$2" down 7; exit 1`:       "the zone became down",
 		`state "$2" running 8; exit 1`:    "the zone has rebooted",
-		`state "$2" absent; echo; exit 0`: "the zone is absent by now",
+		`state "$2" absent; echo; exit 0`: "the zone became absent",
 	} {
 		h := newScripted(t)
 		h.setState(testZone, zone.Installed)
 		h.on("svcprop-run", script)
 		if err := h.manager().Boot(bounded(t), testZone); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got error %v, want that %s", err, want)
+			t.Errorf("got error %v, want %s", err, want)
 		}
 	}
 }
 
-// A boot whose caller has gone goes on too: it is neither killed nor forgotten.
-func TestBootIsLeftToItself(t *testing.T) {
+// A boot continues after its caller has given up, and is still counted.
+func TestBootContinuesWithoutCaller(t *testing.T) {
 	t.Parallel()
 	h := newScripted(t)
 	m := h.manager()
@@ -143,27 +144,46 @@ func TestBootIsLeftToItself(t *testing.T) {
 	h.await("the zone to run", func() bool { return strings.Contains(h.read("zones/"+testZone), ":running:") })
 }
 
-// SMF calls a service online before it can know whether the server lives, and
-// gives up later one that does not.
+// SMF reports a service online before it knows whether the server keeps running, and
+// puts it into maintenance later. An unknown state is an error.
 func TestServerFailed(t *testing.T) {
 	t.Parallel()
+	const (
+		process = "; echo '               10:00:00     4711 ctrun'"
+		reason  = "svcs: Reason: Restarting too quickly."
+		unknown = "cannot tell"
+	)
 	for _, test := range []struct {
-		name, says, want string
+		name, svcs, want string
 		is               zone.State
 	}{
-		{"is well", "echo online", "", zone.Running},
-		{"is being started again", "echo offline", "", zone.Running},
-		{"is not known yet", "exit 1", "", zone.Running},
-		{"has no zone", "echo maintenance", "", zone.Installed},
-		{"was given up", "echo maintenance", "is in maintenance: svcs: Reason: Restarting too quickly.", zone.Running},
+		{"is online", "echo online -" + process, "", zone.Running},
+		{"is online without processes", "echo online -", "", zone.Running},
+		{"is being started again", `[ -e "$dir/asked" ] || { touch "$dir/asked"; echo offline online; exit; }; echo online -` + process, "", zone.Running},
+		{"is being started permanently", "echo offline online", "is offline and has no process: " + reason, zone.Running},
+		{"has not stopped yet", "echo offline -" + process, "", zone.Running},
+		{"is not known yet", "exit 1", unknown, zone.Running},
+		{"is not printed by svcs", ":", unknown, zone.Running},
+		{"is truncated", "echo offl", unknown, zone.Running},
+		{"is printed with an error", "echo offline -; echo 'svcs: cannot read contracts' >&2", unknown, zone.Running},
+		{"has no zone", "echo maintenance -", "", zone.Installed},
+		{"is in an unknown zone", "echo maintenance -", unknown, zone.Unknown},
+		{"is in maintenance", "echo maintenance -", "is in maintenance: " + reason, zone.Running},
+		{"was disabled", "echo disabled -", "is disabled and has no process: " + reason, zone.Running},
+		{"lacks what it depends on", "echo offline -", "is offline and has no process: " + reason, zone.Running},
 	} {
 		h := newScripted(t)
 		h.setState(testZone, test.is)
-		h.on("svcprop-run", test.says)
-		h.on("svcs-run", "echo Reason: Restarting too quickly.")
+		h.on("svcs-run", `case "$*" in
+			-xv*) echo Reason: Restarting too quickly. ;;
+			"-z `+testZone+` -p -H -o state,nstate svc:/system/illumos/propolis-server:default") `+test.svcs+` ;;
+			esac`)
 		why, err := h.manager().ServerFailed(bounded(t), testZone)
-		if err != nil || !strings.Contains(why, test.want) || (why == "") != (test.want == "") {
-			t.Errorf("a server that %s: got %q, %v, want %q", test.name, why, err, test.want)
+		if (err != nil) != (test.want == unknown) {
+			t.Errorf("a server that %s: error %v", test.name, err)
+		}
+		if err == nil && (!strings.Contains(why, test.want) || (why == "") != (test.want == "")) {
+			t.Errorf("a server that %s: got %q, want %q", test.name, why, test.want)
 		}
 	}
 }

@@ -1,43 +1,42 @@
-// Package illumos keeps zones as what they are named after: zones of an illumos
-// host, made, looked at and removed by running the host's commands.
+// Package illumos manages the zones of an illumos host by running the host's
+// commands.
 //
 //	Create   zonecfg, dladm create-vnic, zoneadm install, the SMF profile
 //	Boot     zoneadm boot, svcprop until the server's service is online
-//	Kill     pkill -z           Halt     zoneadm halt
-//	Uninstall  zoneadm uninstall, zfs destroy      Delete  dladm delete-vnic, zonecfg delete
-//	List, Look, Watch   zoneadm list -cip, shared by all who look at a time
+//	Remove   pkill -z; zoneadm halt; zoneadm uninstall, zfs destroy;
+//	         dladm delete-vnic, zonecfg delete
+//	List, Look   zoneadm list -cip, shared by concurrent callers
 //
-// # The truth
+// # Which state counts
 //
-// An exit code is a hint. zoneadm(8) exits with 0 from a boot of a zone that is
-// shutting down, and with 1 from an uninstall of what is uninstalled already;
-// so every change is followed by a look, and the state that is listed decides.
-// No text that a command prints decides anything but how an error reads, with
-// one exception, where the host has no better answer: whether a datalink, or a
-// configuration that is read, exists.
+// An exit code is only a hint. zoneadm(8) exits with 0 from a boot of a zone that
+// is shutting down, and with 1 from an uninstall of a zone that is not installed.
+// So each change is followed by a listing, and the listed state decides. A zone
+// that is not listed has not necessarily ended: see Manager.resolve. Messages of
+// commands only make errors readable. The one exception is whether a datalink or
+// a configuration exists, for which some commands have no better answer.
 //
 // # Order
 //
-// Whatever dies whenever, the host's own records say what is to be removed: the
-// configuration names the datalinks before they are made, and is deleted after
-// them. The rest is found by the zone's name.
+// After a crash at any point, the host's own records tell what to remove: the
+// configuration names the datalinks before they are created, and is deleted after
+// them. Everything else is found by the zone's name.
 //
-// Create, Boot, Halt, Uninstall, Delete and Release of one zone take turns;
-// zones do not wait for each other. Each removal method, and Kill, makes known
-// that it has begun before it does anything else, and breaks off a Create or
-// Boot that was called earlier. Kill takes no turn.
+// Changes of one zone run one at a time (zone/internal/zonelock); zones do not
+// wait for each other. A removal first cancels a Create or Boot that was called
+// earlier. A kill takes no lock.
 //
 // # Time
 //
-// Every command has a budget, and is killed with its process group when that is
-// spent. Only boot and halt are not: they go on in zoneadmd whatever becomes of
-// the client (illumos zoneadmd.c: the door call cannot be cancelled), which is
-// left to end by itself. See internal/command for what cannot be killed.
+// Each command has a budget, and is killed with its process group afterwards. The
+// clients of boot and halt are not killed: both continue in zoneadmd whatever
+// happens to the client (illumos zoneadmd.c: the door call cannot be cancelled).
+// See internal/command for processes that cannot be killed.
 //
-// What the host does otherwise than one would think is in traps.md, each with
-// the test that fails when this package does not mind it.
+// Surprising behaviour of the host is listed in traps.md, each with the test that
+// fails if this package does not handle it.
 //
-// Everything here compiles on every system, and works where Config.CommandPath
-// holds programs of the commands' names. What must not live here: VMMs,
-// Propolis's API, retries of removals and their order, ioctls and kstats.
+// The package compiles on every system, and works where Config.CommandPath holds
+// programs with the commands' names. It must not contain: VMMs, Propolis's API, the
+// order and retries of removals, ioctls and kstats.
 package illumos

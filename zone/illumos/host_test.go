@@ -15,15 +15,15 @@ import (
 	"github.com/sledagent/sledagent/zone"
 )
 
-// testZone is the name of the zone that most tests are about.
+// testZone is the zone of most tests.
 const (
 	testPrefix = "oxz_propolis-server_"
 	testZone   = testPrefix + "74f2e1f2-6d2c-4a4e-9f3e-7d2d5a3a9b10"
 )
 
-// scripted is a host in a directory, whose commands are the functions of
-// testdata/host.sh but for those that a test replaces. It answers at once and
-// checks nothing; the host that behaves is in illumostest.
+// scripted is a host in a directory whose commands are the functions of
+// testdata/host.sh, unless a test replaces them. Its commands return at once and
+// check nothing; illumostest has a realistic host.
 type scripted struct {
 	t   *testing.T
 	dir string
@@ -54,15 +54,23 @@ func newScripted(t *testing.T) *scripted {
 		}
 	}
 	h.write("links/underlay0", "underlay_stub0\n")
+	h.write("configs/index", "global:installed:/\n")
 	return h
 }
 
 func (h *scripted) path(name string) string { return filepath.Join(h.dir, name) }
 
-// write writes a file of the host's.
+// write writes a file of the host.
 func (h *scripted) write(name, text string) {
 	h.t.Helper()
 	if err := os.WriteFile(h.path("bin/"+name), []byte(text), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *scripted) remove(name string) {
+	h.t.Helper()
+	if err := os.Remove(h.path("bin/" + name)); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -81,7 +89,7 @@ func (h *scripted) has(name string) bool {
 	return err == nil
 }
 
-// count returns how many files of the host's have a name of this pattern.
+// count returns the number of files of the host whose names match a pattern.
 func (h *scripted) count(pattern string) int {
 	names, err := filepath.Glob(h.path("bin/" + pattern))
 	if err != nil {
@@ -90,8 +98,8 @@ func (h *scripted) count(pattern string) int {
 	return len(names)
 }
 
-// on replaces what a command does with a verb; an empty script restores it. In
-// it, "ordinary" does what the command does otherwise.
+// on replaces the script of a command and verb; an empty script restores the
+// default. In a script, "ordinary" runs the default.
 func (h *scripted) on(command, script string) {
 	h.t.Helper()
 	if script == "" {
@@ -101,7 +109,7 @@ func (h *scripted) on(command, script string) {
 	h.write("on/"+command, script)
 }
 
-// setState has a zone listed in a state, with a boot's id if that is active.
+// setState makes zoneadm list print a zone in a state, with an id if it is active.
 func (h *scripted) setState(name string, s zone.State) {
 	h.t.Helper()
 	if s == zone.Absent {
@@ -115,7 +123,8 @@ func (h *scripted) setState(name string, s zone.State) {
 	h.write("zones/"+name, strings.Join([]string{id, name, s.String(), h.path("bin/root/" + name), "", "omicron1", "excl"}, ":")+"\n")
 }
 
-// log is every command that changed something, without what differs between runs.
+// log returns the commands that changed something, without parts that differ
+// between runs.
 func (h *scripted) log() string {
 	text := strings.ReplaceAll(h.read("log"), h.path("bin"), "")
 	for {
@@ -137,6 +146,7 @@ func (h *scripted) config() Config {
 		Link:        "underlay_stub0",
 		Service:     "svc:/system/illumos/propolis-server:default",
 		Prefix:      testPrefix,
+		ZonesDir:    h.path("bin/configs"),
 		Log:         zerolog.New(zerolog.NewTestWriter(h.t)).Level(zerolog.InfoLevel),
 	}
 }
@@ -158,7 +168,7 @@ func (h *scripted) managerOf(cfg Config) *Manager {
 	return m
 }
 
-// wantNothingRun fails the test if a command was run, of the case.
+// wantNothingRun fails the test if a command was run in the case of.
 func (h *scripted) wantNothingRun(of any) {
 	h.t.Helper()
 	if log := h.log(); log != "" {
@@ -171,7 +181,7 @@ func (h *scripted) await(what string, holds func() bool) {
 	h.t.Helper()
 	for end := time.Now().Add(20 * time.Second); !holds(); time.Sleep(2 * time.Millisecond) { // sleep: a pause between polls
 		if time.Now().After(end) {
-			h.t.Fatal("waited in vain for " + what)
+			h.t.Fatal("timed out waiting for " + what)
 		}
 	}
 }

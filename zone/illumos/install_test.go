@@ -9,18 +9,19 @@ import (
 	"github.com/sledagent/sledagent/zone"
 )
 
-// The exit code of an install says nothing; the state does. Whatever is left of
-// one that failed is removed.
-func TestInstallBelievesTheState(t *testing.T) {
+// The state decides whether an install succeeded, not its exit code. Anything left
+// of a failed one is removed.
+func TestInstallChecksState(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
 		script string
 		err    string
 	}{
-		{"done, and says no", `ordinary; exit 1`, ""},
-		{"not done, and says it is", `state "$zone" incomplete`, "it is incomplete"},
+		{"done, exit 1", `ordinary; exit 1`, ""},
+		{"not done, exit 0", `state "$zone" incomplete`, "it is incomplete"},
 		{"brand fails", `mkdir "$dir/root/$zone"; state "$zone" incomplete; echo "ERROR: no baseline"; exit 1`, "no baseline"},
+		{"no baseline", `echo 'ERROR: could not locate "gzonly.txt"' >&2; state "$zone" incomplete; exit 1`, "system/omicron/baseline:default may not be online"},
 		{"brand leaves nothing", `echo "ERROR: no image" >&2; exit 1`, "no image"},
 		{"not acceptable", `echo "z: path is on NFS
 			zoneadm: zone $zone failed to verify" >&2; exit 1`, "path is on NFS zoneadm: zone " + testZone + " failed to verify"},
@@ -39,18 +40,32 @@ func TestInstallBelievesTheState(t *testing.T) {
 	}
 }
 
-// zonecfg can fail and have saved what it read so far. No zone is made of that.
+// A brand may require an option before the image, as OmniOS's illumos does.
+func TestInstallWithOption(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	cfg := h.config()
+	cfg.Image = []string{"-s", "/opt/propolis.zfs.xz"}
+	if _, err := h.managerOf(cfg).Create(bounded(t), testSpec()); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(h.log(), " install -s /opt/propolis.zfs.xz\n") {
+		t.Errorf("commands:\n%s", h.log())
+	}
+}
+
+// A failed zonecfg can have saved part of a configuration. It is not installed.
 func TestHalfConfiguration(t *testing.T) {
 	t.Parallel()
 	h := newScripted(t)
 	m := h.manager()
-	h.on("zonecfg-create", `head -3 "$4" >"$dir/configs/$zone"; state "$zone" configured
+	h.on("zonecfg-create", `head -3 "$4" >"$dir/configs/$zone.xml"; state "$zone" configured
 		echo "On line 4 of $4: Resource incomplete." >&2; exit 1`)
 	if _, err := m.Create(bounded(t), testSpec()); err == nil || !strings.Contains(err.Error(), "Resource incomplete") {
 		t.Errorf("got error %v", err)
 	}
 	if log := h.log(); strings.Contains(log, "install") || strings.Contains(log, "create-vnic") {
-		t.Errorf("it went on: %s", log)
+		t.Errorf("Create continued: %s", log)
 	}
 	if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
 		t.Error(err)
@@ -58,13 +73,13 @@ func TestHalfConfiguration(t *testing.T) {
 	h.wantNothing()
 }
 
-// A zone can go between the list and the look at its configuration, and a
-// configuration can be unreadable: others are made all the same.
+// A listed zone can be deleted before its configuration is read, and a configuration
+// can be unreadable. Neither keeps other zones from being created.
 func TestUnreadableConfigurationOfAnother(t *testing.T) {
 	t.Parallel()
 	for name, script := range map[string]string{
-		"gone":  `ordinary`,
-		"other": `echo "zonecfg: could not load configuration" >&2; exit 1`,
+		"deleted": `ordinary`,
+		"other":   `if [ "$zone" = ` + testZone + ` ]; then ordinary && exit; fi; echo "zonecfg: could not load configuration" >&2; exit 1`,
 	} {
 		h := newScripted(t)
 		h.on("zonecfg-export", script)
@@ -75,7 +90,7 @@ func TestUnreadableConfigurationOfAnother(t *testing.T) {
 	}
 }
 
-// The manager keeps no file below a zone's root open: a halt could not unmount it.
+// The manager keeps no file below a zone's root open: that would block a halt.
 func TestNothingIsHeldOpen(t *testing.T) {
 	t.Parallel()
 	h := newScripted(t)

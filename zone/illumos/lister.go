@@ -9,146 +9,162 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sledagent/sledagent/internal/command"
+	"github.com/sledagent/sledagent/internal/flight"
 	"github.com/sledagent/sledagent/zone"
-	"github.com/sledagent/sledagent/zone/illumos/internal/command"
 	"github.com/sledagent/sledagent/zone/illumos/internal/parse"
 )
 
 const (
 	// listBudget is more than a list of thousands of zones takes.
 	listBudget = 20 * time.Second
-	// listPatience is how long a list may take before the next begins without
-	// waiting for its end, so that one that hangs does not use up its callers'
-	// budgets. maxLists bounds how many run then.
+	// listPatience and maxLists: see flight.Group.
 	listPatience = 2 * time.Second
 	maxLists     = 3
+	// hintAge is the greatest age of a listing that hint returns.
+	hintAge = time.Minute
 )
 
-// A listing is what zoneadm list said once.
+// A listing is the result of one run of zoneadm list.
 type listing struct {
-	zones   map[string]parse.Zone
+	begun time.Time
+	zones map[string]parse.Zone
+	// twice are names with several lines that differ.
+	twice map[string]bool
+	// garbage are unparseable lines of standard output, and all lines of standard
+	// error. If there are any, zones may be missing.
 	garbage []string
 }
 
-// lister lets all who look at a time share one run of zoneadm list. A caller
-// is given what a run says that began after its call, never an older one, so
-// however many look, a run ahead and one behind serve them all.
+// lister shares one run of zoneadm list among concurrent callers, and keeps the
+// last result that succeeded.
 type lister struct {
-	run func() (listing, error)
+	flight.Group[listing]
 
-	mu      sync.Mutex
-	running int
-	next    *flight // gathers callers and has not begun; nil while nobody waits
+	mu   sync.Mutex
+	last listing
 }
 
-// A flight is one run and whoever waits for it. Its results are there once done
-// is closed.
-type flight struct {
-	done chan struct{}
-	list listing
-	err  error
-}
-
-// get returns what is listed now.
-func (l *lister) get(ctx context.Context) (listing, error) {
-	if ctx.Err() != nil {
-		return listing{}, context.Cause(ctx)
+func newLister(run func() (listing, error)) *lister {
+	l := &lister{Group: flight.Group[listing]{Patience: listPatience, Most: maxLists}}
+	l.Do = func() (listing, error) {
+		begun := time.Now()
+		now, err := run()
+		if err != nil {
+			return listing{}, err
+		}
+		now.begun = begun
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if begun.After(l.last.begun) {
+			l.last = now
+		}
+		return now, nil
 	}
-	f := l.join()
-	select {
-	case <-f.done:
-		return f.list, f.err
-	case <-ctx.Done():
-		return listing{}, fmt.Errorf("wait for zoneadm list: %w", context.Cause(ctx))
-	}
+	return l
 }
 
-func (l *lister) join() *flight {
+// hint returns the current listing. If that fails, it returns the error together
+// with the last listing if that is not older than hintAge. An old listing proves
+// nothing.
+func (l *lister) hint(ctx context.Context) (listing, error) {
+	now, err := l.Get(ctx)
+	if err == nil || ctx.Err() != nil {
+		return now, err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if f := l.next; f != nil {
-		return f
+	if time.Since(l.last.begun) > hintAge {
+		return listing{}, err
 	}
-	f := &flight{done: make(chan struct{})}
-	l.next = f
-	if l.running == 0 {
-		l.begin()
-		return f
-	}
-	time.AfterFunc(listPatience, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.next == f && l.running < maxLists {
-			l.begin()
-		}
-	})
-	return f
+	return l.last, err
 }
 
-// begin starts the flight that gathers callers. l.mu is held.
-func (l *lister) begin() {
-	f := l.next
-	l.next = nil
-	l.running++
-	go func() {
-		f.list, f.err = l.run()
-		close(f.done)
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.running--
-		if l.next != nil {
-			l.begin()
-		}
-	}()
-}
-
-// listZones runs zoneadm list. Flags: configured and incomplete zones too, the
-// state in colons-and-lines form. Not -z NAME: that verifies the zone's
-// configuration with its brand, which is slower and can fail (illumos zoneadm.c).
+// listZones runs zoneadm list -cip: all zones, also configured and incomplete ones,
+// in parseable form. It does not use -z NAME, which has the brand verify the zone's
+// configuration: that is slower and can fail (illumos zoneadm.c).
 func (m *Manager) listZones() (listing, error) {
-	out, err := m.commands.Output(m.life, command.Call{Argv: []string{"zoneadm", "list", "-cip"}, Budget: listBudget})
+	out, warned, err := m.commands.Outputs(m.ctx, command.Call{Argv: []string{"zoneadm", "list", "-cip"}, Budget: m.listBudget})
 	if err != nil {
 		return listing{}, err
 	}
+	l, err := readListing(out, warned)
+	if err == nil {
+		m.warnOfGarbage(l.garbage)
+	}
+	return l, err
+}
+
+// warnOfGarbage logs unparseable lines, unless the listing before had the same.
+func (m *Manager) warnOfGarbage(lines []string) {
+	text := strings.Join(lines, "\n")
+	if old := m.garbage.Swap(&text); len(lines) == 0 || old != nil && *old == text {
+		return
+	}
+	m.cfg.Log.Warn().Strs("lines", lines[:min(3, len(lines))]).Int("count", len(lines)).
+		Msg("zoneadm list is incomplete or has unparseable lines")
+}
+
+// readListing parses what zoneadm list printed on its two streams. zoneadm omits a
+// zone that it cannot read, prints a line on standard error at most, and exits with
+// 0 (illumos zoneadm.c).
+func readListing(out []byte, warned string) (listing, error) {
 	if !bytes.HasSuffix(out, []byte("\n")) {
-		return listing{}, errors.New("zoneadm list -cip: what it printed is cut off")
+		return listing{}, errors.New("zoneadm list -cip: output is truncated")
 	}
 	zones, garbage := parse.Zones(out)
-	l := listing{zones: make(map[string]parse.Zone, len(zones)), garbage: garbage}
+	l := listing{zones: make(map[string]parse.Zone, len(zones)), twice: make(map[string]bool), garbage: garbage}
+	for line := range strings.Lines(warned) {
+		l.garbage = append(l.garbage, strings.TrimSpace(line))
+	}
 	for _, z := range zones {
+		if other, known := l.zones[z.Name]; known && other != z {
+			l.twice[z.Name] = true
+		}
 		l.zones[z.Name] = z
 	}
 	if _, ok := l.zones[parse.GlobalZone]; !ok {
-		// What lacks the zone that is always there may lack any other.
-		return listing{}, errors.New("zoneadm list -cip: it printed no line of the global zone")
-	}
-	if len(garbage) > 0 {
-		m.cfg.Log.Warn().Strs("lines", garbage[:min(3, len(garbage))]).Int("count", len(garbage)).
-			Msg("zoneadm list printed lines that are none of a zone")
+		// The global zone always exists. A list without it may lack any other zone.
+		return listing{}, errors.New("zoneadm list -cip: output has no line for the global zone")
 	}
 	return l, nil
 }
 
-// look finds one zone in a listing. That a zone is not listed counts only if no
-// line could have been its own.
-func (l listing) look(name string) (zone.Info, error) {
+// find finds a zone in a listing. An unlisted zone may still exist; see
+// Manager.resolve.
+func (l listing) find(name string) (i zone.Info, listed bool, err error) {
+	if l.twice[name] {
+		return zone.Info{}, false, errors.New("zoneadm list -cip: it lists the zone twice, differently")
+	}
 	if z, ok := l.zones[name]; ok {
-		return info(z), nil
+		if z.ID >= 0 && !active(z.State) {
+			// The zone was halted while the list was read, or one of the two is wrong.
+			return zone.Info{}, false, fmt.Errorf("zoneadm list -cip: it lists the zone as %v with the id %d", z.State, z.ID)
+		}
+		return info(z), true, nil
 	}
 	for _, line := range l.garbage {
 		if strings.Contains(line, name) {
-			return zone.Info{}, fmt.Errorf("zoneadm list -cip: cannot read the line %q", line)
+			return zone.Info{}, false, fmt.Errorf("zoneadm list -cip: it does not list the zone, and printed %q", line)
 		}
 	}
-	return zone.Info{Name: name, State: zone.Absent}, nil
+	return zone.Info{}, false, nil
 }
 
-// info is what a line of zoneadm list says of a zone.
+// complete returns an error if zones may be missing from the listing.
+func (l listing) complete() error {
+	if len(l.garbage) == 0 {
+		return nil
+	}
+	return fmt.Errorf("zoneadm list -cip: it may lack zones: it printed %q", l.garbage[0])
+}
+
+// info converts a line of zoneadm list.
 //
-// The incarnation is the kernel's zone id, which a zone is given at each boot
-// and at each reboot. Ids are handed out in turn up to 9999 (illumos zone.c), so
-// that of an earlier boot comes back after ten thousand boots on one host, and
-// host boots are told apart by whoever keeps incarnations.
+// The incarnation is the kernel's zone id, which is new at each boot and reboot of
+// the zone. Ids are assigned in turn up to 9999 (illumos zone.c), so an id repeats
+// after ten thousand zone boots. It also repeats after a boot of the host, which
+// the caller must detect by other means.
 func info(z parse.Zone) zone.Info {
 	i := zone.Info{Name: z.Name, State: z.State}
 	if z.ID >= 0 {

@@ -3,19 +3,26 @@ package illumos
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/sledagent/sledagent/internal/command"
 	"github.com/sledagent/sledagent/zone"
-	"github.com/sledagent/sledagent/zone/illumos/internal/command"
 )
 
-// List implements zone.Manager.
+// List implements zone.Manager. If zoneadm list fails, it returns the last listing
+// if that is at most a minute old, as a partial list.
 func (m *Manager) List(ctx context.Context) ([]zone.Info, error) {
-	l, err := m.zones.get(ctx)
-	if err != nil {
+	l, err := m.zones.hint(ctx)
+	if l.zones == nil {
 		return nil, fmt.Errorf("list zones: %w", err)
+	}
+	if err = errors.Join(err, l.complete()); err != nil {
+		err = fmt.Errorf("%w: %w", zone.ErrPartial, err)
 	}
 	var infos []zone.Info
 	for name, z := range l.zones {
@@ -24,7 +31,7 @@ func (m *Manager) List(ctx context.Context) ([]zone.Info, error) {
 		}
 	}
 	slices.SortFunc(infos, func(a, b zone.Info) int { return cmp.Compare(a.Name, b.Name) })
-	return infos, nil
+	return infos, err
 }
 
 // Look implements zone.Manager.
@@ -40,18 +47,41 @@ func (m *Manager) Look(ctx context.Context, name string) (zone.Info, error) {
 }
 
 func (m *Manager) look(ctx context.Context, name string) (zone.Info, error) {
-	l, err := m.zones.get(ctx)
+	l, err := m.zones.Get(ctx)
 	if err != nil {
 		return zone.Info{}, err
 	}
-	i, err := l.look(name)
+	i, err := m.resolve(ctx, l, name)
 	if err != nil {
 		return zone.Info{}, err
 	}
 	return m.detailed(i), nil
 }
 
-// detailed adds which commands for the zone have not ended.
+// lookRetry is how long a start repeats a look that fails, so that a short
+// disturbance does not end the start.
+const lookRetry = 30 * time.Second
+
+// lookRetrying repeats look until it succeeds or lookRetry has passed.
+func (m *Manager) lookRetrying(ctx context.Context, name string) (zone.Info, error) {
+	bounded, cancel := context.WithTimeout(ctx, lookRetry)
+	defer cancel()
+	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(serviceFirst),
+		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(0))
+	for {
+		i, err := m.look(ctx, name)
+		if err == nil || ctx.Err() != nil {
+			return i, err
+		}
+		select {
+		case <-time.After(pause.NextBackOff()):
+		case <-bounded.Done():
+			return zone.Info{}, err
+		}
+	}
+}
+
+// detailed adds the oldest command for the zone that outlived its budget.
 func (m *Manager) detailed(i zone.Info) zone.Info {
 	left := m.commands.Left(i.Name)
 	if len(left) > 0 {
@@ -62,8 +92,7 @@ func (m *Manager) detailed(i zone.Info) zone.Info {
 	return i
 }
 
-// active tells whether a zone in this state has, or may have, something in the
-// kernel.
+// active reports whether the kernel knows, or may know, a zone in this state.
 func active(s zone.State) bool {
 	switch s {
 	case zone.Absent, zone.Configured, zone.Incomplete, zone.Installed:

@@ -1,90 +1,107 @@
 package illumos
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/rs/zerolog"
 
+	"github.com/sledagent/sledagent/internal/command"
 	"github.com/sledagent/sledagent/zone"
-	"github.com/sledagent/sledagent/zone/illumos/internal/command"
+	"github.com/sledagent/sledagent/zone/illumos/kstat"
+	"github.com/sledagent/sledagent/zone/internal/zonelock"
+	"github.com/sledagent/sledagent/zone/stats"
 )
 
-// A Config says what zones are made of and which commands make them.
+// A Config configures a Manager.
 type Config struct {
-	// CommandPath is where the host's commands are looked up: absolute
-	// directories, separated by colons.
+	// CommandPath lists the absolute directories in which the host's commands are
+	// looked up, separated by colons.
 	CommandPath string
-	// ZoneRoot is the absolute directory of all zonepaths; a zone's is
-	// ZoneRoot/NAME.
+	// ZoneRoot is the absolute directory of the zonepaths: ZoneRoot/NAME.
 	ZoneRoot string
 	Brand    string
-	// Image are the arguments of zoneadm install, at least one: absolute paths.
-	// zoneadm pastes them into a shell command of bounded length, unquoted.
+	// Image are the arguments of zoneadm install: at least one absolute path, and
+	// one-letter options that a brand requires before it. zoneadm puts them unquoted
+	// into a shell command of bounded length.
 	Image []string
-	// Link is the datalink over which VNICs are made.
+	// Link is the datalink over which VNICs are created.
 	Link string
 	// Service is the FMRI of the server's service, with its instance.
 	Service string
-	// Gateway is what the server's network is told to route through; the zero
-	// Addr stands for the host's own address on Link.
+	// Gateway is the default gateway of the servers; the zero Addr selects the
+	// host's own address on Link.
 	Gateway netip.Addr
-	// Prefix is what the names of the agent's zones begin with; the Propolis id
-	// follows.
+	// Prefix begins the names of the agent's zones; the Propolis id follows.
 	Prefix string
-	Log    zerolog.Logger
-	// VM destroys kernel VMs; nil where there are none.
+	// MaxTasks limits the threads (LWPs) of a zone, including those of its services;
+	// 0 is no limit.
+	MaxTasks int
+	// ZonesDir holds the host's zone configurations; /etc/zones if empty. If it has
+	// no index, two listings and zonecfg are used instead.
+	ZonesDir string
+	Log      zerolog.Logger
+	// VM destroys kernel VMs; nil if the host has none.
 	VM VMDestroyer
 	// Ports provides the guests' datalinks; nil for VNICs over Link.
 	Ports Ports
 }
 
-// A VMDestroyer looks after kernel VMs that outlive their zones. A VM is named
-// by its Propolis id. Its methods must be safe for concurrent use.
+// A VMDestroyer destroys kernel VMs that outlive their zones. A VM's name is its
+// Propolis id. Its methods must be safe for concurrent use.
 type VMDestroyer interface {
 	Exists(ctx context.Context, name string) (bool, error)
-	// DestroyVM destroys a VM; that there is none is success.
+	// DestroyVM destroys a VM. It returns nil if the VM does not exist.
 	DestroyVM(ctx context.Context, name string) error
 }
 
-// A Manager keeps zones of an illumos host. It implements zone.Manager.
+// A Manager manages the zones of an illumos host. It implements zone.Manager.
 type Manager struct {
 	cfg      Config
 	commands *command.Set
 	control  vnics
 	ports    Ports
-	zones    lister
-	claims   claims
-	turns    turns
-	watches  watches
-	mnttab   string
-	// haltPoll is how often a zone is looked at whose halt is under way elsewhere.
+	zones    *lister
+	facts    *facts
+	// loading is a semaphore of one: it serializes loadLinks.
+	loading chan struct{}
+	locks   zonelock.Set
+	mnttab  string
+	// haltPoll is the interval of awaitHalt.
 	haltPoll time.Duration
-	// life ends with Close.
-	life context.Context
-	end  context.CancelFunc
+	// listBudget bounds one run of zoneadm list.
+	listBudget time.Duration
+	// garbage holds the unparseable lines of the last listing.
+	garbage atomic.Pointer[string]
+	// ctx ends with Close.
+	ctx    context.Context
+	cancel context.CancelFunc
 	// background are the goroutines that Close waits for.
 	background sync.WaitGroup
 }
 
 var _ zone.Manager = (*Manager)(nil)
 
-// The commands that have to be there, and those that are used if they are.
+// New fails without the required commands. Optional commands are used if present.
 var (
 	requiredCommands = []string{"zoneadm", "zonecfg", "dladm", "svcs", "svcprop", "pkill"}
-	optionalCommands = []string{"ipadm", "umount", "zfs"}
+	optionalCommands = []string{"ipadm", "kstat", "opteadm", "pgrep", "umount", "zfs"}
 )
 
-// New returns a manager of the host's zones, those included that another agent
-// has made. It looks for the commands and runs none. Its owner closes it.
+// New returns a manager of the host's zones, including those that an earlier agent
+// created. It looks up the commands and runs none. The caller must call Close.
 func New(cfg Config) (*Manager, error) {
 	if err := check(cfg); err != nil {
 		return nil, fmt.Errorf("use illumos zones: %w", err)
@@ -97,36 +114,42 @@ func New(cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("use illumos zones: find commands: %w", err)
 	}
-	m := &Manager{cfg: cfg, commands: set, ports: cfg.Ports, mnttab: mnttabFile, haltPoll: time.Second}
-	m.life, m.end = context.WithCancel(context.Background())
+	cfg.ZonesDir = cmp.Or(cfg.ZonesDir, zonesDir)
+	m := &Manager{cfg: cfg, commands: set, ports: cfg.Ports, mnttab: mountTables[runtime.GOOS], haltPoll: time.Second, listBudget: listBudget}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.control = vnics{commands: set, over: cfg.Link, base: controlBase}
 	if m.ports == nil {
 		m.ports = vnics{commands: set, over: cfg.Link, base: guestBase}
 	}
-	m.zones = lister{run: m.listZones}
-	m.claims.init()
-	m.watches.byID = make(map[*watch]struct{})
-	m.turns.entries = make(map[string]*entry)
+	m.zones = newLister(m.listZones)
+	m.facts, m.loading = newFacts(), make(chan struct{}, 1)
 	return m, nil
 }
 
-// safeWord is what may stand in zoneadm's shell command and in zonecfg's script
-// as it is.
+// safeWord matches words that need no quotes in zoneadm's shell command and in
+// zonecfg's script.
 var safeWord = regexp.MustCompile(`^[A-Za-z0-9/._:@%+-]+$`)
 
+// option matches a one-letter option of a brand's install hook.
+var option = regexp.MustCompile(`^-[A-Za-z]$`)
+
 func check(cfg Config) error {
-	for _, path := range append([]string{cfg.ZoneRoot}, cfg.Image...) {
+	paths := slices.DeleteFunc(slices.Clone(cfg.Image), option.MatchString)
+	if len(paths) == 0 {
+		return errors.New("no image is given")
+	}
+	for _, path := range append(paths, cfg.ZoneRoot) {
 		if !filepath.IsAbs(path) || !safeWord.MatchString(path) {
-			return fmt.Errorf("%q is no absolute path without characters that a shell reads", path)
+			return fmt.Errorf("%q is not an absolute path without shell metacharacters", path)
 		}
 	}
 	for what, value := range map[string]string{"brand": cfg.Brand, "link": cfg.Link, "service": cfg.Service, "prefix": cfg.Prefix} {
 		if !safeWord.MatchString(value) {
-			return fmt.Errorf("%s %q is empty or has characters that zonecfg reads", what, value)
+			return fmt.Errorf("%s %q is empty or has characters that are special to zonecfg", what, value)
 		}
 	}
 	if err := zone.ValidName(cfg.Prefix + uuid.Nil.String()); err != nil {
-		return fmt.Errorf("prefix %q makes no name of a zone: %w", cfg.Prefix, err)
+		return fmt.Errorf("prefix %q does not make valid zone names: %w", cfg.Prefix, err)
 	}
 	if !strings.HasPrefix(cfg.Service, "svc:/") {
 		return fmt.Errorf("service %q does not begin with svc:/", cfg.Service)
@@ -134,19 +157,16 @@ func check(cfg Config) error {
 	return checkInstall(cfg)
 }
 
-// zoneadm install makes one shell command of the brand's hook, a zone's name
-// and path, and its own arguments, in a buffer of 1024 bytes (illumos
-// zoneadm.c). maxHook is more than any brand's hook takes of it.
+// zoneadm install builds a shell command from the brand's hook, the zone's name and
+// path, and its own arguments, in a buffer of 1024 bytes (illumos zoneadm.c).
+// maxHook is more than any brand's hook needs.
 const (
 	maxInstall = 1024
 	maxHook    = 128
 )
 
-// checkInstall refuses arguments with which no zone could ever be installed.
+// checkInstall returns an error if zoneadm's shell command would be too long.
 func checkInstall(cfg Config) error {
-	if len(cfg.Image) == 0 {
-		return errors.New("no image is given")
-	}
 	longest := maxHook + zone.MaxName + len(cfg.ZoneRoot) + 1 + zone.MaxName
 	for _, image := range cfg.Image {
 		longest += 1 + len(image)
@@ -157,44 +177,45 @@ func checkInstall(cfg Config) error {
 	return nil
 }
 
-// Close ends all watching and what the manager runs for itself. It touches no
-// zone: what runs goes on. Commands that were left behind are not waited for.
+// Close stops the manager's goroutines and waits for them. It changes no zone:
+// running zones keep running. It does not wait for commands that were left behind.
 // No method may be called afterwards.
 func (m *Manager) Close() error {
-	m.end()
+	m.cancel()
 	m.background.Wait()
 	return nil
 }
 
-// LeftBehind counts the commands that have outlived their budgets and not ended.
+// Sample implements stats.Source.
+func (m *Manager) Sample(ctx context.Context) (stats.Sample, error) {
+	return kstat.Sample(ctx, m.commands)
+}
+
+// LeftBehind returns the number of commands that outlived their budgets and have
+// not ended.
 func (m *Manager) LeftBehind() int { return m.commands.Count() }
 
-// Isolation says in a few words what holds the zones' processes together here.
+// Isolation describes in a few words how the zones' processes are isolated.
 func (m *Manager) Isolation() string { return "illumos zones of brand " + m.cfg.Brand }
 
-func (m *Manager) zonePath(name string) string { return filepath.Join(m.cfg.ZoneRoot, name) }
-
-// propolisID is the zone's name without the prefix; the kernel VM has that name.
-func (m *Manager) propolisID(name string) string { return strings.TrimPrefix(name, m.cfg.Prefix) }
-
-// ours returns an error for a name that no zone of the agent's can have, so that
-// no other is ever changed.
+// ours returns an error unless the name has the agent's prefix or was recalled, so
+// that no other zone is ever changed.
 func (m *Manager) ours(name string) error {
 	if err := zone.ValidName(name); err != nil {
 		return err
 	}
-	if id, ok := strings.CutPrefix(name, m.cfg.Prefix); !ok || id == "" {
-		return fmt.Errorf("zone %s is not the agent's: its name does not begin with %q", name, m.cfg.Prefix)
+	if id, ok := strings.CutPrefix(name, m.cfg.Prefix); (!ok || id == "") && !m.facts.of(name).recalled {
+		return fmt.Errorf("zone %s does not belong to this agent: its name does not begin with %q", name, m.cfg.Prefix)
 	}
 	return nil
 }
 
-// Budgets of single commands. Callers have budgets of their own, so these only
-// catch one that hangs while the caller has much time, as a start does.
+// Budgets of single commands. Callers set deadlines of their own, so these only
+// end a command that hangs in a call with a long deadline, such as a start.
 const (
-	quickBudget   = 30 * time.Second // what takes milliseconds if nothing is wrong
+	quickBudget   = 30 * time.Second // commands that normally take milliseconds
 	installBudget = 10 * time.Minute // unpacks images; disk-bound, minutes at the worst
-	readBudget    = 5 * time.Second  // a configuration, for others than its zone
-	bootBudget    = 5 * time.Minute  // makes the zone's environment and starts its init
-	removeBudget  = 5 * time.Minute  // walks and frees what install has made
+	readBudget    = 5 * time.Second  // a configuration or state that a call can do without
+	bootBudget    = 5 * time.Minute  // sets up the zone and starts its init
+	removeBudget  = 5 * time.Minute  // walks and frees the files of the zone
 )

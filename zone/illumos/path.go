@@ -6,49 +6,47 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 
-	"github.com/sledagent/sledagent/zone/illumos/internal/command"
+	"github.com/sledagent/sledagent/internal/command"
 	"github.com/sledagent/sledagent/zone/illumos/internal/parse"
 )
 
-// removePath removes the zonepath that an uninstall has left, or an install that
-// ended half-way: a dataset of its own, which zoneadm makes where the parent is
-// one, or a directory with whatever is in it. Nobody uses it: the zone is
-// configured at the most. The removal of files cannot be interrupted.
+// removePath removes the zonepath that an uninstall or a failed install left: a
+// dataset, which zoneadm creates if the parent directory is a dataset's mount
+// point, or a directory with its contents. The zone must be configured or absent,
+// so that the path is not in use. Mounts below it are not the zone's: they are an
+// error.
 func (m *Manager) removePath(ctx context.Context, name string) error {
 	path := m.zonePath(name)
-	if gone(path) {
+	if notExist(path) {
 		return nil
+	}
+	if err := m.noMount(path, func(mnt mount) bool { return mnt.point == path }); err != nil {
+		return fmt.Errorf("remove zonepath: %w", err)
 	}
 	if err := m.destroyDataset(ctx, name, path); err != nil {
 		return err
 	}
-	if gone(path) {
+	if notExist(path) {
 		return nil
 	}
-	// Removing files goes through mounts, and what is mounted is not the zone's.
-	mounts, err := m.mounts(path)
-	if err != nil {
+	if err := m.noMount(path, func(mount) bool { return false }); err != nil {
 		return fmt.Errorf("remove zonepath: %w", err)
 	}
-	if len(mounts) > 0 {
-		return fmt.Errorf("remove zonepath: %s is mounted", strings.Join(mounts, ", "))
-	}
-	if err := os.RemoveAll(path); err != nil {
+	if err := removeTree(ctx, path); err != nil {
 		return fmt.Errorf("remove zonepath: %w", err)
 	}
 	return nil
 }
 
-func gone(path string) bool {
+func notExist(path string) bool {
 	_, err := os.Lstat(path)
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// destroyDataset destroys the dataset that is mounted on the zonepath and on
-// nothing else: zfs list names, for any path, the dataset that it lies in, which
-// may be that of all zones.
+// destroyDataset destroys the dataset that is mounted exactly on the zonepath. For
+// any path, zfs list names the dataset that contains it, which may be the parent of
+// all zones' datasets.
 func (m *Manager) destroyDataset(ctx context.Context, name, path string) error {
 	if !m.commands.Has("zfs") {
 		return nil
@@ -59,8 +57,8 @@ func (m *Manager) destroyDataset(ctx context.Context, name, path string) error {
 		if ctx.Err() != nil || command.Exit(err) <= 0 {
 			return err
 		}
-		// Not on ZFS, most likely. If it is, the dataset is found to be mounted.
-		m.cfg.Log.Debug().Err(err).Str("zone", name).Msg("zonepath is in no dataset that zfs can tell")
+		// Most likely not on ZFS. If it is, removePath finds the dataset mounted.
+		m.cfg.Log.Debug().Err(err).Str("zone", name).Msg("failed to find the dataset of zonepath")
 		return nil
 	}
 	dataset, mountpoint, ok := parse.Dataset(out)
@@ -68,7 +66,7 @@ func (m *Manager) destroyDataset(ctx context.Context, name, path string) error {
 		return nil
 	}
 	err = m.commands.Run(ctx, command.Call{Argv: []string{"zfs", "destroy", "-r", dataset}, For: name, Budget: removeBudget})
-	if err != nil && !gone(path) {
+	if err != nil && !notExist(path) {
 		return fmt.Errorf("destroy dataset %s: %w", dataset, err)
 	}
 	return nil

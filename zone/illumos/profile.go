@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -14,19 +13,20 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/sledagent/sledagent/zone/illumos/internal/command"
+	"github.com/sledagent/sledagent/internal/command"
 	"github.com/sledagent/sledagent/zone/illumos/internal/parse"
 )
 
-// profilePath is where SMF looks for a site's profile at a zone's first boot,
-// relative to the zone's root (smf_bootstrap(7)).
+// profilePath is the site profile that SMF applies at a zone's first boot, relative
+// to the zone's root (smf_bootstrap(7)).
 const profilePath = "var/svc/profile/site.xml"
 
-// A property is one of the server's service, all of which are of type astring.
+// A property is a name and a value. The server's service has properties of type
+// astring only.
 type property struct{ name, value string }
 
-// profile is an SMF profile that gives the server's service its configuration.
-// Its method sets the zone's network up from it, the addresses too.
+// profile returns an SMF profile with the configuration of the server's service.
+// The service's method configures the zone's network from it.
 func (m *Manager) profile(addr netip.AddrPort, datalink string, gateway netip.Addr) []byte {
 	service, instance := splitFMRI(m.cfg.Service)
 	var b bytes.Buffer
@@ -61,7 +61,7 @@ func (m *Manager) profile(addr netip.AddrPort, datalink string, gateway netip.Ad
 
 func escape(s string) string {
 	var b strings.Builder
-	_ = xml.EscapeText(&b, []byte(s)) // a strings.Builder takes everything
+	_ = xml.EscapeText(&b, []byte(s)) // writes to a strings.Builder do not fail
 	return b.String()
 }
 
@@ -75,8 +75,8 @@ func splitFMRI(fmri string) (service, instance string) {
 	return service, instance
 }
 
-// writeProfile writes a zone's profile. Nothing in the zone's root is trusted to
-// be what its name says: a link in it that leads out of it is not followed.
+// writeProfile writes a zone's profile. The zone's root is not trusted: symbolic
+// links that lead out of it are not followed.
 func (m *Manager) writeProfile(name string, profile []byte) error {
 	root, err := os.OpenRoot(filepath.Join(m.zonePath(name), "root"))
 	if err != nil {
@@ -92,40 +92,50 @@ func (m *Manager) writeProfile(name string, profile []byte) error {
 	return nil
 }
 
-// gateway is what the zone routes through, for a server of this address.
-func (m *Manager) gateway(ctx context.Context, server netip.Addr) (netip.Addr, error) {
+// gateway returns the default gateway for a server with this address: an address of
+// the host in the same prefix. The server's method adds a default route through it,
+// and fails if it is unreachable (propolis method_script.sh).
+func (m *Manager) gateway(ctx context.Context, links []link, server netip.Addr) (netip.Addr, error) {
 	if m.cfg.Gateway.IsValid() {
 		return m.cfg.Gateway, nil
 	}
-	out, err := m.commands.Output(ctx, command.Call{Argv: []string{"dladm", "show-vnic", "-p", "-o", "LINK,OVER"}, Budget: quickBudget})
+	addrs, err := m.hostAddrs(ctx, links)
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("find the host's address on %s: %w", m.cfg.Link, err)
+		return netip.Addr{}, err
 	}
-	interfaces := m.hostInterfaces(parse.Records(out, 2))
-	out, err = m.commands.Output(ctx, command.Call{Argv: []string{"ipadm", "show-addr", "-p", "-o", parse.AddrFields}, Budget: quickBudget})
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("find the host's address on %s: %w", m.cfg.Link, err)
-	}
-	for _, a := range parse.Addrs(out) {
-		same := a.Addr.Is4() == server.Unmap().Is4()
-		if same && slices.Contains(interfaces, a.Interface) && !a.Addr.IsLinkLocalUnicast() && !a.Addr.IsUnspecified() {
+	var others []string
+	for _, a := range addrs {
+		if a.State == "ok" && a.Contains(server) {
 			return a.Addr, nil
 		}
+		others = append(others, fmt.Sprintf("%s/%d on %s (%s)", a.Addr, a.Bits, a.Interface, a.State))
 	}
-	return netip.Addr{}, fmt.Errorf("find the host's address on %s: %w", m.cfg.Link,
-		errors.New("there is none of the server's family; set zones.illumos.gateway"))
+	return netip.Addr{}, fmt.Errorf("the host has no address on %s in state ok whose prefix contains %s, but %q: "+
+		"add one with ipadm create-addr, or set zones.illumos.gateway", m.cfg.Link, server, others)
 }
 
-// hostInterfaces are those through which the host itself is on Link: the link,
-// if it can have an address, and the host's VNICs over it, since an etherstub
-// has none of its own.
-func (m *Manager) hostInterfaces(vnics [][]string) []string {
+// hostAddrs returns the host's own addresses on Link.
+func (m *Manager) hostAddrs(ctx context.Context, links []link) ([]parse.Addr, error) {
+	argv := []string{"ipadm", "show-addr", "-p", "-o", parse.AddrFields}
+	out, err := m.commands.Output(ctx, command.Call{Argv: argv, Budget: quickBudget})
+	if err != nil {
+		return nil, fmt.Errorf("find the host's address on %s: %w", m.cfg.Link, err)
+	}
+	interfaces := m.hostInterfaces(links)
+	return slices.DeleteFunc(parse.Addrs(out), func(a parse.Addr) bool {
+		return !slices.Contains(interfaces, a.Interface) || a.Addr.IsLinkLocalUnicast() || a.Addr.IsUnspecified()
+	}), nil
+}
+
+// hostInterfaces returns the interfaces that can have the host's addresses on Link:
+// the link itself, and the host's VNICs over it, since an etherstub cannot have an
+// address.
+func (m *Manager) hostInterfaces(links []link) []string {
 	interfaces := []string{m.cfg.Link}
-	for _, f := range vnics {
-		link, over := f[0], f[1]
-		zones := named(link, m.control.Base()) || named(link, m.ports.Base())
-		if over == m.cfg.Link && !zones {
-			interfaces = append(interfaces, link)
+	for _, l := range links {
+		zones := named(l.name, m.control.Base()) || named(l.name, m.ports.Base())
+		if l.over == m.cfg.Link && !zones {
+			interfaces = append(interfaces, l.name)
 		}
 	}
 	return interfaces

@@ -2,7 +2,7 @@ package illumos_test
 
 import (
 	"context"
-	"errors"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net"
@@ -26,10 +26,10 @@ const (
 	bob    = prefix + "0c3f9a4e-7a55-4d3f-8f0e-3f6f9b2f2c11"
 )
 
-// quick is a removal that tries again soon.
-var quick = zone.Removal{RetryMin: time.Millisecond, RetryMax: 50 * time.Millisecond}
+// quick is a removal with short pauses.
+var quick = zone.Removal{RetryMax: 50 * time.Millisecond}
 
-// A sled is a host that behaves as illumos does, with an agent's manager.
+// A sled is a stand-in host and makes managers of its zones.
 type sled struct {
 	*illumostest.Host
 	t     *testing.T
@@ -55,13 +55,18 @@ func keys[V any](m map[string]V) map[string]bool {
 	return set
 }
 
-// manager is a manager as an agent has it that has just started.
-func (s *sled) manager() *illumos.Manager {
+// manager returns a manager as a restarted agent has it.
+func (s *sled) manager() *illumos.Manager { return s.managerOf(func(*illumos.Config) {}) }
+
+// managerOf returns a manager with a changed configuration.
+func (s *sled) managerOf(change func(*illumos.Config)) *illumos.Manager {
 	s.t.Helper()
-	m, err := illumos.New(illumos.Config{
+	cfg := illumos.Config{
 		CommandPath: s.BinDir(), ZoneRoot: s.ZoneRoot(), Brand: "omicron1", Image: s.Images(), Link: "underlay_stub0",
-		Service: illumostest.DefaultService, Prefix: prefix, Log: zerolog.New(io.Discard),
-	})
+		Service: illumostest.DefaultService, Prefix: prefix, ZonesDir: s.ZonesDir(), Log: zerolog.New(io.Discard),
+	}
+	change(&cfg)
+	m, err := illumos.New(cfg)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -92,12 +97,18 @@ func (s *sled) spec(name string) zone.Spec {
 	return zone.Spec{
 		Name:    name,
 		Addr:    netip.MustParseAddrPort(l.Addr().String()),
-		NICs:    []zone.NIC{{ID: "nic", MAC: "a8:40:25:f0:0:1", MTU: 1500}},
+		NICs:    []zone.NIC{{ID: "nic", MAC: macOf(name), MTU: 1500}},
 		Devices: []string{"/dev/zvol/rdsk/pool/disk/vol"},
 	}
 }
 
-// boot makes a zone and boots it.
+// macOf returns a MAC address derived from the zone's name.
+func macOf(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return fmt.Sprintf("a8:40:25:f0:%x:%x", sum[0], sum[1])
+}
+
+// boot creates and boots a zone.
 func (s *sled) boot(m *illumos.Manager, name string) error {
 	s.t.Helper()
 	if _, err := m.Create(s.ctx(), s.spec(name)); err != nil {
@@ -113,7 +124,7 @@ func (s *sled) mustBoot(m *illumos.Manager, name string) {
 	}
 }
 
-// wantNothing checks that the host is as it was made.
+// wantNothing checks that the host is in its initial state.
 func (s *sled) wantNothing() {
 	s.t.Helper()
 	if zones := s.Zones(); len(zones) > 0 {
@@ -128,7 +139,7 @@ func (s *sled) wantNothing() {
 	s.Eventually("no process is left", func() bool { return len(s.Processes("")) == 0 })
 }
 
-func TestLifeOnHost(t *testing.T) {
+func TestLifecycleOnHost(t *testing.T) {
 	s := newSled(t, illumostest.Options{})
 	m := s.manager()
 	spec := s.spec(alice)
@@ -160,25 +171,17 @@ func TestLifeOnHost(t *testing.T) {
 	if _, err := m.Tail(s.ctx(), alice, 4096); err != nil {
 		t.Error(err)
 	}
-	ended := make(chan zone.End, 1)
-	stop := m.Watch(alice, func(e zone.End) { ended <- e })
-	defer stop()
 	if err := zone.EnsureGone(s.ctx(), m, alice, quick); err != nil {
 		t.Fatal(err)
 	}
 	s.wantNothing()
-	select {
-	case <-ended:
-	case <-s.ctx().Done():
-		t.Error("the watch was not told")
-	}
 }
 
-// An agent that has just started removes a zone from whatever state it is in.
+// A restarted agent removes a zone in any state.
 func TestEnsureGoneOnHost(t *testing.T) {
 	for _, test := range []struct {
 		state string
-		fault illumostest.Fault // before the zone is made and booted
+		fault illumostest.Fault // before the zone is created and booted
 		after []string          // a command after that
 	}{
 		{state: "configured", fault: illumostest.Fault{Do: illumostest.BrandExit, Exit: 254}},
@@ -213,8 +216,19 @@ func TestEnsureGoneOnHost(t *testing.T) {
 	}
 }
 
-// A zone that is stuck is removed once the host lets go of it, and holds up no
-// other until then.
+// impatient is a removal that waits only briefly for a halt.
+type impatient struct{ *illumos.Manager }
+
+func (m impatient) Remove(ctx context.Context, rung zone.Rung, name string) error {
+	if rung == zone.RungHalt {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 300*time.Millisecond)
+		defer cancel()
+	}
+	return m.Manager.Remove(ctx, rung, name)
+}
+
+// A stuck zone is removed once the fault ends, and does not block other zones.
 func TestStuckZone(t *testing.T) {
 	for _, state := range []string{"shutting_down", "down"} {
 		t.Run(state, func(t *testing.T) {
@@ -222,23 +236,21 @@ func TestStuckZone(t *testing.T) {
 			m := s.manager()
 			s.mustBoot(m, alice)
 			stuck := s.Inject(illumostest.Fault{Do: illumostest.Stuck, Object: alice, State: state})
-			removal := quick
-			removal.Budgets = map[zone.Rung]time.Duration{zone.RungHalt: 300 * time.Millisecond}
-			gone := make(chan error, 1)
-			go func() { gone <- zone.EnsureGone(s.ctx(), m, alice, removal) }()
+			removed := make(chan error, 1)
+			go func() { removed <- zone.EnsureGone(s.ctx(), impatient{m}, alice, quick) }()
 			s.Eventually("it is stuck", func() bool { return s.State(alice) == state })
 			s.mustBoot(m, bob)
 			if err := zone.EnsureGone(s.ctx(), m, bob, quick); err != nil {
 				t.Fatal(err)
 			}
 			select {
-			case err := <-gone:
+			case err := <-removed:
 				t.Fatalf("the removal of a stuck zone returned %v", err)
 			default:
 			}
 			s.Eventually("halts are left behind", func() bool { return m.LeftBehind() == 2 })
 			stuck.Release()
-			if err := <-gone; err != nil {
+			if err := <-removed; err != nil {
 				t.Fatal(err)
 			}
 			s.wantNothing()
@@ -246,24 +258,24 @@ func TestStuckZone(t *testing.T) {
 	}
 }
 
-// Any command of a life may be killed, before its work, in the middle of it or
-// after it: the next agent's removal leaves nothing.
+// Each command may be killed before, during or after its work: the removal by a
+// restarted agent leaves nothing.
 func TestCommandsDie(t *testing.T) {
 	for _, at := range []string{
-		"before zonecfg -f", "after zonecfg -f",
+		"before zonecfg -f", "during zonecfg -f", "after zonecfg -f",
 		"before dladm create-vnic", "after dladm create-vnic",
 		"during zoneadm install", "after zoneadm install",
 		"before zoneadm boot", "during zoneadmd boot", "after zoneadmd boot",
 		"during zoneadmd halt", "after zoneadm halt",
 		"during zoneadm uninstall", "after zoneadm uninstall",
-		"after zonecfg export", "after dladm delete-vnic", "before zonecfg delete", "after zonecfg delete",
+		"after zonecfg export", "after dladm delete-vnic", "before zonecfg delete", "during zonecfg delete", "after zonecfg delete",
 		"before zfs destroy", "during zoneadm list",
 	} {
 		t.Run(at, func(t *testing.T) {
 			s := newSled(t, illumostest.Options{})
 			where := strings.Fields(at)
 			death := s.Inject(illumostest.Fault{Do: illumostest.Die, When: where[0], Command: where[1], Verb: where[2], Times: 1})
-			// The fault may strike this, or the removal.
+			// The fault may strike here or in the removal.
 			_ = s.boot(s.manager(), alice)
 			if err := zone.EnsureGone(s.ctx(), s.manager(), alice, quick); err != nil {
 				t.Fatal(err)
@@ -276,74 +288,7 @@ func TestCommandsDie(t *testing.T) {
 	}
 }
 
-// What a list says can be more or less than expected.
-func TestOddLists(t *testing.T) {
-	s := newSled(t, illumostest.Options{DebugID: true})
-	m := s.manager()
-	s.mustBoot(m, alice)
-	look := func() (zone.Info, error) { return m.Look(s.ctx(), alice) }
-	before, err := look()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, do := range []string{illumostest.Garbage, illumostest.Truncate} {
-		f := s.Inject(illumostest.Fault{Do: do, Command: "zoneadm", Verb: "list"})
-		if i, err := look(); err == nil {
-			t.Errorf("%s: a look saw %v", do, i.State)
-		}
-		f.Release()
-	}
-	s.Inject(illumostest.Fault{Do: illumostest.ExtraFields, Object: alice})
-	if i, err := look(); err != nil || i != before {
-		t.Errorf("with further fields: %+v, error %v, want %+v", i, err, before)
-	}
-	unknown := s.Inject(illumostest.Fault{Do: illumostest.UnknownState, Object: alice, Text: "hibernating"})
-	if i, err := look(); err != nil || i.State != zone.Unknown {
-		t.Errorf("in a state nobody knows: %+v, error %v", i, err)
-	}
-	unknown.Release()
-	if err := zone.EnsureGone(s.ctx(), m, alice, quick); err != nil {
-		t.Fatal(err)
-	}
-	s.wantNothing()
-}
-
-// A list that hangs costs those who look a little time.
-func TestListThatHangs(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
-	m := s.manager()
-	hang := s.Inject(illumostest.Fault{Do: illumostest.Hang, Command: "zoneadm", Verb: "list", Times: 1})
-	short, cancel := context.WithTimeout(s.ctx(), 100*time.Millisecond)
-	defer cancel()
-	if _, err := m.Look(short, alice); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("the look that hangs ended with %v", err)
-	}
-	if i, err := m.Look(s.ctx(), alice); err != nil || i.State != zone.Absent {
-		t.Errorf("the next saw %v, error %v", i.State, err)
-	}
-	hang.Release()
-}
-
-// Links that are busy for a while after a halt are removed when they no longer are.
-func TestBusyLink(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
-	m := s.manager()
-	s.mustBoot(m, alice)
-	busy := s.Inject(illumostest.Fault{Do: illumostest.LinkBusy, Object: "oxControlInstance0"})
-	gone := make(chan error, 1)
-	go func() { gone <- zone.EnsureGone(s.ctx(), m, alice, quick) }()
-	busy.WaitStruck(2)
-	if s.State(alice) != "configured" {
-		t.Errorf("it is %q, with a link that it had", s.State(alice))
-	}
-	busy.Release()
-	if err := <-gone; err != nil {
-		t.Fatal(err)
-	}
-	s.wantNothing()
-}
-
-// Many zones live and die at a time.
+// Many zones are created and removed concurrently.
 func TestManyZones(t *testing.T) {
 	s := newSled(t, illumostest.Options{})
 	m := s.manager()

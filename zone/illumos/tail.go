@@ -11,12 +11,12 @@ import (
 	"syscall"
 )
 
-// maxTail bounds what Tail returns, whatever it is asked for.
+// maxTail bounds the number of bytes that Tail returns.
 const maxTail = 1 << 20
 
-// Tail implements zone.Manager. The log is the one that SMF keeps in the zone
-// for the server's service; it is there until Uninstall. Nothing below the
-// zone's root is held open afterwards: that would keep a halt from unmounting it.
+// Tail implements zone.Manager. The log is SMF's log of the server's service in the
+// zone; it exists until the zone is uninstalled. Tail leaves no file below the
+// zone's root open: that would keep a halt from unmounting the root.
 func (m *Manager) Tail(ctx context.Context, name string, max int) ([]byte, error) {
 	err := m.ours(name)
 	if err == nil && ctx.Err() != nil {
@@ -38,8 +38,8 @@ func (m *Manager) tail(name string, max int) ([]byte, error) {
 		return nil, err
 	}
 	defer root.Close()
-	// The zone's root is the guest's server's to write. os.Root keeps links from
-	// leading out of it; O_NONBLOCK keeps a FIFO from blocking.
+	// Processes in the zone can write to its root. os.Root does not follow links out
+	// of it; O_NONBLOCK keeps the open of a FIFO from blocking.
 	file, err := root.OpenFile(logPath(m.cfg.Service), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -59,8 +59,8 @@ func (m *Manager) tail(name string, max int) ([]byte, error) {
 	return io.ReadAll(io.NewSectionReader(file, info.Size()-size, size))
 }
 
-// logPath is where SMF keeps a service's log, relative to the zone's root
-// (svc.startd(8)): /var/svc/log, with each slash of the service's name a dash.
+// logPath returns the path of a service's log relative to the zone's root: in
+// /var/svc/log, with the slashes of the service's name as dashes (svc.startd(8)).
 func logPath(fmri string) string {
 	service, instance := splitFMRI(fmri)
 	return filepath.Join("var/svc/log", strings.ReplaceAll(service, "/", "-")+":"+instance+".log")

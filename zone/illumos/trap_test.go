@@ -3,7 +3,6 @@ package illumos
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -11,11 +10,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sledagent/sledagent/internal/command"
 	"github.com/sledagent/sledagent/zone"
-	"github.com/sledagent/sledagent/zone/illumos/internal/command"
+	"github.com/sledagent/sledagent/zone/zonetest"
 )
 
-// bounded is a context that ends before the test is given up.
+// bounded returns a context with a deadline before the test's own.
 func bounded(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -41,13 +41,13 @@ func TestKillExitCodes(t *testing.T) {
 		h := newScripted(t)
 		h.setState(testZone, test.state)
 		h.on("pkill-run", `[ "$*" = "-9 -z `+testZone+`" ] || exit 3; `+test.script)
-		if err := h.manager().Kill(bounded(t), testZone); (err == nil) != test.ok {
+		if err := h.manager().Remove(bounded(t), zone.RungKill, testZone); (err == nil) != test.ok {
 			t.Errorf("%s: got error %v", test.name, err)
 		}
 	}
 }
 
-// Uninstall goes by the state too, and takes nothing from a zone with processes.
+// The state also decides about an uninstall. A zone with processes loses nothing.
 func TestUninstall(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -59,7 +59,7 @@ func TestUninstall(t *testing.T) {
 		{"done", zone.Installed, `state "$zone" configured`, true},
 		{"done before", zone.Incomplete, `state "$zone" configured; exit 22`, true},
 		{"half done", zone.Installed, `state "$zone" incomplete; exit 1`, false},
-		{"said to be done", zone.Installed, ``, false},
+		{"reported as done", zone.Installed, ``, false},
 		{"refused", zone.Installed, `exit 22`, false},
 		{"already", zone.Configured, `touch "$dir/ran"`, true},
 		{"absent", zone.Absent, `touch "$dir/ran"`, true},
@@ -69,7 +69,7 @@ func TestUninstall(t *testing.T) {
 		h := newScripted(t)
 		h.setState(testZone, test.from)
 		h.on("zoneadm-uninstall", test.script+"\n:")
-		if err := h.manager().Uninstall(bounded(t), testZone); (err == nil) != test.ok {
+		if err := h.manager().Remove(bounded(t), zone.RungUninstall, testZone); (err == nil) != test.ok {
 			t.Errorf("%s: got error %v", test.name, err)
 		}
 		if h.has("ran") {
@@ -78,19 +78,19 @@ func TestUninstall(t *testing.T) {
 	}
 }
 
-func TestDeleteLeavesWhatHasFiles(t *testing.T) {
+func TestDeleteNeedsUninstall(t *testing.T) {
 	t.Parallel()
 	for _, s := range []zone.State{zone.Incomplete, zone.Installed, zone.Running, zone.Unknown} {
 		h := newScripted(t)
 		h.setState(testZone, s)
-		if err := h.manager().Delete(bounded(t), testZone); err == nil {
+		if err := h.manager().Remove(bounded(t), zone.RungDelete, testZone); err == nil {
 			t.Errorf("a zone that is %v was deleted", s)
 		}
 		h.wantNothingRun(s)
 	}
 }
 
-// The configuration stays as long as a link that it names does.
+// The configuration is kept while a link that it names exists.
 func TestDeleteKeepsConfigurationOfBusyLinks(t *testing.T) {
 	t.Parallel()
 	h := newScripted(t)
@@ -98,41 +98,41 @@ func TestDeleteKeepsConfigurationOfBusyLinks(t *testing.T) {
 	if _, err := m.Create(bounded(t), testSpec()); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Uninstall(bounded(t), testZone); err != nil {
+	if err := m.Remove(bounded(t), zone.RungUninstall, testZone); err != nil {
 		t.Fatal(err)
 	}
 	h.on("dladm-delete-vnic", `[ "$2" = oxGuest0 ] || { rm "$dir/links/$2" && exit; }
 		echo "dladm: vnic deletion failed: link busy" >&2; exit 1`)
-	if err := m.Delete(bounded(t), testZone); err == nil || !strings.Contains(err.Error(), "link busy") {
+	if err := m.Remove(bounded(t), zone.RungDelete, testZone); err == nil || !strings.Contains(err.Error(), "link busy") {
 		t.Errorf("got error %v", err)
 	}
-	if !h.has("configs/"+testZone) || h.has("links/oxGuest1") {
-		t.Error("the configuration is gone, or a link was not tried")
+	if !h.has("configs/"+testZone+".xml") || h.has("links/oxGuest1") {
+		t.Error("the configuration was deleted, or a link was not tried")
 	}
 	h.on("dladm-delete-vnic", "")
-	// Another agent, which knows only what the host tells, goes on.
+	// A restarted agent, which knows only the host's state, continues.
 	other := h.manager()
 	h.on("zonecfg-delete", "exit 1")
-	if err := other.Delete(bounded(t), testZone); err == nil {
-		t.Error("a deletion that failed is said to have succeeded")
+	if err := other.Remove(bounded(t), zone.RungDelete, testZone); err == nil {
+		t.Error("a deletion that failed returned no error")
 	}
 	if h.has("links/oxGuest0") {
 		t.Error("a link is left")
 	}
 	h.on("zonecfg-delete", "")
-	if err := other.Delete(bounded(t), testZone); err != nil {
+	if err := other.Remove(bounded(t), zone.RungDelete, testZone); err != nil {
 		t.Error(err)
 	}
 	h.wantNothing()
 }
 
-// Links that are not named as Create's are somebody else's.
-func TestDeleteLeavesStrangersLinks(t *testing.T) {
+// Links whose names Create does not choose are not the agent's.
+func TestDeleteKeepsOtherLinks(t *testing.T) {
 	t.Parallel()
 	h := newScripted(t)
 	h.setState(testZone, zone.Configured)
-	h.write("configs/"+testZone, "add net\nset physical=igb0\nend\nadd net\nset physical=oxControlInstanceX1\nend\n")
-	if err := h.manager().Delete(bounded(t), testZone); err != nil {
+	h.write("configs/"+testZone+".xml", "set zonepath=/zones/z\nadd net\nset physical=igb0\nend\nadd net\nset physical=oxControlInstanceX1\nend\n")
+	if err := h.manager().Remove(bounded(t), zone.RungDelete, testZone); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(h.log(), "delete-vnic") {
@@ -140,8 +140,8 @@ func TestDeleteLeavesStrangersLinks(t *testing.T) {
 	}
 }
 
-// What this manager has made for a zone goes, even if somebody has deleted the
-// configuration that tells of it.
+// The links that this manager created are removed even if another program has
+// deleted the zone's configuration.
 func TestReleaseAfterDeletionByHand(t *testing.T) {
 	t.Parallel()
 	h := newScripted(t)
@@ -150,9 +150,9 @@ func TestReleaseAfterDeletionByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.write("links/oxControlInstance77", "")
-	_ = os.Remove(h.path("bin/configs/" + testZone))
+	_ = os.Remove(h.path("bin/configs/" + testZone + ".xml"))
 	h.setState(testZone, zone.Absent)
-	if err := m.Release(bounded(t), testZone); err != nil {
+	if err := m.Remove(bounded(t), zone.RungRelease, testZone); err != nil {
 		t.Fatal(err)
 	}
 	if !h.has("links/oxControlInstance77") {
@@ -162,112 +162,38 @@ func TestReleaseAfterDeletionByHand(t *testing.T) {
 	h.wantNothing()
 }
 
-// zfs names the dataset that a path lies in, which need not be the zone's.
-func TestDatasetOfAllZonesIsSpared(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		mountpoint string
-		destroyed  bool
-	}{{"$dir/root", false}, {"$5", true}, {"$5/root", false}, {"none", false}} {
-		h := newScripted(t)
-		m := h.manager()
-		if _, err := m.Create(bounded(t), testSpec()); err != nil {
-			t.Fatal(err)
-		}
-		h.on("zfs-list", `printf 'rpool/zones/a\t%s\n' "`+test.mountpoint+`"`)
-		h.on("zfs-destroy", `rm -rf "$dir/root/`+testZone+`"`)
-		if err := m.Uninstall(bounded(t), testZone); err != nil {
-			t.Error(err)
-		}
-		if got := strings.Contains(h.log(), "zfs destroy -r rpool/zones/a\n"); got != test.destroyed {
-			t.Errorf("mounted on %s: destroyed %v", test.mountpoint, got)
-		}
-		if h.has("root/" + testZone) {
-			t.Errorf("mounted on %s: the zonepath is left", test.mountpoint)
-		}
-	}
-}
-
-func TestBusyDatasetIsAnError(t *testing.T) {
+// A failure to release one resource does not keep the others.
+func TestReleaseTriesAll(t *testing.T) {
 	t.Parallel()
 	h := newScripted(t)
 	m := h.manager()
 	if _, err := m.Create(bounded(t), testSpec()); err != nil {
 		t.Fatal(err)
 	}
-	h.on("zfs-list", `printf 'rpool/zones/a\t%s\n' "$5"`)
-	h.on("zfs-destroy", `echo "cannot unmount: Device busy" >&2; exit 1`)
-	if err := m.Uninstall(bounded(t), testZone); err == nil || !strings.Contains(err.Error(), "Device busy") {
-		t.Errorf("got error %v", err)
-	}
-	if !h.has("root/" + testZone) {
-		t.Error("files were removed from below a dataset that is mounted")
-	}
-}
-
-func TestMountedIn(t *testing.T) {
-	t.Parallel()
-	mounts := "rpool/ROOT\t/\tzfs\trw\t1\nswap\t/tmp\ttmpfs\trw\t1\n/data\t/zones/a/root/data\tlofs\tro\t1\nx\t/zones/ab\tzfs\t\t1\n"
-	for path, want := range map[string]string{"/zones/a": "/zones/a/root/data", "/zones/ab": "/zones/ab", "/zones/b": "",
-		"/zones/a/root/data/deeper": ""} {
-		if got := strings.Join(mountedIn(mounts, path), " "); got != want {
-			t.Errorf("%s: got %q, want %q", path, got, want)
+	_ = os.Remove(h.path("bin/configs/" + testZone + ".xml"))
+	h.setState(testZone, zone.Absent)
+	m.mnttab = h.path("bin/mnttab") // it does not exist
+	h.on("dladm-delete-vnic", `[ "$2" = oxGuest1 ] && ordinary "$@"; echo "link busy: $2" >&2; exit 1`)
+	err := m.Remove(bounded(t), zone.RungRelease, testZone)
+	for _, want := range []string{"mnttab", "link busy: oxControlInstance0", "link busy: oxGuest0"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got error %v, want %q in it", err, want)
 		}
 	}
-}
-
-// What a halt has left mounted in a zone is unmounted, the last first; what is
-// mounted elsewhere is not.
-func TestUninstallUnmounts(t *testing.T) {
-	t.Parallel()
-	h := newScripted(t)
-	m := h.manager()
-	if _, err := m.Create(bounded(t), testSpec()); err != nil {
-		t.Fatal(err)
+	if h.has("links/oxGuest1") {
+		t.Error("a removable link is left")
 	}
-	m.mnttab = h.path("bin/mnttab")
-	path := h.path("bin/root/" + testZone)
-	h.write("mnttab", fmt.Sprintf("p\t%[1]s/root\tzfs\t\t1\na\t%[1]s/root/a\tlofs\t\t1\nb\t%[1]s/root/a/b\tlofs\t\t1\nx\t%[1]sx/root/a\tlofs\t\t1\n", path))
-	h.on("zoneadm-uninstall", `state "$zone" configured`)
-	err := m.Uninstall(bounded(t), testZone)
-	if err == nil || !strings.Contains(err.Error(), "is mounted") {
-		t.Errorf("files were removed from below a mount, error %v", err)
-	}
-	short := strings.TrimPrefix(path, h.path("bin"))
-	want := "umount " + short + "/root/a/b\numount " + short + "/root/a\n"
-	if !strings.Contains(h.log(), want) {
-		t.Errorf("commands:\n%s", h.log())
-	}
-	h.write("mnttab", "")
-	if err := m.Uninstall(bounded(t), testZone); err != nil {
+	h.on("dladm-delete-vnic", "")
+	h.write("mnttab", "r\t/\tzfs\t\t1\n")
+	if err := m.Remove(bounded(t), zone.RungRelease, testZone); err != nil {
 		t.Error(err)
 	}
-	if h.has("root/" + testZone) {
-		t.Error("the zonepath is left")
-	}
+	h.wantNothing()
 }
 
-func TestUninstallUnmountsByForce(t *testing.T) {
-	t.Parallel()
-	h := newScripted(t)
-	m := h.manager()
-	h.setState(testZone, zone.Installed)
-	m.mnttab = h.path("bin/mnttab")
-	h.write("mnttab", "a\t"+h.path("bin/root/"+testZone)+"/root/a\tlofs\t\t1\n")
-	h.on("umount-umount", `[ "$1" = -f ]`)
-	if err := m.Uninstall(bounded(t), testZone); err != nil {
-		t.Error(err)
-	}
-	h.setState(testZone, zone.Installed)
-	h.on("umount-umount", `echo "umount: busy" >&2; exit 1`)
-	if err := m.Uninstall(bounded(t), testZone); err == nil || !strings.Contains(err.Error(), "umount: busy") {
-		t.Errorf("got error %v", err)
-	}
-}
-
-// As long as a command may still make something of a zone, nobody is told that
-// the zone is gone.
-func TestWhatSurvivesKillHoldsUpTheEnd(t *testing.T) {
+// While a command that may still create something of a zone has not ended, the
+// zone's removal does not end.
+func TestSurvivingCommandBlocksRemoval(t *testing.T) {
 	t.Parallel()
 	for verb, state := range map[string]zone.State{"zonecfg-create": zone.Absent, "dladm-create-vnic": zone.Configured} {
 		t.Run(verb, func(t *testing.T) {
@@ -290,7 +216,7 @@ func TestWhatSurvivesKillHoldsUpTheEnd(t *testing.T) {
 				}
 			}
 			if err := zone.EnsureGone(trying, m, testZone, removal); err == nil {
-				t.Error("the zone is said to be gone")
+				t.Error("the removal ended")
 			}
 			if err := <-created; err == nil {
 				t.Error("Create succeeded")
@@ -307,16 +233,16 @@ func TestWhatSurvivesKillHoldsUpTheEnd(t *testing.T) {
 	}
 }
 
-// The VM of a zone is destroyed by its Propolis id, and only when there is
-// nobody left who could have it open.
+// The VM of a zone is destroyed by its Propolis id, and only when no process can
+// have it open.
 func TestDestroyVM(t *testing.T) {
 	t.Parallel()
-	for _, s := range zone.States() {
+	for _, s := range zonetest.States() {
 		h := newScripted(t)
 		cfg, vms := h.config(), &fakeVMs{there: true}
 		cfg.VM = vms
 		h.setState(testZone, s)
-		err := h.managerOf(cfg).DestroyVM(bounded(t), testZone)
+		err := h.managerOf(cfg).Remove(bounded(t), zone.RungDestroyVM, testZone)
 		if active(s) == (err == nil) {
 			t.Errorf("%v: got error %v", s, err)
 		}
@@ -335,7 +261,7 @@ func TestDestroyVMThatIsNotThere(t *testing.T) {
 	h := newScripted(t)
 	cfg, vms := h.config(), &fakeVMs{}
 	cfg.VM = vms
-	if err := h.managerOf(cfg).DestroyVM(bounded(t), testZone); err != nil || len(vms.destroyed) > 0 {
+	if err := h.managerOf(cfg).Remove(bounded(t), zone.RungDestroyVM, testZone); err != nil || len(vms.destroyed) > 0 {
 		t.Errorf("destroyed %v, error %v", vms.destroyed, err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// testName is how traps.md names a test.
+// testName matches the name of a test in traps.md.
 var testName = regexp.MustCompile("^`((?:[a-z]+\\.)?Test[A-Za-z]+)`$")
 
 // Each row of traps.md has a source and tests, and the tests exist.
@@ -23,8 +23,10 @@ func TestTrapsHaveTests(t *testing.T) {
 	}
 	exist := make(map[string]bool)
 	addTests(t, exist, ".", "")
-	addTests(t, exist, "internal/command", "command.")
+	addTests(t, exist, "../../internal/command", "command.")
+	addTests(t, exist, "../../internal/flight", "flight.")
 	addTests(t, exist, "internal/parse", "parse.")
+	addTests(t, exist, "../internal/rmtree", "rmtree.")
 	rows := 0
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSpace(line)
@@ -34,12 +36,12 @@ func TestTrapsHaveTests(t *testing.T) {
 		rows++
 		cells := strings.Split(strings.Trim(line, "| "), " | ")
 		if len(cells) != 3 {
-			t.Errorf("the row has no three cells: %s", line)
+			t.Errorf("the row does not have three cells: %s", line)
 			continue
 		}
 		for name := range strings.SplitSeq(cells[2], ", ") {
 			if m := testName.FindStringSubmatch(name); m == nil || !exist[m[1]] {
-				t.Errorf("there is no test %s, of the row: %s", name, line)
+				t.Errorf("test %s does not exist, in the row: %s", name, line)
 			}
 		}
 	}
@@ -48,7 +50,7 @@ func TestTrapsHaveTests(t *testing.T) {
 	}
 }
 
-// addTests adds the names of the tests in a directory, each after a prefix.
+// addTests adds the names of the tests in a directory with a prefix.
 func addTests(t *testing.T, exist map[string]bool, dir, prefix string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))

@@ -4,48 +4,49 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/sledagent/sledagent/internal/command"
 	"github.com/sledagent/sledagent/zone"
-	"github.com/sledagent/sledagent/zone/illumos/internal/command"
 	"github.com/sledagent/sledagent/zone/illumos/internal/parse"
 )
 
-// Names of datalinks: what each begins with, before its number. Other agents of
-// this kind name their control links so, and operators look for them.
+// Names of datalinks, without their numbers. Omicron's sled agent uses the same name
+// for control links, and operators look for it.
 const (
 	controlBase = "oxControlInstance"
 	guestBase   = "oxGuest"
 )
 
-// controlMTU is that of the underlay, over which Propolis serves.
+// controlMTU is the MTU of the underlay, over which Propolis serves.
 const controlMTU = 9000
 
-// errLinkExists is what Make ends with if the name is taken.
-var errLinkExists = errors.New("there is a datalink of that name")
+// errLinkExists is the error of Make if the name is taken.
+var errLinkExists = errors.New("a datalink of that name exists")
 
 // Ports provides the datalinks of guests' NICs. Its methods must be safe for
 // concurrent use.
 type Ports interface {
-	// Base is what the names of its links begin with; a number follows. Links
-	// that are named so are taken for its own and removed with their zones.
+	// Base returns the names of its links without their numbers. All links with such
+	// names are treated as its own and removed with their zones.
 	Base() string
 	// Names returns the name of every link on the host that a new one could
-	// collide with; others do no harm.
+	// collide with. It may return other names as well.
 	Names(ctx context.Context) ([]string, error)
-	// Make makes a link for a NIC of zone owner. It fails with an error for
-	// which LinkExists holds if the name is taken.
+	// Make creates a link for a NIC of zone owner. If the name is taken, it returns
+	// an error for which LinkExists returns true.
 	Make(ctx context.Context, owner, link string, nic zone.NIC) error
-	// Remove removes a link of zone owner; that there is none is success.
+	// Remove removes a link of zone owner. It returns nil if the link does not exist.
 	Remove(ctx context.Context, owner, link string) error
 }
 
-// LinkExists tells whether err says that a datalink's name is taken.
+// LinkExists reports whether err means that a datalink's name is taken.
 func LinkExists(err error) bool { return errors.Is(err, errLinkExists) }
 
-// vnics provides VNICs over one datalink. They are temporary (-t): a host that
-// boots again has none, as it has no zone that runs.
+// vnics provides VNICs over one datalink. They are temporary (-t): like running
+// zones, they do not survive a boot of the host.
 type vnics struct {
 	commands *command.Set
 	over     string
@@ -57,14 +58,46 @@ var _ Ports = vnics{}
 // Base implements Ports.
 func (v vnics) Base() string { return v.base }
 
-// Names implements Ports: it lists all VNICs of the host. Those that are in a
-// zone are listed too (illumos dladm.c).
-func (v vnics) Names(ctx context.Context) ([]string, error) {
-	out, err := v.commands.Output(ctx, command.Call{Argv: []string{"dladm", "show-vnic", "-p", "-o", "LINK"}, Budget: quickBudget})
+// A link is one datalink of the host.
+type link struct {
+	name, class, over string
+	mtu               int
+}
+
+// links returns the datalinks of the host, including those in zones (illumos
+// dladm.c). While dlmgmtd is not available, dladm prints nothing and exits with 0,
+// so a list without the link that is known to exist is an error.
+func (v vnics) links(ctx context.Context) ([]link, error) {
+	argv := []string{"dladm", "show-link", "-p", "-o", "LINK,CLASS,OVER,MTU"}
+	out, warned, err := v.commands.Outputs(ctx, command.Call{Argv: argv, Budget: quickBudget})
 	if err != nil {
 		return nil, err
 	}
-	return parse.Column(out), nil
+	var all []link
+	for _, f := range parse.Records(out, 4) {
+		mtu, _ := strconv.Atoi(f[3]) // 0 if there is none
+		all = append(all, link{f[0], f[1], f[2], mtu})
+	}
+	switch {
+	case len(all) != len(parse.Column(out)):
+		err = errors.New("output has unparseable lines")
+	case !slices.ContainsFunc(all, func(l link) bool { return l.name == v.over }):
+		err = fmt.Errorf("it does not list %s, so it may lack other links", v.over)
+	}
+	if err != nil {
+		return nil, &command.Error{Argv: argv, Err: err, Stderr: warned}
+	}
+	return all, nil
+}
+
+// Names implements Ports. It returns all datalinks of the host.
+func (v vnics) Names(ctx context.Context) ([]string, error) {
+	all, err := v.links(ctx)
+	var names []string
+	for _, l := range all {
+		names = append(names, l.name)
+	}
+	return names, err
 }
 
 // Make implements Ports.
@@ -78,29 +111,41 @@ func (v vnics) Make(ctx context.Context, owner, link string, nic zone.NIC) error
 		argv = append(argv, "-p", mtu)
 	}
 	err := v.commands.Run(ctx, command.Call{Argv: append(argv, link), For: owner, Budget: quickBudget, Makes: true})
-	if command.Said(err, "already exists") {
+	switch {
+	case command.Said(err, "already exists"):
 		return fmt.Errorf("%w: %w", errLinkExists, err)
+	case command.Said(err, "address is already in use", "address already in use"):
+		return fmt.Errorf("another VNIC over %s has the MAC address %s, so a VM cannot migrate "+
+			"within this sled: %w", v.over, nic.MAC, err)
 	}
 	if err != nil || nic.MTU <= 0 {
 		return err
 	}
-	// The MTU that create-vnic is given does not always take effect (illumos
-	// issue 15695), so it is set once more.
+	// create-vnic does not always apply the MTU (illumos issue 15695), so it is set
+	// again.
 	argv = []string{"dladm", "set-linkprop", "-t", "-p", mtu, link}
 	return v.commands.Run(ctx, command.Call{Argv: argv, For: owner, Budget: quickBudget})
 }
 
-// Remove implements Ports. A link that is still in a zone, or plumbed, is busy:
-// that is an error, so that whoever removes tries again.
+// Remove implements Ports. A link that is still in a zone or has an IP interface is
+// busy. That is an error, so the removal is retried.
 func (v vnics) Remove(ctx context.Context, owner, link string) error {
 	err := v.commands.Run(ctx, command.Call{Argv: []string{"dladm", "delete-vnic", link}, For: owner, Budget: quickBudget})
-	if command.Said(err, "invalid link name", "object not found", "no such") {
-		return nil
+	if err == nil || ctx.Err() != nil {
+		return err
 	}
-	return err
+	// While dlmgmtd is not available, dladm reports every link as an invalid name.
+	names, listErr := v.Names(ctx)
+	if listErr != nil {
+		return errors.Join(err, listErr)
+	}
+	if slices.Contains(names, link) {
+		return err
+	}
+	return nil
 }
 
-// named tells whether a link has a name that base and a number make.
+// named reports whether a link's name is base followed by a number.
 func named(link, base string) bool {
 	number, ok := strings.CutPrefix(link, base)
 	if !ok || number == "" {

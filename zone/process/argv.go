@@ -13,7 +13,7 @@ import (
 	"github.com/sledagent/sledagent/zone/process/internal/zonedir"
 )
 
-// command returns the zone's server's command, with a path as its first element.
+// command returns the command of the zone's server. Its first element is a path.
 func (m *Manager) command(spec zone.Spec) ([]string, error) {
 	fill := strings.NewReplacer(
 		"{addr}", spec.Addr.String(),
@@ -34,8 +34,8 @@ func (m *Manager) command(spec zone.Spec) ([]string, error) {
 	return argv, nil
 }
 
-// program finds the server's program: where it says, beside the agent's
-// executable, in PATH.
+// program returns the path of the server's program: name itself if it is absolute,
+// else a file beside the agent's executable, else one in PATH.
 func program(name string) (string, error) {
 	if filepath.IsAbs(name) {
 		return name, nil

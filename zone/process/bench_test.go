@@ -13,8 +13,8 @@ import (
 	"github.com/sledagent/sledagent/zone"
 )
 
-// floor is what the same work costs without a zone: start the same server in a
-// session of its own and wait until it runs, then SIGKILL, wait, unlink.
+// floor measures the same work without a zone: start the same server in a session of
+// its own and wait until it runs, then SIGKILL, wait, unlink.
 func floor(b *testing.B) (boot, removal time.Duration) {
 	b.Helper()
 	dir := filepath.Join(b.TempDir(), "floor")
@@ -42,8 +42,8 @@ func floor(b *testing.B) (boot, removal time.Duration) {
 	return booted.Sub(begun), time.Since(booted)
 }
 
-// BenchmarkZone reports what a zone's start and its removal cost, and how often
-// the floor's cost that is.
+// BenchmarkZone reports the time of a zone's start and removal, absolute and as a
+// multiple of the floor.
 func BenchmarkZone(b *testing.B) {
 	best := newManager(b, "sleep").iso
 	for _, iso := range []isolation{best, {}} {
@@ -69,7 +69,7 @@ func BenchmarkZone(b *testing.B) {
 	}
 }
 
-// BenchmarkLook looks at one of many zones that run.
+// BenchmarkLook looks at one of many running zones.
 func BenchmarkLook(b *testing.B) {
 	m := newManager(b, "sleep")
 	for i := range 20 {

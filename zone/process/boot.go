@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/sledagent/sledagent/zone"
@@ -16,14 +15,14 @@ import (
 	"github.com/sledagent/sledagent/zone/process/internal/zoneinit"
 )
 
-// abandonTime bounds how long a failed Boot stays to see its processes end.
-// They were sent SIGKILL by then; those that outlive it are found by Look.
+// abandonTime bounds how long a failed Boot waits for its processes to end. They
+// were sent SIGKILL. Look finds those that still live afterwards.
 const abandonTime = 2 * time.Second
 
-// Boot implements zone.Manager. If the server cannot be started, the error says
-// why and the zone is Installed as before.
+// Boot implements zone.Manager. If the server cannot be started, the zone stays
+// Installed.
 func (m *Manager) Boot(ctx context.Context, name string) error {
-	return m.exclusively(ctx, "boot", name, false, func(v *visit) error {
+	return m.start(ctx, "boot", name, func(ctx context.Context) error {
 		root, err := m.open(name)
 		if err != nil {
 			return err
@@ -36,10 +35,10 @@ func (m *Manager) Boot(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		if err := v.overtaken(); err != nil {
+		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		err = m.boot(v, root, job)
+		err = m.boot(ctx, name, root, job)
 		if err != nil {
 			m.abandon(ctx, name, root)
 		}
@@ -47,7 +46,7 @@ func (m *Manager) Boot(ctx context.Context, name string) error {
 	})
 }
 
-// job says what the zone's init is to do, if the zone is there to be booted.
+// job returns the job of the zone's init, or an error if the zone cannot be booted.
 func (m *Manager) job(name string, root *os.Root) (zoneinit.Job, error) {
 	info, err := m.look(name)
 	if err != nil {
@@ -60,31 +59,32 @@ func (m *Manager) job(name string, root *os.Root) (zoneinit.Job, error) {
 	if err != nil {
 		return zoneinit.Job{}, err
 	}
+	if cfg.Spec.Name != name {
+		return zoneinit.Job{}, fmt.Errorf("its configuration belongs to zone %q", cfg.Spec.Name)
+	}
 	argv, err := m.command(cfg.Spec)
 	if err != nil {
 		return zoneinit.Job{}, err
 	}
-	return zoneinit.Job{Argv: argv, LogMax: m.cfg.LogMax, PIDNS: m.iso.pidns}, nil
+	return zoneinit.Job{Argv: argv, LogMax: m.cfg.LogMax, PIDNS: m.iso.pidns, Counted: m.countsTasks()}, nil
 }
 
-// boot starts an init, writes down which process it is and only then lets it
-// start the server.
-func (m *Manager) boot(v *visit, root *os.Root, job zoneinit.Job) error {
-	if err := root.RemoveAll(zonedir.ExitFile); err != nil {
-		return fmt.Errorf("forget how the server ended: %w", err)
+// boot starts an init, records which process it is and only then lets it start the
+// server.
+func (m *Manager) boot(ctx context.Context, name string, root *os.Root, job zoneinit.Job) error {
+	if err := zonedir.Forget(root, zonedir.ExitFile); err != nil {
+		return err
 	}
-	group := m.group(v.name)
-	if group != "" {
-		if err := cgroup.Make(group); err != nil {
-			return err
-		}
+	groups, err := m.makeGroups(name)
+	if err != nil {
+		return err
 	}
-	conn, theirs, err := socketPair()
+	conn, theirs, err := proc.SocketPair()
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	t, err := m.spawn(v, group, theirs)
+	t, err := m.spawn(ctx, name, root, groups, theirs)
 	theirs.Close()
 	if err != nil {
 		return err
@@ -92,101 +92,78 @@ func (m *Manager) boot(v *visit, root *os.Root, job zoneinit.Job) error {
 	if err := zonedir.Write(root, zonedir.BootFile, t.boot); err != nil {
 		return err
 	}
-	// Whichever side the handshake waits for, it is broken off with the call.
-	unhook := context.AfterFunc(v.ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	// The end of ctx interrupts the handshake in either direction.
+	unhook := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer unhook()
 	err = zoneinit.Start(conn, job)
-	if cause := v.overtaken(); cause != nil {
+	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
 	return err
 }
 
-// spawn starts a zone's init, which waits for its job, and watches it. After
-// an error no such process is left.
-func (m *Manager) spawn(v *visit, group string, socket *os.File) (*tree, error) {
-	attr, done, err := sysProcAttr(m.iso.pidns, group)
+// spawn starts and watches a zone's init, which waits for its job. After an error
+// that process is gone.
+func (m *Manager) spawn(ctx context.Context, name string, root *os.Root, groups []string, socket *os.File) (*tree, error) {
+	own, err := zonedir.Identify(root)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	dir := m.zoneDir(name)
+	env := append(serverEnv(os.Environ()), zoneinit.EnvZone+"="+dir)
+	pid, err := m.starter.start(ctx, m.cfg.Self, []string{zoneinit.Arg0, dir}, env, m.iso.pidns, socket)
 	if err != nil {
-		return nil, fmt.Errorf("open init's streams: %w", err)
+		return nil, errFork{fmt.Errorf("start zone init: %w", err)}
 	}
-	defer null.Close()
-	dir := m.zoneDir(v.name)
-	pid, pidfd, err := fork(m.cfg.Self, []string{zoneinit.Arg0, dir}, &syscall.ProcAttr{
-		Dir:   "/",
-		Env:   append(serverEnv(os.Environ()), zoneinit.EnvZone+"="+dir),
-		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), socket.Fd()},
-		Sys:   attr,
-	})
+	h, err := m.hold(pid, groups)
 	if err != nil {
-		return nil, fmt.Errorf("start zone init %s: %w", m.cfg.Self, err)
-	}
-	h, err := proc.Started(pid, pidfd)
-	if err != nil {
-		endChild(pid)
+		proc.EndChild(pid)
 		return nil, err
 	}
-	b := zonedir.Boot{Init: h.ID(), BootID: m.bootID, PIDNS: m.iso.pidns, Cgroup: group}
-	t, err := m.watchTree(v.name, b, h, v.overtaken)
+	home := ""
+	if m.group(name) == "" {
+		home, _ = proc.Group(pid) // without it, fewer processes can be ruled out
+	}
+	b := zonedir.Boot{Init: h.ID(), Home: home, PIDNS: m.iso.pidns, Cgroup: m.group(name), Tasks: m.taskGroup(name), Dir: own}
+	t, err := m.watchTree(ctx, name, b, h)
 	if err != nil {
-		endChild(pid)
+		proc.EndChild(pid)
 		h.Close()
 		return nil, err
 	}
 	return t, nil
 }
 
-// endChild kills and reaps a child that nobody else knows of and that has
-// started nothing, so that its end is a matter of microseconds.
-func endChild(pid int) {
-	_ = syscall.Kill(pid, syscall.SIGKILL)
-	for {
-		if _, err := syscall.Wait4(pid, nil, 0, nil); err != syscall.EINTR {
-			return
+// hold returns the handle of an init that was just started, and moves it into its
+// control groups. The init has no children yet, so no process stays outside.
+func (m *Manager) hold(pid int, groups []string) (*proc.Handle, error) {
+	h, err := proc.Child(pid)
+	if err != nil {
+		return nil, err
+	}
+	for _, group := range groups {
+		if err := cgroup.Enter(group, pid); err != nil {
+			h.Close()
+			return nil, err
 		}
 	}
+	return h, nil
 }
 
-// abandon leaves nothing of a boot that failed.
+// abandon removes the processes of a failed boot.
 func (m *Manager) abandon(ctx context.Context, name string, root *os.Root) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTime)
 	defer cancel()
-	if err := m.settle(ctx, name, root); err != nil {
-		m.cfg.Log.Warn().Err(err).Str("zone", name).Msg("processes of a failed boot are left to the removal")
+	if err := m.endAll(ctx, name, root); err != nil {
+		m.cfg.Log.Warn().Err(err).Str("zone", name).Msg("failed to end the processes of a failed boot")
 	}
 }
 
-// socketPair returns the two ends of the handshake: the agent's, on which
-// deadlines work, and the init's.
-func socketPair() (ours, theirs *os.File, err error) {
-	syscall.ForkLock.RLock()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
-	if err == nil {
-		syscall.CloseOnExec(fds[0])
-		syscall.CloseOnExec(fds[1])
-	}
-	syscall.ForkLock.RUnlock()
-	if err != nil {
-		return nil, nil, fmt.Errorf("make socket for zone init: %w", os.NewSyscallError("socketpair", err))
-	}
-	if err := syscall.SetNonblock(fds[0], true); err != nil {
-		_ = syscall.Close(fds[0])
-		_ = syscall.Close(fds[1])
-		return nil, nil, fmt.Errorf("make socket for zone init: %w", err)
-	}
-	return os.NewFile(uintptr(fds[0]), "zone init"), os.NewFile(uintptr(fds[1]), "agent"), nil
-}
-
-// notForServers are variables that tell the agent about itself.
+// notForServers are variables that a service manager sets for the agent itself.
 var notForServers = []string{"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS",
 	"LISTEN_FDNAMES", "INVOCATION_ID", "JOURNAL_STREAM", "MAINPID", zoneinit.EnvZone}
 
-// serverEnv returns the agent's environment without what a service manager put
-// there for the agent alone.
+// serverEnv returns the agent's environment without notForServers.
 func serverEnv(env []string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(v string) bool {
 		key, _, _ := strings.Cut(v, "=")

@@ -10,15 +10,16 @@ import (
 	"testing"
 
 	"github.com/sledagent/sledagent/zone"
+	"github.com/sledagent/sledagent/zone/process/internal/cgroup"
 	"github.com/sledagent/sledagent/zone/process/internal/proc"
 )
 
-// escapes are servers that do not want to go. Each touches "ready" in its root
-// when it is where it wants to be; live is how many processes there are then,
-// the init among them.
+// escapes are servers that try to survive the removal of their zone. Each touches
+// "ready" in its root when it is set up; live is how many processes there are then,
+// including the init.
 var escapes = map[string]struct {
-	words []string
-	live  int
+	actions []string
+	live    int
 }{
 	"idle":              {[]string{"touch=ready", "sleep"}, 2},
 	"ignores SIGTERM":   {[]string{"ignore-term", "touch=ready", "sleep"}, 2},
@@ -46,7 +47,7 @@ func TestNothingEscapes(t *testing.T) {
 		for what, escape := range escapes {
 			t.Run(strings.ReplaceAll(how+"/"+what, " ", "-"), func(t *testing.T) {
 				t.Parallel()
-				testEscape(t, without(t, iso, escape.words...), escape.live)
+				testEscape(t, without(t, iso, escape.actions...), escape.live)
 			})
 		}
 	}
@@ -58,22 +59,54 @@ func testEscape(t *testing.T, m *Manager, live int) {
 	running(t, m, name)
 	ready := filepath.Join(m.zoneDir(name), "root", "ready")
 	eventually(t, "the server", func() bool { return exists(ready) && len(members(t, m, name)) == live })
-	if err := m.Kill(ctxFor(t), name); err != nil {
+	if err := m.Remove(ctxFor(t), zone.RungKill, name); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the end after Kill alone", func() bool { return len(members(t, m, name)) == 0 })
 	remove(t, m, name)
 }
 
-// What holds a zone together must not be its init's mercy: whoever kills that
-// leaves no process that Look does not tell of.
-func TestInitKilledByAStranger(t *testing.T) {
+// A server that has moved to another control group is still found and killed.
+func TestServerLeavesItsGroup(t *testing.T) {
+	t.Parallel()
+	for how, iso := range isolations(t) {
+		if iso.cgroups == "" {
+			continue
+		}
+		t.Run(strings.ReplaceAll(how, " ", "-"), func(t *testing.T) {
+			t.Parallel()
+			m := without(t, iso, "detach=touch=ready,sleep", "sleep")
+			name := prefix + "leaver"
+			running(t, m, name)
+			ready := filepath.Join(m.zoneDir(name), "root", "ready")
+			eventually(t, "the server", func() bool { return exists(ready) })
+			inside := members(t, m, name)
+			for _, p := range inside {
+				if err := cgroup.Enter(iso.cgroups, p.PID); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := m.Remove(ctxFor(t), zone.RungKill, name); err != nil {
+				t.Error(err)
+			}
+			remove(t, m, name)
+			for _, p := range inside {
+				if alive(t, p.ID) {
+					t.Errorf("left: %v", p)
+				}
+			}
+		})
+	}
+}
+
+// After an init was killed from outside, Look finds every process that is left.
+func TestInitKilledFromOutside(t *testing.T) {
 	t.Parallel()
 	for how, iso := range isolations(t) {
 		t.Run(strings.ReplaceAll(how, " ", "-"), func(t *testing.T) {
 			t.Parallel()
 			m := without(t, iso, "detach=ignore-term,touch=ready,sleep", "sleep")
-			name := prefix + "stranger"
+			name := prefix + "other"
 			info := running(t, m, name)
 			ready := filepath.Join(m.zoneDir(name), "root", "ready")
 			eventually(t, "the server", func() bool { return exists(ready) })
@@ -98,14 +131,14 @@ func TestInitKilledByAStranger(t *testing.T) {
 	}
 }
 
-// A server's end takes with it what it had started, and is told with its cause
-// although a child keeps the output open.
+// When a server ends, the processes that it started are killed, and the end is reported
+// with its cause although a child keeps the output open.
 func TestServerEndsAlone(t *testing.T) {
 	t.Parallel()
 	for how, iso := range isolations(t) {
 		t.Run(strings.ReplaceAll(how, " ", "-"), func(t *testing.T) {
 			t.Parallel()
-			m := without(t, iso, "detach=ignore-term,touch=ready,sleep", "wait-for=go", "say=last words", "exit=7")
+			m := without(t, iso, "detach=ignore-term,touch=ready,sleep", "wait-for=go", "say=last output", "exit=7")
 			name := prefix + "alone"
 			running(t, m, name)
 			root := filepath.Join(m.zoneDir(name), "root")
@@ -123,7 +156,7 @@ func TestServerEndsAlone(t *testing.T) {
 			if left := members(t, m, name); len(left) > 0 {
 				t.Errorf("left: %v", left)
 			}
-			if tail, err := m.Tail(ctxFor(t), name, 1000); string(tail) != "last words\n" {
+			if tail, err := m.Tail(ctxFor(t), name, 1000); string(tail) != "last output\n" {
 				t.Errorf("tail: %q, %v", tail, err)
 			}
 			if err := m.Boot(ctxFor(t), name); err != nil {
@@ -138,7 +171,7 @@ func TestCloseLeavesZonesAlone(t *testing.T) {
 	dir := t.TempDir()
 	m := newManagerIn(t, dir, "sleep")
 	want := running(t, m, prefix+"stays")
-	m.Watch(want.Name, func(zone.End) { t.Error("told of an end that was none") })
+	m.Watch(want.Name, func(zone.End) { t.Error("watch reported an end") })
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +181,7 @@ func TestCloseLeavesZonesAlone(t *testing.T) {
 	}
 	gone := make(chan zone.End, 1)
 	defer again.Watch(want.Name, func(e zone.End) { gone <- e })()
-	// This process is the parent still; reap as an agent that died would not.
+	// Unlike an agent that died, this process is still the parent and has to reap.
 	if err := proc.Kill(proc.ID{PID: want.PID, Start: startOf(t, want.PID)}); err != nil {
 		t.Fatal(err)
 	}
@@ -163,22 +196,17 @@ func TestHaltEndsWithItsContext(t *testing.T) {
 	m := newManager(t, "sleep")
 	name := prefix + "turn"
 	running(t, m, name)
-	v, err := m.enter(ctxFor(t), name, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer v.leave()
-	if err := v.take(); err != nil {
-		t.Fatal(err)
-	}
+	held, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	go m.locks.Remove(ctxFor(t), name, func(context.Context) error { close(held); <-release; return nil })
+	<-held
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := m.Halt(ctx, name); err == nil {
-		t.Error("Halt did not wait for its turn")
+	if err := m.Remove(ctx, zone.RungHalt, name); err == nil {
+		t.Error("Halt did not wait for the call before it")
 	}
-	if err := m.Kill(ctxFor(t), name); err != nil {
-		t.Errorf("Kill waited for a turn: %v", err)
+	if err := m.Remove(ctxFor(t), zone.RungKill, name); err != nil {
+		t.Errorf("Kill waited for another call: %v", err)
 	}
 	eventually(t, "the end", func() bool { return look(t, m, name).State == zone.Installed })
-	v.give()
 }

@@ -4,6 +4,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -19,24 +20,24 @@ import (
 	"github.com/sledagent/sledagent/zone/process/internal/proc"
 )
 
-// patience is how long a test waits for what should happen at once.
-const patience = 30 * time.Second
+// testTimeout bounds waits for things that should happen at once.
+const testTimeout = 30 * time.Second
 
 const prefix = "oxz_"
 
-// newManager returns a manager in a directory of its own, whose zones' servers
-// do what words say.
-func newManager(t testing.TB, words ...string) *Manager {
+// newManager returns a manager in a directory of its own, whose zones' servers perform
+// the actions.
+func newManager(t testing.TB, actions ...string) *Manager {
 	t.Helper()
-	return newManagerIn(t, t.TempDir(), words...)
+	return newManagerIn(t, t.TempDir(), actions...)
 }
 
-func newManagerIn(t testing.TB, dir string, words ...string) *Manager {
+func newManagerIn(t testing.TB, dir string, actions ...string) *Manager {
 	t.Helper()
 	m, err := New(Config{
 		Dir:    dir,
 		Prefix: prefix,
-		Argv:   append([]string{"/proc/self/exe", serverMode}, words...),
+		Argv:   append([]string{"/proc/self/exe", serverMode}, actions...),
 		Log:    zerolog.New(zerolog.NewTestWriter(t)),
 	})
 	if err != nil {
@@ -51,17 +52,16 @@ func newManagerIn(t testing.TB, dir string, words ...string) *Manager {
 	return m
 }
 
-// without returns a manager like newManager's that may not use what the host
-// grants beyond iso.
-func without(t testing.TB, iso isolation, words ...string) *Manager {
+// without is newManager with the isolation iso instead of the host's best.
+func without(t testing.TB, iso isolation, actions ...string) *Manager {
 	t.Helper()
-	m := newManager(t, words...)
+	m := newManager(t, actions...)
 	m.iso = iso
 	return m
 }
 
 func ctxFor(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -99,22 +99,17 @@ func look(t testing.TB, m *Manager, name string) zone.Info {
 	return info
 }
 
-// remove takes a zone away as EnsureGone would, and returns the states it saw.
+// remove removes a zone as EnsureGone would, and returns the states it saw.
 func remove(t testing.TB, m *Manager, name string) []zone.State {
 	t.Helper()
-	states, err := takeAway(ctxFor(t), m, name)
+	states, err := tryRemove(ctxFor(t), m, name)
 	if err != nil {
 		t.Fatalf("remove %s, seen %v: %v", name, states, err)
 	}
 	return states
 }
 
-func takeAway(ctx context.Context, m *Manager, name string) ([]zone.State, error) {
-	rungs := map[zone.Rung]func(context.Context, string) error{
-		zone.RungKill: m.Kill, zone.RungHalt: m.Halt, zone.RungDestroyVM: m.DestroyVM,
-		zone.RungUninstall: m.Uninstall, zone.RungDelete: m.Delete, zone.RungRelease: m.Release,
-		zone.RungVerify: func(context.Context, string) error { return nil },
-	}
+func tryRemove(ctx context.Context, m *Manager, name string) ([]zone.State, error) {
 	var seen []zone.State
 	for range 10 {
 		info, err := m.Look(ctx, name)
@@ -123,7 +118,7 @@ func takeAway(ctx context.Context, m *Manager, name string) ([]zone.State, error
 		}
 		seen = append(seen, info.State)
 		for _, rung := range zone.Plan(info.State) {
-			if err := rungs[rung](ctx, name); err != nil {
+			if err := m.Remove(ctx, rung, name); err != nil {
 				return seen, fmt.Errorf("%s: %w", rung, err)
 			}
 		}
@@ -144,19 +139,19 @@ func removeAllZones(t testing.TB, m *Manager) {
 	}
 }
 
-// eventually waits until is holds. It is for what tells nobody that it happened.
+// eventually polls until is returns true.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(testTimeout)
 	for !is() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited %v for %s", patience, what)
+			t.Fatalf("waited %v for %s", testTimeout, what)
 		}
 		time.Sleep(time.Millisecond) // sleep: between two looks of a poll with a deadline
 	}
 }
 
-// members returns every live process that carries the zone's mark.
+// members returns every live process with the zone's mark.
 func members(t testing.TB, m *Manager, name string) []proc.Info {
 	t.Helper()
 	all, err := proc.All()
@@ -165,7 +160,19 @@ func members(t testing.TB, m *Manager, name string) []proc.Info {
 	}
 	var in []proc.Info
 	for _, p := range all {
-		if !p.Ended() && proc.HasEnv(p.PID, "SLED_ZONE="+m.zoneDir(name)) {
+		if p.Ended() {
+			continue
+		}
+		_, mark, err := proc.Started(p.PID, "SLED_ZONE")
+		for _, ignored := range []error{proc.ErrGone, proc.ErrHidden, proc.ErrStarting} {
+			if errors.Is(err, ignored) {
+				err = nil
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mark == m.zoneDir(name) {
 			in = append(in, p)
 		}
 	}
@@ -202,8 +209,7 @@ func startOf(t testing.TB, pid int) uint64 {
 	return info.Start
 }
 
-// mkfifo makes a pipe that somebody has open for writing, so that whoever reads
-// it waits.
+// mkfifo makes a pipe that is open for writing, so that reads of it block.
 func mkfifo(t *testing.T, path string) error {
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		return err
@@ -213,4 +219,13 @@ func mkfifo(t *testing.T, path string) error {
 		t.Cleanup(func() { f.Close() })
 	}
 	return err
+}
+
+func alive(t testing.TB, id proc.ID) bool {
+	t.Helper()
+	ok, err := proc.Alive(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ok
 }

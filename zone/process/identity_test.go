@@ -13,7 +13,7 @@ import (
 	"github.com/sledagent/sledagent/zone/process/internal/zonedir"
 )
 
-// bystander starts a process that no zone has to do with.
+// bystander starts a process that belongs to no zone.
 func bystander(t *testing.T) proc.ID {
 	t.Helper()
 	cmd := exec.Command("sleep", "3600")
@@ -27,19 +27,19 @@ func bystander(t *testing.T) proc.ID {
 	return proc.ID{PID: cmd.Process.Pid, Start: startOf(t, cmd.Process.Pid)}
 }
 
-// A record of a process that is no more must never hit the one that has its pid
-// now, whatever the record says of isolation.
+// A record of a process that has ended must never make another process with its pid be
+// killed, whatever the record says about isolation.
 func TestReusedPIDIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	m := newManager(t, "sleep")
 	other := bystander(t)
 	for what, boot := range map[string]zonedir.Boot{
-		"earlier start":            {Init: proc.ID{PID: other.PID, Start: other.Start - 1}, BootID: m.bootID},
-		"later start":              {Init: proc.ID{PID: other.PID, Start: other.Start + 1}, BootID: m.bootID},
-		"earlier start, namespace": {Init: proc.ID{PID: other.PID, Start: other.Start - 1}, BootID: m.bootID, PIDNS: true},
-		"another boot":             {Init: other, BootID: "00000000-0000-0000-0000-000000000000"},
-		"another's cgroup":         {Init: proc.ID{PID: other.PID, Start: 1}, BootID: m.bootID, Cgroup: m.iso.cgroups},
-		"a path as cgroup":         {Init: proc.ID{PID: other.PID, Start: 1}, BootID: m.bootID, Cgroup: "/tmp/../" + m.iso.cgroups},
+		"earlier start":            {Init: proc.ID{PID: other.PID, Start: other.Start - 1}},
+		"later start":              {Init: proc.ID{PID: other.PID, Start: other.Start + 1}},
+		"earlier start, namespace": {Init: proc.ID{PID: other.PID, Start: other.Start - 1}, PIDNS: true},
+		"the very process":         {Init: other},
+		"another's cgroup":         {Init: proc.ID{PID: other.PID, Start: 1}, Cgroup: m.iso.cgroups},
+		"a path as cgroup":         {Init: proc.ID{PID: other.PID, Start: 1}, Cgroup: "/tmp/../" + m.iso.cgroups},
 	} {
 		name := prefix + "reused"
 		if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
@@ -59,20 +59,20 @@ func TestReusedPIDIsLeftAlone(t *testing.T) {
 		told := make(chan zone.End, 1)
 		m.Watch(name, func(e zone.End) { told <- e })
 		<-told
-		if err := m.Kill(ctxFor(t), name); err != nil {
+		if err := m.Remove(ctxFor(t), zone.RungKill, name); err != nil {
 			t.Errorf("%s: kill: %v", what, err)
 		}
-		if err := m.Halt(ctxFor(t), name); err != nil {
+		if err := m.Remove(ctxFor(t), zone.RungHalt, name); err != nil {
 			t.Errorf("%s: halt: %v", what, err)
 		}
 		remove(t, m, name)
-		if !proc.Alive(other) {
+		if !alive(t, other) {
 			t.Fatalf("%s: a bystander was killed", what)
 		}
 	}
 }
 
-// Without a readable record the zone is still known by its init.
+// Without a readable record the zone is still identified by its init.
 func TestUnreadableRecordOfARunningZone(t *testing.T) {
 	t.Parallel()
 	for how, iso := range isolations(t) {
@@ -90,7 +90,7 @@ func TestUnreadableRecordOfARunningZone(t *testing.T) {
 		if got := look(t, m, name); got != want {
 			t.Errorf("%s: it is %+v, was %+v", how, got, want)
 		}
-		if err := m.Uninstall(ctxFor(t), name); err == nil {
+		if err := m.Remove(ctxFor(t), zone.RungUninstall, name); err == nil {
 			t.Errorf("%s: uninstalled while it ran", how)
 		}
 		remove(t, m, name)
@@ -100,7 +100,7 @@ func TestUnreadableRecordOfARunningZone(t *testing.T) {
 	}
 }
 
-// Processes are found and killed also when their directory was taken away.
+// Processes are found and killed even if their directory was removed.
 func TestDirectoryVanishes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -111,15 +111,14 @@ func TestDirectoryVanishes(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	// It does not run as it should, and the same is said by who knew it before and
-	// by who comes later.
-	if got := look(t, first, name); got.State != zone.Down || got.PID != want.PID {
+	// Both this manager and a new one, which finds the init, see that it runs.
+	if got := look(t, first, name); got.State != zone.Running || got.Incarnation != want.Incarnation {
 		t.Errorf("it is %+v, was %+v", got, want)
 	}
 	m := first
 	if first.iso.cgroups != "" {
 		m = newManagerIn(t, dir)
-		if infos, err := m.List(ctxFor(t)); err != nil || len(infos) != 1 || infos[0].State != zone.Down {
+		if infos, err := m.List(ctxFor(t)); err != nil || len(infos) != 1 || infos[0].State == zone.Absent || infos[0].State == zone.Installed {
 			t.Errorf("a new manager lists %+v, %v", infos, err)
 		}
 	}
@@ -128,6 +127,6 @@ func TestDirectoryVanishes(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 	// Its control group is empty before the last process of a PID namespace has
-	// ended, and of the processes the one that came later knows the group alone.
+	// ended, and the new manager knows only the group.
 	eventually(t, "the zone's end", func() bool { return look(t, first, name).State == zone.Absent })
 }

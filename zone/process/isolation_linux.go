@@ -7,68 +7,92 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/sledagent/sledagent/zone"
 	"github.com/sledagent/sledagent/zone/process/internal/cgroup"
 )
 
-// probe finds the strongest isolation that the host grants by asking for each:
-// a child that is started with it and has no program to run. If the kernel
-// refuses the isolation, it says so before it misses the program.
-func probe(dir string) isolation {
+// probe finds the strongest isolation that the host grants. For each it tries to
+// start a child whose program does not exist: the kernel reports that it refuses the
+// isolation before it reports that the program is missing.
+func probe(dir string) (isolation, error) {
 	own, err := cgroup.Own()
-	if err != nil {
-		own = ""
+	if err != nil && !errors.Is(err, cgroup.ErrNone) {
+		return isolation{}, err
+	}
+	if own != "" {
+		own = cgroup.Base(own)
+		cgroup.CountTasks(own)
 	}
 	for _, iso := range []isolation{{true, own}, {true, ""}, {false, own}} {
-		if iso != (isolation{}) && grants(iso, dir) {
-			return iso
+		if iso == (isolation{}) {
+			continue
+		}
+		granted, err := grants(iso, dir)
+		if granted || err != nil {
+			return iso, err
 		}
 	}
-	return isolation{}
+	return isolation{}, nil
 }
 
-func grants(iso isolation, dir string) bool {
+// grants reports whether the host grants an isolation. A shortage of resources is an
+// error and not a refusal: an isolation that is wrongly not used would make zones
+// that have it invisible later.
+func grants(iso isolation, dir string) (bool, error) {
 	group := ""
 	if iso.cgroups != "" {
 		group = filepath.Join(iso.cgroups, fmt.Sprintf("%sprobe.%d", groupPrefix(dir), os.Getpid()))
-		if err := cgroup.Make(group); err != nil {
-			return false
+		if err := cgroup.Make(group, cgroup.Limits{}); err != nil {
+			return false, ifShort(err)
 		}
 		defer cgroup.Remove(group)
 	}
-	attr, done, err := sysProcAttr(iso.pidns, group)
-	if err != nil {
-		return false
+	attr := &syscall.SysProcAttr{}
+	if iso.pidns {
+		attr.Cloneflags = syscall.CLONE_NEWPID
 	}
-	defer done()
-	none := filepath.Join(dir, ".none", "probe")
+	if group != "" {
+		f, err := os.Open(group)
+		if err != nil {
+			return false, ifShort(err)
+		}
+		defer f.Close()
+		attr.UseCgroupFD, attr.CgroupFD = true, int(f.Fd())
+	}
+	// In /proc, so that the lookup cannot stall on a file system.
+	const none = "/proc/self/none"
 	pid, err := syscall.ForkExec(none, []string{none}, &syscall.ProcAttr{Sys: attr})
 	if err == nil {
 		_, _ = syscall.Wait4(pid, nil, 0, nil)
 	}
-	return errors.Is(err, syscall.ENOENT)
+	if errors.Is(err, syscall.ENOENT) {
+		return true, nil
+	}
+	return false, ifShort(err)
 }
 
-// sysProcAttr says how a zone's init is started. done is called once it was.
-func sysProcAttr(pidns bool, group string) (attr *syscall.SysProcAttr, done func(), err error) {
-	attr = &syscall.SysProcAttr{Setsid: true}
-	if pidns {
-		attr.Cloneflags = syscall.CLONE_NEWPID
+// ifShort returns the error if it means that the host is short of resources.
+func ifShort(err error) error {
+	if zone.IsShortage(err) {
+		return fmt.Errorf("probe isolation: %w", err)
 	}
-	if group == "" {
-		return attr, func() {}, nil
+	return nil
+}
+
+// probeTasks returns the directory of cgroup v1 in which groups that count tasks can
+// be made; empty if there is none, or if zones' own groups count them.
+func probeTasks(dir string, iso isolation) string {
+	if iso.cgroups != "" && cgroup.LimitsTasks(iso.cgroups) {
+		return ""
 	}
-	f, err := os.Open(group)
+	own, err := cgroup.OwnTasks()
 	if err != nil {
-		return nil, nil, fmt.Errorf("open cgroup: %w", err)
+		return ""
 	}
-	attr.UseCgroupFD, attr.CgroupFD = true, int(f.Fd())
-	return attr, func() { _ = f.Close() }, nil
-}
-
-// fork starts a zone's init and returns its pid and pidfd.
-func fork(path string, argv []string, attr *syscall.ProcAttr) (pid, pidfd int, err error) {
-	pidfd = -1
-	attr.Sys.PidFD = &pidfd
-	pid, err = syscall.ForkExec(path, argv, attr)
-	return pid, pidfd, err
+	group := filepath.Join(own, fmt.Sprintf("%sprobe.%d", groupPrefix(dir), os.Getpid()))
+	if err := cgroup.MakeTasks(group, 1); err != nil {
+		return ""
+	}
+	defer cgroup.Remove(group)
+	return own
 }

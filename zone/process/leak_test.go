@@ -13,7 +13,7 @@ import (
 	"github.com/sledagent/sledagent/zone"
 )
 
-// Not parallel: it counts what the whole process has.
+// Not parallel: it counts descriptors and goroutines of the whole process.
 func TestNothingLeaks(t *testing.T) {
 	m := newManager(t, "sleep")
 	round := func(name string) {
@@ -29,7 +29,7 @@ func TestNothingLeaks(t *testing.T) {
 		argv := m.cfg.Argv
 		m.cfg.Argv = []string{"/no/such/server"}
 		if err := m.Boot(ctxFor(t), name); err == nil {
-			t.Fatal("booted nothing")
+			t.Fatal("Boot succeeded")
 		}
 		m.cfg.Argv = argv
 		remove(t, m, name)
@@ -42,8 +42,8 @@ func TestNothingLeaks(t *testing.T) {
 	eventually(t, "descriptors to be closed", func() bool { return descriptors(t) <= fds })
 	eventually(t, "goroutines to end", func() bool { return runtime.NumGoroutine() <= goroutines })
 	m.mu.Lock()
-	if len(m.entries)+len(m.trees) > 0 {
-		t.Errorf("entries %v, trees %v", m.entries, m.trees)
+	if len(m.trees)+len(m.recalled) > 0 {
+		t.Errorf("trees %v, recalled %v", m.trees, m.recalled)
 	}
 	m.mu.Unlock()
 	if entries, err := os.ReadDir(m.dir); err != nil || len(entries) > 0 {
@@ -57,6 +57,7 @@ func TestNothingLeaks(t *testing.T) {
 
 func TestOneDescriptorForEachZone(t *testing.T) {
 	m := newManager(t, "sleep")
+	running(t, m, prefix+"fd-first") // for the sockets of helpers
 	before := descriptors(t)
 	for i := range 5 {
 		running(t, m, fmt.Sprintf("%sfd-%d", prefix, i))
@@ -69,8 +70,8 @@ func TestOneDescriptorForEachZone(t *testing.T) {
 	}
 }
 
-// The server gets the standard streams, an empty directory and an environment
-// without what was meant for the agent.
+// The server gets the standard streams, an empty directory and an environment without
+// the agent's own variables.
 func TestWhatTheServerGets(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "/run/agent")
 	t.Setenv("FOR_SERVERS", "too")
@@ -94,10 +95,10 @@ func TestWhatTheServerGets(t *testing.T) {
 	if !strings.HasPrefix(text, "0\n1\n2\n3\n") { // 3 is ls's own
 		t.Errorf("descriptors or files:\n%s", text)
 	}
-	for word, want := range map[string]bool{"NOTIFY_SOCKET": false, "FOR_SERVERS=too": true,
+	for variable, want := range map[string]bool{"NOTIFY_SOCKET": false, "FOR_SERVERS=too": true,
 		"SLED_ZONE=" + m.zoneDir(name): true, "::1 12400 " + name + " [::1]:12400": true} {
-		if strings.Contains(text, word) != want {
-			t.Errorf("%q in it: want %v\n%s", word, want, text)
+		if strings.Contains(text, variable) != want {
+			t.Errorf("%q in it: want %v\n%s", variable, want, text)
 		}
 	}
 }

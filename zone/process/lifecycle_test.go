@@ -3,7 +3,6 @@
 package process
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,15 +12,16 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/rs/zerolog"
 
 	"github.com/sledagent/sledagent/zone"
 	"github.com/sledagent/sledagent/zone/process/internal/zonedir"
 )
 
-func TestLifeOfAZone(t *testing.T) {
+func TestZoneLifecycle(t *testing.T) {
 	t.Parallel()
 	m := newManager(t, "say=hello", "sleep")
-	ctx, name := ctxFor(t), prefix+"life"
+	ctx, name := ctxFor(t), prefix+"cycle"
 	if got := look(t, m, name).State; got != zone.Absent {
 		t.Fatalf("before Create it is %v", got)
 	}
@@ -29,8 +29,9 @@ func TestLifeOfAZone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(map[string]string{"b": "vnic0", "a": "vnic1"}, made.Links); diff != "" {
-		t.Errorf("links (-want +got):\n%s", diff)
+	want := zone.Made{Links: map[string]string{"b": "vnic0", "a": "vnic1"}, Path: filepath.Join(m.dir, name)}
+	if diff := cmp.Diff(want, made); diff != "" {
+		t.Errorf("made (-want +got):\n%s", diff)
 	}
 	if got := look(t, m, name).State; got != zone.Installed {
 		t.Fatalf("after Create it is %v", got)
@@ -49,7 +50,7 @@ func TestLifeOfAZone(t *testing.T) {
 	if err := m.Boot(ctx, name); !errors.Is(err, zone.ErrNotInstalled) {
 		t.Errorf("second Boot: %v", err)
 	}
-	eventually(t, "the server's word", func() bool {
+	eventually(t, "the server's output", func() bool {
 		tail, err := m.Tail(ctx, name, 100)
 		return err == nil && string(tail) == "hello\n"
 	})
@@ -68,7 +69,7 @@ func TestRemovalIsIdempotent(t *testing.T) {
 	t.Parallel()
 	m := newManager(t, "sleep")
 	ctx := ctxFor(t)
-	verbs := []func(context.Context, string) error{m.Kill, m.Halt, m.DestroyVM, m.Uninstall, m.Delete, m.Release}
+	rungs := []zone.Rung{zone.RungKill, zone.RungHalt, zone.RungDestroyVM, zone.RungUninstall, zone.RungDelete, zone.RungRelease}
 	for _, at := range []zone.State{zone.Absent, zone.Configured, zone.Installed, zone.Running} {
 		name := prefix + at.String()
 		if at != zone.Absent {
@@ -82,7 +83,7 @@ func TestRemovalIsIdempotent(t *testing.T) {
 				t.Fatal(err)
 			}
 		case zone.Configured:
-			if err := m.Uninstall(ctx, name); err != nil {
+			if err := m.Remove(ctx, zone.RungUninstall, name); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -90,9 +91,9 @@ func TestRemovalIsIdempotent(t *testing.T) {
 			t.Fatalf("want %v, it is %v", at, got)
 		}
 		for range 2 {
-			for i, verb := range verbs {
-				if err := verb(ctx, name); err != nil {
-					t.Errorf("from %v, verb %d: %v", at, i, err)
+			for _, rung := range rungs {
+				if err := m.Remove(ctx, rung, name); err != nil {
+					t.Errorf("from %v, %s: %v", at, rung, err)
 				}
 			}
 		}
@@ -108,10 +109,10 @@ func TestFilesOfARunningZoneStay(t *testing.T) {
 		m := without(t, iso, "sleep")
 		ctx, name := ctxFor(t), prefix+"busy"
 		want := running(t, m, name)
-		if err := m.Uninstall(ctx, name); err == nil {
+		if err := m.Remove(ctx, zone.RungUninstall, name); err == nil {
 			t.Errorf("%s: Uninstall of a running zone succeeded", how)
 		}
-		if err := m.Delete(ctx, name); err == nil {
+		if err := m.Remove(ctx, zone.RungDelete, name); err == nil {
 			t.Errorf("%s: Delete of a running zone succeeded", how)
 		}
 		if diff := cmp.Diff(want, look(t, m, name)); diff != "" {
@@ -166,6 +167,43 @@ func TestListKnowsOnlyItsOwn(t *testing.T) {
 	}
 }
 
+// A zone that an earlier agent made with another prefix belongs to this one until it
+// is released.
+func TestRecalledZones(t *testing.T) {
+	t.Parallel()
+	for how, iso := range isolations(t) {
+		dir := t.TempDir()
+		first, err := New(Config{Dir: dir, Prefix: "old_", Log: zerolog.Nop(), Argv: []string{"/proc/self/exe", serverMode, "sleep"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.iso = iso
+		want := running(t, first, "old_zone")
+		if err := first.Close(); err != nil {
+			t.Fatal(err)
+		}
+		m := newManagerIn(t, dir, "sleep")
+		m.iso = iso
+		if infos, err := m.List(ctxFor(t)); err != nil || len(infos) != 0 {
+			t.Errorf("%s: another agent's zone is listed: %+v, %v", how, infos, err)
+		}
+		m.Recall("old_zone", zone.Made{Path: "/elsewhere/old_zone"})
+		m.Recall("../old_zone", zone.Made{})
+		m.Recall("old_never", zone.Made{})
+		if infos, err := m.List(ctxFor(t)); err != nil || len(infos) != 1 || infos[0] != want {
+			t.Errorf("%s: %+v are listed, %v, want %+v", how, infos, err, want)
+		}
+		if _, err := m.Create(ctxFor(t), spec("old_never")); err == nil {
+			t.Errorf("%s: a new zone has the old prefix", how)
+		}
+		remove(t, m, "old_zone")
+		remove(t, m, "old_never")
+		if len(m.recalled) != 0 {
+			t.Errorf("%s: still recalled: %v", how, m.recalled)
+		}
+	}
+}
+
 func TestNamesAreChecked(t *testing.T) {
 	t.Parallel()
 	m := newManager(t)
@@ -174,22 +212,22 @@ func TestNamesAreChecked(t *testing.T) {
 		_, lookErr := m.Look(ctx, name)
 		_, createErr := m.Create(ctx, spec(name))
 		_, tailErr := m.Tail(ctx, name, 10)
-		for i, err := range []error{lookErr, createErr, tailErr, m.Boot(ctx, name), m.Kill(ctx, name),
-			m.Halt(ctx, name), m.Uninstall(ctx, name), m.Delete(ctx, name), m.Release(ctx, name)} {
+		for i, err := range []error{lookErr, createErr, tailErr, m.Boot(ctx, name), m.Remove(ctx, zone.RungKill, name),
+			m.Remove(ctx, zone.RungHalt, name), m.Remove(ctx, zone.RungUninstall, name), m.Remove(ctx, zone.RungDelete, name), m.Remove(ctx, zone.RungRelease, name)} {
 			if err == nil {
-				t.Errorf("name %q was taken by method %d", name, i)
+				t.Errorf("name %q was accepted by method %d", name, i)
 			}
 		}
 	}
 	if _, err := m.Create(ctx, spec("foreign")); err == nil {
-		t.Error("a zone without the prefix was made: nobody would list it")
+		t.Error("a zone without the prefix was made: it would not be listed")
 	}
 }
 
 func TestGarbageIsRemovable(t *testing.T) {
 	t.Parallel()
 	big := strings.Repeat("x", 2<<20)
-	for _, file := range []string{zonedir.ConfigFile, zonedir.BootFile, zonedir.ExitFile, zonedir.LogDir, zonedir.RootDir, "stranger"} {
+	for _, file := range []string{zonedir.ConfigFile, zonedir.BootFile, zonedir.ExitFile, zonedir.LogDir, zonedir.RootDir, "other"} {
 		for kind, put := range map[string]func(path string) error{
 			"text":      func(p string) error { return os.WriteFile(p, []byte("{{{"), 0o600) },
 			"empty":     func(p string) error { return os.WriteFile(p, nil, 0o600) },
@@ -215,7 +253,7 @@ func TestGarbageIsRemovable(t *testing.T) {
 			if _, err := m.Tail(ctxFor(t), name, 10); err != nil && file != zonedir.LogDir {
 				t.Errorf("%s as %s: tail: %v", file, kind, err)
 			}
-			if _, err := takeAway(ctxFor(t), m, name); err != nil {
+			if _, err := tryRemove(ctxFor(t), m, name); err != nil {
 				t.Errorf("%s as %s: %v", file, kind, err)
 			}
 		}
@@ -234,6 +272,7 @@ func TestSomethingElseHasTheName(t *testing.T) {
 		"file": func(p string) error { return os.WriteFile(p, nil, 0o600) },
 		"link": func(p string) error { return os.Symlink(outside, p) },
 		"pipe": func(p string) error { return mkfifo(t, p) },
+		"root": func(p string) error { return os.Symlink("/", p) },
 	} {
 		name := prefix + kind
 		if err := put(m.zoneDir(name)); err != nil {
@@ -267,4 +306,74 @@ func TestLinksAreNotFollowedOutOfTheZone(t *testing.T) {
 	if !exists(kept) {
 		t.Error("what the link pointed to is gone")
 	}
+}
+
+// The content of a mount below a zone is not removed with it, and nothing of the zone
+// is removed until it is unmounted.
+func TestUninstallStopsAtMounts(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("needs root to mount")
+	}
+	for _, below := range []string{"root/data/mnt", "root", "log", "."} {
+		m := newManager(t, "sleep")
+		name := prefix + "mounted"
+		if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
+			t.Fatal(err)
+		}
+		point := filepath.Join(m.zoneDir(name), below)
+		if err := os.MkdirAll(point, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		command(t, "mount", "-t", "tmpfs", "none", point)
+		unmounted := false
+		t.Cleanup(func() {
+			if !unmounted {
+				command(t, "umount", point)
+			}
+		})
+		kept := filepath.Join(point, "kept")
+		touch(t, kept)
+		for range 2 {
+			if err := m.Remove(ctxFor(t), zone.RungUninstall, name); err == nil || !strings.Contains(err.Error(), point+" is a mount point") {
+				t.Errorf("mounted at %s: uninstall: %v", below, err)
+			}
+		}
+		if below == "." {
+			if err := os.Remove(kept); err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Remove(ctxFor(t), zone.RungDelete, name); err == nil {
+				t.Error("mounted on the zone's directory: deleted")
+			}
+		} else if !exists(kept) {
+			t.Errorf("mounted at %s: the content is gone", below)
+		}
+		command(t, "umount", point)
+		unmounted = true
+		remove(t, m, name)
+	}
+}
+
+// A full directory does not make a look more expensive, and its removal ends.
+// Not parallel: it counts the allocations of the whole process.
+func TestFilledZoneDirectory(t *testing.T) {
+	m := newManager(t, "sleep")
+	name := prefix + "filled"
+	if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20000 {
+		touch(t, filepath.Join(m.zoneDir(name), fmt.Sprintf("junk-%d", i)))
+	}
+	if n := testing.AllocsPerRun(10, func() { look(t, m, name) }); n > 1000 {
+		t.Errorf("a look allocates %v times", n)
+	}
+	if err := os.RemoveAll(filepath.Join(m.zoneDir(name), "root")); err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(10, func() { look(t, m, name) }); n > 1000 {
+		t.Errorf("a look without the root allocates %v times", n)
+	}
+	remove(t, m, name)
 }

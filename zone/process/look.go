@@ -5,17 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 
+	"github.com/sledagent/sledagent/internal/plain"
 	"github.com/sledagent/sledagent/zone"
 	"github.com/sledagent/sledagent/zone/process/internal/zonedir"
 )
 
 // List implements zone.Manager. A zone that cannot be looked at is listed as
-// Unknown, with the reason; one whose directory was taken away is listed as
-// long as processes of it are left in its control group.
+// Unknown, with the reason. A zone whose directory was removed is listed as long as
+// its control group has processes.
 func (m *Manager) List(ctx context.Context) ([]zone.Info, error) {
 	names, err := m.names()
 	if err != nil {
@@ -28,7 +30,7 @@ func (m *Manager) List(ctx context.Context) ([]zone.Info, error) {
 		}
 		info, err := m.look(name)
 		if err != nil {
-			info = zone.Info{Name: name, State: zone.Unknown, Detail: err.Error()}
+			info = zone.Info{Name: name, State: zone.Unknown, Detail: plain.Line(err.Error(), maxDetail)}
 		}
 		if info.State != zone.Absent {
 			infos = append(infos, info)
@@ -37,14 +39,14 @@ func (m *Manager) List(ctx context.Context) ([]zone.Info, error) {
 	return infos, nil
 }
 
-// names returns every name with the prefix that a zone may have, of which
-// anything exists.
+// names returns the names of all zones of this agent of which a directory or a
+// control group exists, and of recalled zones.
 func (m *Manager) names() ([]string, error) {
 	entries, err := os.ReadDir(m.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	var names []string
+	names := m.recalls()
 	add := func(name string) {
 		if strings.HasPrefix(name, m.cfg.Prefix) && zone.ValidName(name) == nil {
 			names = append(names, name)
@@ -56,7 +58,7 @@ func (m *Manager) names() ([]string, error) {
 	if m.iso.cgroups != "" {
 		groups, err := os.ReadDir(m.iso.cgroups)
 		if err != nil {
-			m.cfg.Log.Warn().Err(err).Msg("cannot list control groups")
+			return nil, fmt.Errorf("list control groups: %w", err)
 		}
 		for _, g := range groups {
 			if name, ok := m.zoneOf(g.Name()); ok {
@@ -66,6 +68,12 @@ func (m *Manager) names() ([]string, error) {
 	}
 	slices.Sort(names)
 	return slices.Compact(names), nil
+}
+
+func (m *Manager) recalls() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Collect(maps.Keys(m.recalled))
 }
 
 // Look implements zone.Manager.
@@ -84,46 +92,54 @@ func (m *Manager) Look(ctx context.Context, name string) (zone.Info, error) {
 	return info, nil
 }
 
-// look finds out a zone's state: first what its files make it, then whether
-// processes of it are left, which counts for more.
+// maxDetail bounds zone.Info.Detail in bytes, since parts of it may come from the
+// zone.
+const maxDetail = 1000
+
+// look determines a zone's state: first from its files, then from its processes,
+// which take precedence.
 func (m *Manager) look(name string) (zone.Info, error) {
 	info := zone.Info{Name: name}
 	root, err := m.open(name)
 	var notDir *zonedir.NotDirError
 	switch {
+	case err == nil && root == nil:
+		info.State = zone.Absent
 	case errors.As(err, &notDir):
 		info.State, info.Detail = zone.Incomplete, err.Error()
 	case err != nil:
 		return info, err
-	case root != nil:
+	default:
 		defer root.Close()
 		if info.State, info.Detail, err = zonedir.State(root); err != nil {
 			return info, err
 		}
 	}
-	g := m.grip(name, root)
-	if g.running {
-		info.State, info.Detail = zone.Running, ""
-		info.PID, info.Incarnation = g.boot.Init.PID, g.boot.Init.String()
-		if root == nil {
-			// The next agent would not find it running, so this one must not either.
-			info.State, info.Detail = zone.Down, "its directory is gone and its processes are left"
-		}
-		return info, nil
-	}
-	rest, err := g.rest()
+	ps, err := m.processes(name, root)
 	if err != nil {
 		return info, err
 	}
-	if rest != "" {
-		info.State, info.Detail = zone.Down, rest
-	} else if info.State == zone.Installed {
+	switch {
+	case ps.running:
+		info.State, info.Detail = zone.Running, ""
+		info.PID, info.Incarnation = ps.boot.Init.PID, ps.boot.Init.String()
+		if root == nil {
+			info.Detail = "its directory is gone"
+		}
+	case ps.rest != "" && root == nil:
+		// Its record is gone with its directory, so it is unknown whether its server
+		// is among them.
+		return info, fmt.Errorf("its directory is gone, and %s", ps.rest)
+	case ps.rest != "":
+		info.State, info.Detail = zone.Down, ps.rest
+	case info.State == zone.Installed:
 		info.Detail = serverEnd(root)
 	}
+	info.Detail = plain.Line(info.Detail, maxDetail)
 	return info, nil
 }
 
-// serverEnd says how the server of the last boot ended, if that is on record.
+// serverEnd describes how the server of the last boot ended, if that is recorded.
 func serverEnd(root *os.Root) string {
 	exit, err := zonedir.Read(root, zonedir.ExitFile, zonedir.ParseExit)
 	if err != nil {
@@ -132,7 +148,7 @@ func serverEnd(root *os.Root) string {
 	return "its server ended: " + exit.How
 }
 
-// open opens the zone's directory; nil without an error if there is none.
+// open opens the zone's directory. It returns nil and no error if there is none.
 func (m *Manager) open(name string) (*os.Root, error) {
 	root, err := zonedir.Open(m.dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -144,11 +160,12 @@ func (m *Manager) open(name string) (*os.Root, error) {
 	return root, nil
 }
 
-// ServerFailed implements zone.Manager. There is nothing to give up: with its server a
-// zone ends.
+// ServerFailed implements zone.Manager. It never reports a failure, since a zone ends
+// with its server.
 func (m *Manager) ServerFailed(context.Context, string) (why string, err error) { return "", nil }
 
-// Tail implements zone.Manager. The log is there until Uninstall.
+// Tail implements zone.Manager. The log exists until Uninstall. Control characters
+// are replaced by question marks.
 func (m *Manager) Tail(ctx context.Context, name string, max int) ([]byte, error) {
 	err := ctx.Err()
 	if err == nil {
@@ -166,5 +183,5 @@ func (m *Manager) Tail(ctx context.Context, name string, max int) ([]byte, error
 	if err != nil {
 		return nil, fmt.Errorf("read log of zone %s: %w", name, err)
 	}
-	return data, nil
+	return []byte(plain.Text(string(data), len(data))), nil
 }

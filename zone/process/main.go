@@ -10,28 +10,29 @@ import (
 	"github.com/sledagent/sledagent/zone/process/internal/zoneinit"
 )
 
-// mainCalled keeps a program that never calls Main from starting itself as an
-// init, which it would then not become: a test binary would run its tests
-// again, and those would start it again.
+// mainCalled keeps a program that never calls Main from starting itself as an init.
+// It would run its own main instead: a test binary would run its tests again, and
+// those would start it again.
 var mainCalled atomic.Bool
 
-// Main must be the first call in main, and in TestMain of tests that boot
-// zones. If this process was started as a zone's init, it is one from here on
-// and Main never returns; else Main does nothing.
+// Main must be the first call in main, and in TestMain of tests that boot zones. If
+// this process was started as a zone's init, or as the helper that starts inits, Main
+// runs that and never returns. Otherwise it does nothing.
 func Main() {
 	mainCalled.Store(true)
+	runHelper()
 	if len(os.Args) == 2 && os.Args[0] == zoneinit.Arg0 {
 		os.Exit(zoneinit.Run(os.Args[1]))
 	}
 }
 
-// ownProgram returns how to run this program once more.
+// ownProgram returns the path by which to run this program again.
 func ownProgram() (string, error) {
 	if !mainCalled.Load() {
 		return "", errors.New("process.Main was not called first in main")
 	}
 	if runtime.GOOS == "linux" {
-		// Also right after the file was replaced by an upgrade.
+		// Valid even after an upgrade has replaced the file.
 		return "/proc/self/exe", nil
 	}
 	self, err := os.Executable()

@@ -16,8 +16,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// serverMode makes the test binary a zone's server: the words after it say
-// what the server does.
+// serverMode makes the test binary a zone's server. The arguments after it are the
+// server's actions.
 const serverMode = "be-a-server"
 
 func TestMain(m *testing.M) {
@@ -30,15 +30,32 @@ func TestMain(m *testing.M) {
 		actAsAgent(os.Args[2])
 		return
 	}
-	// The race detector's runtime else sleeps for a second in every exit.
+	if len(os.Args) > 4 && os.Args[1] == starvedMode {
+		actAsStarved(os.Args[2], isolation{os.Args[3] == "true", os.Args[4]})
+		return
+	}
+	if len(os.Args) > 4 && os.Args[1] == refusedMode {
+		actAsRefused(os.Args[2], os.Args[3], isolation{os.Args[4] == "true", os.Args[5]})
+		return
+	}
+	if len(os.Args) > 2 && os.Args[1] == busyMode {
+		actAsBusy(os.Args[2])
+		return
+	}
+	if len(os.Args) > 2 && os.Args[1] == newMode {
+		_, err := New(Config{Dir: os.Args[2], Argv: []string{"x"}})
+		check(err)
+		return
+	}
+	// Otherwise the race detector sleeps for a second at every exit.
 	check(os.Setenv("GORACE", "atexit_sleep_ms=0"))
 	goleak.VerifyTestMain(m)
 }
 
-// serve does what each word says, in order.
-func serve(words []string) {
-	for _, word := range words {
-		verb, arg, _ := strings.Cut(word, "=")
+// serve performs the actions in order.
+func serve(actions []string) {
+	for _, action := range actions {
+		verb, arg, _ := strings.Cut(action, "=")
 		switch verb {
 		case "say":
 			fmt.Println(arg)
@@ -76,13 +93,12 @@ func serve(words []string) {
 	}
 }
 
-// start starts a server of its own; detached, it is in another session and its
-// parent ends at once, as a daemon's does.
-func start(detached bool, words []string) {
+// start starts another server. If detached, its parent ends at once, like a daemon's.
+func start(detached bool, actions []string) {
 	if detached {
-		words = []string{"child=" + strings.Join(words, ",")}
+		actions = []string{"child=" + strings.Join(actions, ",")}
 	}
-	cmd := exec.Command("/proc/self/exe", append([]string{serverMode}, words...)...)
+	cmd := exec.Command("/proc/self/exe", append([]string{serverMode}, actions...)...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	check(cmd.Start())

@@ -12,11 +12,12 @@ import (
 	"testing"
 
 	"github.com/sledagent/sledagent/zone"
+	"github.com/sledagent/sledagent/zone/internal/zonelock"
 	"github.com/sledagent/sledagent/zone/process/internal/proc"
 	"github.com/sledagent/sledagent/zone/process/internal/zonedir"
 )
 
-// muteInit returns a program that, run as a zone's init, never answers.
+// muteInit returns a program that, run as a zone's init, never replies.
 func muteInit(t *testing.T) string {
 	path := filepath.Join(t.TempDir(), "mute")
 	if err := os.WriteFile(path, []byte("#!/bin/sh\nexec sleep 3600\n"), 0o755); err != nil {
@@ -27,23 +28,22 @@ func muteInit(t *testing.T) string {
 
 func TestKillInTheMiddleOfBoot(t *testing.T) {
 	t.Parallel()
-	for _, verb := range []string{"kill", "halt", "uninstall"} {
-		t.Run(verb, func(t *testing.T) {
+	for _, rung := range []zone.Rung{zone.RungKill, zone.RungHalt, zone.RungUninstall} {
+		t.Run(string(rung), func(t *testing.T) {
 			t.Parallel()
 			m := newManager(t, "sleep")
 			m.cfg.Self = muteInit(t)
-			name := prefix + verb
+			name := prefix + string(rung)
 			if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
 				t.Fatal(err)
 			}
 			booted := make(chan error, 1)
 			go func() { booted <- m.Boot(ctxFor(t), name) }()
 			eventually(t, "the init", func() bool { return len(members(t, m, name)) > 0 })
-			remove := map[string]func(context.Context, string) error{"kill": m.Kill, "halt": m.Halt, "uninstall": m.Uninstall}[verb]
-			if err := remove(ctxFor(t), name); err != nil {
-				t.Errorf("%s: %v", verb, err)
+			if err := m.Remove(ctxFor(t), rung, name); err != nil {
+				t.Errorf("%s: %v", rung, err)
 			}
-			if err := <-booted; !errors.Is(err, errRemoved) {
+			if err := <-booted; !errors.Is(err, zonelock.ErrRemoved) {
 				t.Errorf("boot: %v", err)
 			}
 			if left := members(t, m, name); len(left) > 0 {
@@ -74,8 +74,8 @@ func TestBootEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// Whatever the moment at which a removal overtakes Create and Boot, once it and
-// they have returned, one more look tells all there is to remove.
+// A removal overtakes Create and Boot at any moment. Once all have returned, one more
+// look finds everything that is left to remove.
 func TestRemovalOvertakesStart(t *testing.T) {
 	t.Parallel()
 	for how, iso := range isolations(t) {
@@ -90,9 +90,9 @@ func TestRemovalOvertakesStart(t *testing.T) {
 			})
 			wg.Go(func() {
 				for range i {
-					_ = m.Kill(ctxFor(t), name)
+					_ = m.Remove(ctxFor(t), zone.RungKill, name)
 				}
-				_, _ = takeAway(ctxFor(t), m, name)
+				_, _ = tryRemove(ctxFor(t), m, name)
 			})
 			wg.Wait()
 			if info := look(t, m, name); info.State != zone.Running && len(members(t, m, name)) > 0 {
@@ -106,67 +106,35 @@ func TestRemovalOvertakesStart(t *testing.T) {
 	}
 }
 
-// A call that began before a removal must fail even if it got its turn later.
-func TestBootThatWaitedBehindAKill(t *testing.T) {
-	t.Parallel()
-	m := newManager(t, "sleep")
-	name := prefix + "late"
-	if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
-		t.Fatal(err)
-	}
-	v, err := m.enter(ctxFor(t), name, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer v.leave()
-	if err := v.take(); err != nil {
-		t.Fatal(err)
-	}
-	booted := make(chan error, 1)
-	go func() { booted <- m.Boot(ctxFor(t), name) }()
-	eventually(t, "Boot to wait", func() bool {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		return v.entry.visits == 2
-	})
-	if err := m.Kill(ctxFor(t), name); err != nil {
-		t.Fatal(err)
-	}
-	v.give()
-	if err := <-booted; !errors.Is(err, errRemoved) {
-		t.Errorf("boot: %v", err)
-	}
-}
-
-// An init whose agent dies before it wrote the init down must leave alone.
-func TestInitLeavesWithAnAgentThatForgotIt(t *testing.T) {
+// An init whose agent dies before it recorded the init exits.
+func TestInitExitsWithoutARecord(t *testing.T) {
 	t.Parallel()
 	m := newManager(t, "touch=started", "sleep")
 	name := prefix + "orphan"
 	if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
 		t.Fatal(err)
 	}
-	v, err := m.enter(ctxFor(t), name, false)
+	ours, theirs, err := proc.SocketPair()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer v.leave()
-	ours, theirs, err := socketPair()
+	root, err := m.open(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tree, err := m.spawn(v, "", theirs)
+	defer root.Close()
+	tree, err := m.spawn(ctxFor(t), name, root, nil, theirs)
 	theirs.Close()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !proc.Alive(tree.boot.Init) {
+	if !alive(t, tree.boot.Init) {
 		t.Fatal("the init did not wait")
 	}
 	ours.Close()
 	<-tree.handle.Done()
 	if exists(filepath.Join(m.zoneDir(name), zonedir.RootDir, "started")) || len(members(t, m, name)) > 0 {
-		t.Error("something was started")
+		t.Error("a process was started")
 	}
 }
 
@@ -198,7 +166,7 @@ func TestManyZonesAtOnce(t *testing.T) {
 			t.Errorf("%+v", info)
 		}
 		wg.Go(func() {
-			if _, err := takeAway(ctxFor(t), m, info.Name); err != nil {
+			if _, err := tryRemove(ctxFor(t), m, info.Name); err != nil {
 				t.Error(err)
 			}
 		})

@@ -4,48 +4,74 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
+	"github.com/sledagent/sledagent/internal/plain"
 	"github.com/sledagent/sledagent/zone"
+	"github.com/sledagent/sledagent/zone/internal/rmtree"
 	"github.com/sledagent/sledagent/zone/process/internal/cgroup"
+	"github.com/sledagent/sledagent/zone/process/internal/proc"
 	"github.com/sledagent/sledagent/zone/process/internal/zonedir"
 )
 
-// How often a halt looks for what is left and kills it again: at first soon,
-// since most processes end at once, then seldom.
+// The pauses after which a halt looks for processes and kills them again. The first
+// are short, since most processes end at once.
 const (
-	settleFirst = time.Millisecond
-	settleMost  = 50 * time.Millisecond
+	haltPauseMin = time.Millisecond
+	haltPauseMax = 50 * time.Millisecond
+	// thoroughAfter is the number of rounds that use only a kill of all processes at
+	// once, since processes take a moment to end.
+	thoroughAfter = 10
 )
 
-// Kill implements zone.Manager. A Boot that is under way fails.
-func (m *Manager) Kill(ctx context.Context, name string) error {
-	v, err := m.enter(ctx, name, true)
-	if err != nil {
-		return fmt.Errorf("kill zone: %w", err)
+// Remove implements zone.Manager. There are no kernel VMs.
+func (m *Manager) Remove(ctx context.Context, rung zone.Rung, name string) error {
+	err := zone.ValidName(name)
+	if err == nil {
+		err = m.remove(ctx, rung, name)
 	}
-	defer v.leave()
+	return failed(string(rung), name, err)
+}
+
+func (m *Manager) remove(ctx context.Context, rung zone.Rung, name string) error {
+	locked := map[zone.Rung]func(context.Context, string) error{zone.RungHalt: m.halt, zone.RungUninstall: m.uninstall,
+		zone.RungDelete: m.delete, zone.RungRelease: m.release}[rung]
+	switch {
+	case rung == zone.RungKill:
+		m.locks.BreakOff(name)
+		return m.kill(name)
+	case rung == zone.RungDestroyVM:
+		return nil
+	case locked == nil:
+		return errors.New("there is no such rung")
+	}
+	return m.locks.Remove(ctx, name, func(ctx context.Context) error { return locked(ctx, name) })
+}
+
+// kill takes no lock.
+func (m *Manager) kill(name string) error {
 	if t := m.tree(name); t != nil && t.boot.PIDNS {
 		// The kernel kills a PID namespace with its first process
-		// (pid_namespaces(7)), so one call is all, and nothing is opened first: many
-		// deadlines may pass at once.
-		return ignoreGone(t.handle.Signal(syscall.SIGKILL))
+		// (pid_namespaces(7)), so one call is enough. Nothing is opened before it,
+		// since many deadlines may pass at once. If it is refused, the other means
+		// are tried.
+		if ignoreGone(t.handle.Signal(syscall.SIGKILL)) == nil {
+			return nil
+		}
 	}
 	root := m.openAny(name)
 	if root != nil {
 		defer root.Close()
 	}
-	if err := m.grip(name, root).kill(); err != nil {
-		return fmt.Errorf("kill zone %s: %w", name, err)
-	}
-	return nil
+	ps, err := m.processes(name, root)
+	return errors.Join(err, ps.kill(false))
 }
 
-// openAny opens the zone's directory if that can be done. Processes are killed
-// also where it cannot.
+// openAny opens the zone's directory, or returns nil if it cannot. Processes are
+// killed in either case.
 func (m *Manager) openAny(name string) *os.Root {
 	root, err := m.open(name)
 	if err != nil {
@@ -54,56 +80,52 @@ func (m *Manager) openAny(name string) *os.Root {
 	return root
 }
 
-// Halt implements zone.Manager. It kills first, so it needs no Kill before it.
-func (m *Manager) Halt(ctx context.Context, name string) error {
-	return m.exclusively(ctx, "halt", name, true, func(*visit) error {
-		root := m.openAny(name)
-		if root != nil {
-			defer root.Close()
-		}
-		return m.settle(ctx, name, root)
-	})
+// halt ends all processes of the zone. It needs no kill before it.
+func (m *Manager) halt(ctx context.Context, name string) error {
+	root := m.openAny(name)
+	if root != nil {
+		defer root.Close()
+	}
+	return m.endAll(ctx, name, root)
 }
 
-// settle kills until nothing of the zone is left, then frees its control group
-// and forgets its boot.
-func (m *Manager) settle(ctx context.Context, name string, root *os.Root) error {
-	pause := settleFirst
-	for {
-		g, left, err := m.killed(name, root)
-		if err != nil {
-			return err
+// endAll kills until no process of the zone is left, then removes its control groups
+// and its boot record. Kills are repeated, at last by every means.
+func (m *Manager) endAll(ctx context.Context, name string, root *os.Root) error {
+	pause := haltPauseMin
+	for round := 1; ; round++ {
+		ps, err := m.processes(name, root)
+		if err == nil && !ps.running && ps.rest == "" {
+			if err := forget(ps, root); err != nil {
+				m.cfg.Log.Warn().Err(err).Str("zone", name).Msg("halted zone, but failed to free its resources; removal will retry")
+			}
+			return nil
 		}
-		if left == "" {
-			return forget(g, root)
+		kerr := errors.Join(err, ps.kill(round > thoroughAfter))
+		if err != nil && !errors.Is(err, proc.ErrStarting) {
+			return kerr
 		}
 		if err := m.awaitEnd(ctx, name, pause); err != nil {
-			return fmt.Errorf("%w; %s", err, left)
+			return errors.Join(fmt.Errorf("%w; %s", err, ps.left()), kerr)
 		}
-		pause = min(2*pause, settleMost)
+		pause = min(2*pause, haltPauseMax)
 	}
 }
 
-// killed kills what is left of the zone and says what that was; empty if
-// nothing was.
-func (m *Manager) killed(name string, root *os.Root) (grip, string, error) {
-	g := m.grip(name, root)
-	left := fmt.Sprintf("process %d has not ended", g.boot.Init.PID)
-	if !g.running {
-		var err error
-		if left, err = g.rest(); err != nil || left == "" {
-			return g, "", err
-		}
+// left describes what is left of the zone; empty if nothing is.
+func (ps processes) left() string {
+	if ps.running {
+		return fmt.Sprintf("process %d has not ended", ps.boot.Init.PID)
 	}
-	return g, left, g.kill()
+	return ps.rest
 }
 
-// awaitEnd returns when the zone's init has ended, at the latest after pause.
+// awaitEnd waits until the zone's init has ended, at most for pause. With a watched
+// init it waits up to haltPauseMax.
 func (m *Manager) awaitEnd(ctx context.Context, name string, pause time.Duration) error {
 	var done <-chan struct{}
-	// Without a watch, and if there is none to watch, the pause is all.
 	if t, err := m.adopt(name); err == nil && t != nil {
-		done, pause = t.handle.Done(), settleMost
+		done, pause = t.handle.Done(), haltPauseMax
 	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -116,94 +138,92 @@ func (m *Manager) awaitEnd(ctx context.Context, name string, pause time.Duration
 	return nil
 }
 
-// forget frees what a tree that has ended had from the host.
-func forget(g grip, root *os.Root) error {
-	for _, dir := range g.groups {
-		if err := cgroup.Remove(dir); err != nil {
-			return err
-		}
+// forget removes the control groups and the boot record of a tree that has ended. The
+// record is removed even if a group cannot be.
+func forget(ps processes, root *os.Root) error {
+	var errs []error
+	for _, dir := range slices.Concat(ps.groups, ps.tasks) {
+		errs = append(errs, cgroup.Remove(dir))
 	}
-	if root == nil {
-		return nil
+	if root != nil {
+		errs = append(errs, zonedir.Forget(root, zonedir.BootFile))
 	}
-	if err := root.RemoveAll(zonedir.BootFile); err != nil {
-		return fmt.Errorf("forget boot: %w", err)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
-// DestroyVM implements zone.Manager: there is no kernel VM.
-func (m *Manager) DestroyVM(context.Context, string) error { return nil }
-
-// errActive is what the removal of files ends with while processes are left.
+// errActive: files are not removed while processes are left.
 var errActive = errors.New("halt it first")
 
-// Uninstall implements zone.Manager.
-func (m *Manager) Uninstall(ctx context.Context, name string) error {
-	return m.exclusively(ctx, "uninstall", name, true, func(*visit) error {
-		root, err := m.open(name)
-		var notDir *zonedir.NotDirError
-		if errors.As(err, &notDir) {
-			return zonedir.Remove(m.dir, name)
-		}
-		if root == nil || err != nil {
-			return err
-		}
-		defer root.Close()
-		g := m.grip(name, root)
-		if err := m.inactive(g); err != nil {
-			return err
-		}
-		if err := forget(g, root); err != nil {
-			return err
-		}
-		return zonedir.Strip(root, ctx.Err)
-	})
-}
-
-// inactive returns an error if processes of the zone are left.
-func (m *Manager) inactive(g grip) error {
-	if g.running {
-		return fmt.Errorf("process %d runs: %w", g.boot.Init.PID, errActive)
+// uninstall removes the zone's files, unless something is mounted in its directory.
+func (m *Manager) uninstall(ctx context.Context, name string) error {
+	root, err := m.open(name)
+	var notDir *zonedir.NotDirError
+	if err != nil && !errors.As(err, &notDir) {
+		return err
 	}
-	rest, err := g.rest()
+	if root != nil {
+		defer root.Close()
+	}
+	ps, err := m.processes(name, root)
 	if err != nil {
 		return err
 	}
-	if rest != "" {
-		return fmt.Errorf("%s: %w", rest, errActive)
+	if left := ps.left(); left != "" {
+		return fmt.Errorf("%s: %w", left, errActive)
 	}
-	return nil
-}
-
-// Delete implements zone.Manager.
-func (m *Manager) Delete(ctx context.Context, name string) error {
-	return m.exclusively(ctx, "delete", name, true, func(*visit) error {
-		info, err := m.look(name)
-		if err != nil {
-			return err
-		}
-		switch info.State {
-		case zone.Absent:
-			return nil
-		case zone.Configured:
-			return zonedir.Remove(m.dir, name)
-		default:
-			return fmt.Errorf("it is %v, not configured", info.State)
-		}
-	})
-}
-
-// Release implements zone.Manager: it removes the zone's control group.
-func (m *Manager) Release(ctx context.Context, name string) error {
-	return m.exclusively(ctx, "release", name, true, func(*visit) error {
-		group := m.group(name)
-		if group == "" {
-			return nil
-		}
-		if err := cgroup.Remove(group); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	switch {
+	case notDir != nil:
+		return zonedir.Remove(ctx, m.dir, name)
+	case root == nil:
 		return nil
-	})
+	}
+	if err := m.unmounted(name); err != nil {
+		return err
+	}
+	return errors.Join(forget(ps, root), zonedir.Strip(ctx, root))
+}
+
+// unmounted returns an error if there is a mount point at or below the zone's
+// directory.
+func (m *Manager) unmounted(name string) error {
+	point, err := rmtree.MountIn(m.zoneDir(name))
+	if err == nil && point != "" {
+		err = fmt.Errorf("%s %w: unmount it first", plain.Line(point, maxDetail), rmtree.ErrMount)
+	}
+	return err
+}
+
+// delete removes the rest of the zone's directory.
+func (m *Manager) delete(ctx context.Context, name string) error {
+	info, err := m.look(name)
+	if err != nil {
+		return err
+	}
+	switch info.State {
+	case zone.Absent:
+		return nil
+	case zone.Configured:
+		if err := m.unmounted(name); err != nil {
+			return err
+		}
+		return zonedir.Remove(ctx, m.dir, name)
+	default:
+		return fmt.Errorf("it is %v, not configured", info.State)
+	}
+}
+
+// release removes the zone's control groups and ends the effect of Recall.
+func (m *Manager) release(_ context.Context, name string) error {
+	for _, group := range []string{m.group(name), m.taskGroup(name)} {
+		if group == "" {
+			continue
+		}
+		if err := cgroup.Remove(group); err != nil {
+			return err
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.recalled, name)
+	return nil
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/sledagent/sledagent/zone/process/internal/proc"
 )
 
-// agentMode makes the test binary an agent that boots one zone in the given
-// directory, says so and stays.
+// agentMode makes the test binary an agent that boots one zone in the given directory,
+// prints "booted" and keeps running.
 const agentMode = "be-an-agent"
 
 func actAsAgent(dir string) {
@@ -35,8 +35,8 @@ func actAsAgent(dir string) {
 	select {}
 }
 
-// agent starts such an agent, in a process group of its own, with a pipe as its
-// output and one more descriptor that it does not know of.
+// agent starts such an agent, in a process group of its own, with a pipe as its output
+// and an additional inherited descriptor.
 func agent(t *testing.T, dir string) (cmd *exec.Cmd, inherited *os.File) {
 	t.Helper()
 	inherited, theirs, err := os.Pipe()
@@ -55,9 +55,9 @@ func agent(t *testing.T, dir string) (cmd *exec.Cmd, inherited *os.File) {
 		t.Fatal(err)
 	}
 	theirs.Close()
-	var word string
-	if _, err := fmt.Fscan(out, &word); word != "booted" {
-		t.Fatalf("the agent says %q, %v", word, err)
+	var line string
+	if _, err := fmt.Fscan(out, &line); line != "booted" {
+		t.Fatalf("the agent printed %q, %v", line, err)
 	}
 	return cmd, inherited
 }
@@ -77,7 +77,7 @@ func TestZoneOutlivesItsAgent(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = cmd.Wait()
-			// Nothing in the zone holds what the agent had inherited.
+			// No process in the zone holds what the agent had inherited.
 			if n, err := inherited.Read(make([]byte, 1)); err == nil {
 				t.Errorf("read %d bytes", n)
 			}
@@ -96,7 +96,7 @@ func testAdopted(t *testing.T, m *Manager) {
 		t.Fatalf("a new agent lists %+v, %v", infos, err)
 	}
 	gone := make(chan zone.End, 2)
-	stopped := m.Watch(name, func(zone.End) { t.Error("told although stopped") })
+	stopped := m.Watch(name, func(zone.End) { t.Error("notified after stop") })
 	m.Watch(name, func(e zone.End) { gone <- e })
 	stopped()
 	touch(t, filepath.Join(root, "go"))
@@ -111,7 +111,7 @@ func testAdopted(t *testing.T, m *Manager) {
 	}
 	m.Watch(name, func(e zone.End) { gone <- e })
 	if end := <-gone; end.How != "exit status 5" {
-		t.Errorf("a late watch is told %q", end.How)
+		t.Errorf("a late watch reports %q", end.How)
 	}
 }
 
@@ -127,7 +127,7 @@ func TestRemovalOfAnAdoptedZone(t *testing.T) {
 	name := prefix + "adopted"
 	info := look(t, m, name)
 	remove(t, m, name)
-	if left := members(t, m, name); len(left) > 0 || proc.Alive(proc.ID{PID: info.PID}) {
+	if left := members(t, m, name); len(left) > 0 || alive(t, proc.ID{PID: info.PID}) {
 		t.Errorf("left: %v", left)
 	}
 }

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -9,23 +10,23 @@ import (
 	"github.com/sledagent/sledagent/zone/process/internal/zonedir"
 )
 
-// A tree is a process tree whose end is watched. It is in Manager.trees until
-// its init has ended and, if that was the agent's child, was reaped.
+// A tree is a watched process tree. It is in Manager.trees until its init has ended
+// and, if it was the agent's child, was reaped.
 type tree struct {
 	boot   zonedir.Boot
 	handle *proc.Handle
-	// watchers are told of the end; guarded by Manager.mu.
+	// watchers are notified of the end; guarded by Manager.mu.
 	watchers map[*watcher]struct{}
 }
 
-// tree returns the zone's watched tree, nil if it has none that lives.
+// tree returns the zone's watched tree; nil if it has no live one.
 func (m *Manager) tree(name string) *tree {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.liveTree(name)
 }
 
-// liveTree is tree for a caller that holds the lock.
+// liveTree is tree for callers that hold m.mu.
 func (m *Manager) liveTree(name string) *tree {
 	t := m.trees[name]
 	if t == nil {
@@ -39,13 +40,13 @@ func (m *Manager) liveTree(name string) *tree {
 	}
 }
 
-// watchTree makes the tree the zone's and watches it, or returns the one that
-// the zone has already. allowed is asked under the lock. Without an error the
-// handle is the poller's, else still the caller's.
-func (m *Manager) watchTree(name string, b zonedir.Boot, h *proc.Handle, allowed func() error) (*tree, error) {
+// watchTree records the zone's tree and watches it, or returns the tree that the zone
+// has already. It checks ctx under m.mu, so that a removal that cancels ctx either sees
+// the tree or keeps it from being recorded. Without an error it takes over the handle.
+func (m *Manager) watchTree(ctx context.Context, name string, b zonedir.Boot, h *proc.Handle) (*tree, error) {
 	t := &tree{boot: b, handle: h, watchers: make(map[*watcher]struct{})}
 	m.mu.Lock()
-	if err := allowed(); err != nil {
+	if err := context.Cause(ctx); err != nil {
 		m.mu.Unlock()
 		return nil, err
 	}
@@ -66,8 +67,8 @@ func (m *Manager) watchTree(name string, b zonedir.Boot, h *proc.Handle, allowed
 	return t, nil
 }
 
-// adopt watches the tree that the zone was found to run, which another agent
-// may have booted. It returns nil if none runs.
+// adopt watches the zone's running tree, which an earlier agent may have booted. It
+// returns nil if none runs.
 func (m *Manager) adopt(name string) (*tree, error) {
 	root, err := m.open(name)
 	if err != nil {
@@ -76,18 +77,21 @@ func (m *Manager) adopt(name string) (*tree, error) {
 	if root != nil {
 		defer root.Close()
 	}
-	g := m.grip(name, root)
-	if g.tree != nil || !g.running {
-		return g.tree, nil
+	ps, err := m.processes(name, root)
+	if err != nil {
+		return nil, err
 	}
-	h, err := proc.Open(g.boot.Init)
+	if ps.tree != nil || !ps.running {
+		return ps.tree, nil
+	}
+	h, err := proc.Open(ps.boot.Init)
 	if errors.Is(err, proc.ErrGone) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	t, err := m.watchTree(name, g.boot, h, func() error { return nil })
+	t, err := m.watchTree(context.Background(), name, ps.boot, h)
 	if err != nil {
 		h.Close()
 		return nil, err
@@ -95,7 +99,7 @@ func (m *Manager) adopt(name string) (*tree, error) {
 	return t, nil
 }
 
-// ended runs on the poller's goroutine.
+// ended is called on the poller's goroutine, so it must not block.
 func (m *Manager) ended(name string, t *tree, end proc.End) {
 	watchers := m.drop(name, t)
 	if len(watchers) == 0 {
@@ -104,12 +108,12 @@ func (m *Manager) ended(name string, t *tree, end proc.End) {
 	go func() {
 		how := m.how(name, end)
 		for w := range watchers {
-			go w.tell(how)
+			go w.notify(how)
 		}
 	}()
 }
 
-// drop forgets a tree and returns who watched it.
+// drop removes a tree and returns its watchers.
 func (m *Manager) drop(name string, t *tree) map[*watcher]struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -121,8 +125,8 @@ func (m *Manager) drop(name string, t *tree) map[*watcher]struct{} {
 	return watchers
 }
 
-// how says how the zone's server ended: as its init wrote down, else as the
-// init itself did.
+// how returns how the zone's server ended: as its init recorded it, else how the
+// init itself ended.
 func (m *Manager) how(name string, end proc.End) zone.End {
 	if root, err := zonedir.Open(m.dir, name); err == nil {
 		defer root.Close()

@@ -15,16 +15,15 @@ import (
 
 const (
 	nobody = 65534
-	// asNobody is set in the environment of tests that were run again.
+	// asNobody is set in the environment of tests run by TestWithoutPrivileges.
 	asNobody = "SLED_TEST_AS_NOBODY"
 )
 
-// The tests that matter without privileges are run once more as a user who has
-// none.
+// The relevant tests are run again as an unprivileged user.
 func TestWithoutPrivileges(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
-		t.Skip("needs root to become somebody else")
+		t.Skip("needs root to change its user")
 	}
 	dir := t.TempDir()
 	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
@@ -33,7 +32,7 @@ func TestWithoutPrivileges(t *testing.T) {
 		}
 	}
 	cmd := exec.Command("/proc/self/exe", "-test.v", "-test.run",
-		"^(TestPlainUser|TestNothingEscapes|TestServerEndsAlone|TestInitKilledByAStranger|TestLifeOfAZone|TestZoneOutlivesItsAgent)$")
+		"^(TestPlainUser|TestNothingEscapes|TestServerEndsAlone|TestInitKilledFromOutside|TestZoneLifecycle|TestZoneOutlivesItsAgent|TestFullDescriptorTableEndsNothing|TestUnreadableFilesAreNoState)$")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), asNobody+"=1", "TMPDIR="+dir, "HOME="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
@@ -46,7 +45,7 @@ func TestWithoutPrivileges(t *testing.T) {
 func TestPlainUser(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(asNobody) == "" {
-		t.Skip("is run by TestWithoutPrivileges")
+		t.Skip("run by TestWithoutPrivileges")
 	}
 	m := newManager(t, "lock-away", "touch=ready", "sleep")
 	if got, want := m.Isolation(), "session and process tree (best effort)"; got != want {

@@ -8,11 +8,11 @@ import (
 	"github.com/sledagent/sledagent/zone/process/internal/proc"
 )
 
-// adoptRetry is how long a Watch waits before it tries again to open a process
-// that it could not, for want of descriptors say.
+// adoptRetry is the pause before a Watch retries to open a process, for example
+// after a shortage of descriptors.
 const adoptRetry = time.Second
 
-// A watcher is told of one end.
+// A watcher is notified of one end.
 type watcher struct {
 	once  sync.Once
 	ended func(zone.End)
@@ -20,7 +20,7 @@ type watcher struct {
 	stopped chan struct{}
 }
 
-func (w *watcher) tell(end zone.End) {
+func (w *watcher) notify(end zone.End) {
 	if !w.isStopped() {
 		w.once.Do(func() { w.ended(end) })
 	}
@@ -35,11 +35,12 @@ func (w *watcher) isStopped() bool {
 	}
 }
 
-// Watch implements zone.Manager. The zone runs as long as its init does, which
-// ends after the server and whatever that had started.
+// Watch implements zone.Watcher. The zone runs as long as its init, which ends after
+// the server and every process that the server started.
 func (m *Manager) Watch(name string, ended func(zone.End)) (stop func()) {
 	w := &watcher{ended: ended, stopped: make(chan struct{})}
-	if !m.attach(name, w) {
+	if err := m.attach(name, w); err != nil {
+		m.cfg.Log.Warn().Err(err).Str("zone", name).Msg("failed to watch zone; will retry")
 		go m.attachLater(name, w)
 	}
 	var once sync.Once
@@ -51,32 +52,31 @@ func (m *Manager) Watch(name string, ended func(zone.End)) (stop func()) {
 	}
 }
 
-// attach makes w a watcher of what runs, or tells it that nothing does. It
-// fails if that cannot be found out now.
-func (m *Manager) attach(name string, w *watcher) bool {
+// attach adds w to the watchers of the running tree, or notifies it that none runs.
+// It fails if it cannot determine whether one runs.
+func (m *Manager) attach(name string, w *watcher) error {
 	if zone.ValidName(name) != nil {
-		go w.tell(zone.End{How: "zone is gone"})
-		return true
+		go w.notify(zone.End{How: "zone is gone"})
+		return nil
 	}
 	t, err := m.adopt(name)
 	if err != nil {
-		m.cfg.Log.Warn().Err(err).Str("zone", name).Msg("cannot watch zone, will try again")
-		return false
+		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if t == nil || t.watchers == nil {
-		go m.tellNow(name, w)
-		return true
+		go m.notifyNow(name, w)
+		return nil
 	}
 	if !w.isStopped() {
 		t.watchers[w] = struct{}{}
 	}
-	return true
+	return nil
 }
 
-func (m *Manager) tellNow(name string, w *watcher) {
-	w.tell(m.how(name, proc.End{}))
+func (m *Manager) notifyNow(name string, w *watcher) {
+	w.notify(m.how(name, proc.End{}))
 }
 
 func (m *Manager) attachLater(name string, w *watcher) {
@@ -89,7 +89,7 @@ func (m *Manager) attachLater(name string, w *watcher) {
 		case <-m.closed:
 			return
 		case <-retry.C:
-			if m.attach(name, w) {
+			if m.attach(name, w) == nil {
 				return
 			}
 		}

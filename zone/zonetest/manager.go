@@ -2,23 +2,37 @@ package zonetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/sledagent/sledagent/zone"
 )
+
+// Recall records its arguments.
+func (h *Host) Recall(name string, made zone.Made) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.recall[name] = made
+}
 
 // List looks at every zone.
 func (h *Host) List(ctx context.Context) ([]zone.Info, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	_, err := h.begin(ctx, List, "")
+	if err != nil && !errors.Is(err, zone.ErrPartial) {
+		return nil, err
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var all []zone.Info
-	for _, e := range h.zones {
-		all = append(all, e.info)
+	for name, e := range h.zones {
+		if !h.unlisted[name] {
+			all = append(all, e.info)
+		}
 	}
-	return all, nil
+	return all, err
 }
 
 // Look looks at one zone.
@@ -34,7 +48,7 @@ func (h *Host) Look(ctx context.Context, name string) (zone.Info, error) {
 	return zone.Info{Name: name, State: zone.Absent}, nil
 }
 
-// Create makes an installed zone. A fault leaves it incomplete, a hang too.
+// Create makes an installed zone. A fault or a hang leaves it incomplete.
 func (h *Host) Create(ctx context.Context, spec zone.Spec) (zone.Made, error) {
 	h.mu.Lock()
 	if h.zones[spec.Name] != nil {
@@ -54,7 +68,7 @@ func (h *Host) Create(ctx context.Context, spec zone.Spec) (zone.Made, error) {
 		return zone.Made{}, fmt.Errorf("create zone %s: it was removed meanwhile", spec.Name)
 	}
 	e.info.State = zone.Installed
-	made := zone.Made{Links: map[string]string{}}
+	made := zone.Made{Links: map[string]string{}, Path: "/zones/" + spec.Name}
 	for i, nic := range spec.NICs {
 		made.Links[nic.ID] = fmt.Sprintf("vnic%d", i)
 	}
@@ -91,66 +105,37 @@ func (h *Host) Boot(ctx context.Context, name string) error {
 	return nil
 }
 
-// Kill ends the zone's server; the zone itself stays running, like an illumos
-// zone whose processes were killed, until it is halted.
-func (h *Host) Kill(ctx context.Context, name string) error {
-	if _, err := h.begin(ctx, Kill, name); err != nil {
+// Remove takes one rung. A kill ends the zone's server. The zone stays running until
+// it is halted, like an illumos zone whose processes were killed.
+func (h *Host) Remove(ctx context.Context, rung zone.Rung, name string) error {
+	f, err := h.begin(ctx, Op(rung), name)
+	if err != nil {
 		return err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if e := h.zones[name]; e != nil && e.stop != nil {
-		go e.stop()
-		e.stop = nil
+	switch rung {
+	case zone.RungKill:
+		if e := h.zones[name]; e != nil && e.stop != nil {
+			go e.stop()
+			e.stop = nil
+		}
+	case zone.RungHalt:
+		to := zone.Installed
+		if f.Stuck != zone.Unknown {
+			to = f.Stuck
+		}
+		return h.move(name, to, zone.Ready, zone.Running, zone.ShuttingDown, zone.Down, zone.Installed)
+	case zone.RungUninstall:
+		return h.move(name, zone.Configured, zone.Installed, zone.Incomplete, zone.Configured)
+	case zone.RungDelete:
+		return h.move(name, zone.Absent, zone.Configured, zone.Incomplete)
 	}
 	return nil
 }
 
-// Halt takes an active zone to installed.
-func (h *Host) Halt(ctx context.Context, name string) error {
-	f, err := h.begin(ctx, Halt, name)
-	if err != nil {
-		return err
-	}
-	to := zone.Installed
-	if f.Stuck != zone.Absent {
-		to = f.Stuck
-	}
-	return h.move(name, to, zone.Ready, zone.Running, zone.ShuttingDown, zone.Down, zone.Installed)
-}
-
-// DestroyVM does nothing but what a fault makes it do.
-func (h *Host) DestroyVM(ctx context.Context, name string) error {
-	_, err := h.begin(ctx, DestroyVM, name)
-	return err
-}
-
-// Uninstall takes a zone to configured.
-func (h *Host) Uninstall(ctx context.Context, name string) error {
-	if _, err := h.begin(ctx, Uninstall, name); err != nil {
-		return err
-	}
-	return h.move(name, zone.Configured, zone.Installed, zone.Incomplete, zone.Configured)
-}
-
-// Delete removes a configured zone.
-func (h *Host) Delete(ctx context.Context, name string) error {
-	if _, err := h.begin(ctx, Delete, name); err != nil {
-		return err
-	}
-	return h.move(name, zone.Absent, zone.Configured, zone.Incomplete)
-}
-
-// Release does nothing but what a fault makes it do.
-func (h *Host) Release(ctx context.Context, name string) error {
-	_, err := h.begin(ctx, Release, name)
-	return err
-}
-
-// move changes a zone's state if it is in one of the states from.
+// move changes a zone's state if it is in one of the states from. h.mu is held.
 func (h *Host) move(name string, to zone.State, from ...zone.State) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	e := h.zones[name]
 	if e == nil {
 		return nil
@@ -176,10 +161,10 @@ func (h *Host) Tail(ctx context.Context, name string, _ int) ([]byte, error) {
 	if _, err := h.begin(ctx, Tail, name); err != nil {
 		return nil, err
 	}
-	return []byte("last words of " + name + "\n"), nil
+	return []byte("last output of " + name + "\n"), nil
 }
 
-// ServerFailed says what FailServer was told.
+// ServerFailed returns the reason given to FailServer.
 func (h *Host) ServerFailed(ctx context.Context, name string) (why string, err error) {
 	if _, err := h.begin(ctx, ServerFailed, name); err != nil {
 		return "", err

@@ -1,7 +1,7 @@
-// Package zonetest is an in-memory zone.Manager for tests: real states and
-// transitions, refused where a host would refuse them, and faults on demand.
-// It runs nothing; a test decides what a zone's server does through Hooks.
-// It works inside testing/synctest bubbles.
+// Package zonetest is an in-memory zone.Manager for tests. It has the real states,
+// refuses the transitions that a host would refuse, and injects faults on demand.
+// It runs no processes; Hooks decide what a zone's server does. It works inside
+// testing/synctest bubbles.
 package zonetest
 
 import (
@@ -20,6 +20,7 @@ type Op string
 
 // The operations that faults can be set on.
 const (
+	List         Op = "list"
 	Look         Op = "look"
 	Create       Op = "create"
 	Boot         Op = "boot"
@@ -36,28 +37,36 @@ const (
 // ErrFault is what a failing operation returns.
 var ErrFault = errors.New("injected fault")
 
-// A Fault is what goes wrong with one operation of one zone. Its parts combine:
-// first the delay, then the failure, then the effect.
+// A Fault is a fault of one operation on one zone. Its parts combine: first the
+// delay, then the failure, then the effect.
 type Fault struct {
 	// Times is how often the fault occurs; 0 means always.
 	Times int
-	// Delay is how long the operation takes; it ends early with its context.
+	// Delay is how long the operation takes; the end of its context cuts it short.
 	Delay time.Duration
-	// Hang keeps the operation until its context ends; with Deaf even longer,
-	// until Unhang.
+	// Hang blocks the operation until its context ends, or with Deaf until Unhang.
 	Hang bool
-	// Deaf makes a hang ignore its context, like a process in the kernel.
+	// Deaf makes a hang ignore its context, like a system call that cannot be
+	// interrupted.
 	Deaf bool
-	// Fail makes the operation return ErrFault and change nothing.
+	// Fail makes the operation return ErrFault and change nothing. The error wraps
+	// As as well, if it is set. With zone.ErrPartial List returns its list, too.
 	Fail bool
+	As   error
 	// Stuck leaves a halted zone in this state and reports success.
 	Stuck zone.State
 }
 
+// States lists every state of a zone.
+func States() []zone.State {
+	return []zone.State{zone.Unknown, zone.Absent, zone.Configured, zone.Incomplete, zone.Installed, zone.Ready,
+		zone.Running, zone.ShuttingDown, zone.Down}
+}
+
 // Hooks let a test run something real in a zone.
 type Hooks struct {
-	// Booted is called when a zone was booted, without a lock held. stop is
-	// called when the zone's processes are killed.
+	// Booted is called after a zone was booted, without a lock held. stop is called
+	// when the zone's processes are killed.
 	Booted func(name string, addr netip.AddrPort) (stop func())
 }
 
@@ -69,8 +78,11 @@ type Host struct {
 	zones  map[string]*entry
 	faults map[string]map[Op]*Fault
 	calls  []string
-	unhang chan struct{}
-	boots  int
+	recall map[string]zone.Made
+	// unlisted are zones that List leaves out.
+	unlisted map[string]bool
+	unhang   chan struct{}
+	boots    int
 }
 
 type entry struct {
@@ -88,11 +100,19 @@ var _ zone.Manager = (*Host)(nil)
 // New returns a host without zones.
 func New(hooks Hooks) *Host {
 	return &Host{hooks: hooks, zones: map[string]*entry{}, faults: map[string]map[Op]*Fault{},
-		unhang: make(chan struct{})}
+		recall: map[string]zone.Made{}, unlisted: map[string]bool{}, unhang: make(chan struct{})}
 }
 
-// SetFault makes op misbehave for the zone of this name, or for every zone if
-// name is empty. A zero Fault ends the misbehaviour.
+// Recalled returns the last arguments of Recall for a zone.
+func (h *Host) Recalled(name string) (zone.Made, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	made, ok := h.recall[name]
+	return made, ok
+}
+
+// SetFault sets a fault of op for the zone of this name, or for every zone if name
+// is empty. A zero Fault removes it.
 func (h *Host) SetFault(name string, op Op, f Fault) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -102,7 +122,7 @@ func (h *Host) SetFault(name string, op Op, f Fault) {
 	h.faults[name][op] = &f
 }
 
-// Unhang lets go of every operation that hangs, those that are deaf too.
+// Unhang releases every operation that hangs, including deaf ones.
 func (h *Host) Unhang() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -110,7 +130,7 @@ func (h *Host) Unhang() {
 	h.unhang = make(chan struct{})
 }
 
-// Put places a zone in a state, as if somebody else had made it or changed it.
+// Put sets a zone's state, as if another program had made or changed it.
 func (h *Host) Put(name string, s zone.State) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -130,6 +150,13 @@ func (h *Host) Put(name string, s zone.State) {
 	e.info.State = s
 }
 
+// Unlist makes List leave a zone out, as if it could not be read.
+func (h *Host) Unlist(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.unlisted[name] = true
+}
+
 // Die ends a zone's server, as if it had crashed.
 func (h *Host) Die(name string) {
 	h.mu.Lock()
@@ -140,7 +167,7 @@ func (h *Host) Die(name string) {
 	}
 }
 
-// FailServer ends the server of a running zone for good, and leaves the zone running.
+// FailServer ends the server of a running zone and leaves the zone running.
 func (h *Host) FailServer(name, why string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -153,14 +180,14 @@ func (h *Host) FailServer(name, why string) {
 	}
 }
 
-// Calls returns every operation begun so far, as "op zone".
+// Calls returns every operation begun so far, each as "op zone".
 func (h *Host) Calls() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return append([]string(nil), h.calls...)
 }
 
-// end tells everybody who watches a zone that it runs no longer. h.mu is held.
+// end notifies each watch of a zone that it has stopped running. h.mu is held.
 func (h *Host) end(_ string, e *entry, how string) {
 	if e == nil {
 		return
@@ -176,7 +203,7 @@ func (h *Host) end(_ string, e *entry, how string) {
 	e.info.Incarnation, e.info.PID = "", 0
 }
 
-// begin notes a call and lets its fault happen.
+// begin records a call and applies its fault.
 func (h *Host) begin(ctx context.Context, op Op, name string) (Fault, error) {
 	h.mu.Lock()
 	h.calls = append(h.calls, string(op)+" "+name)
@@ -202,12 +229,12 @@ func (h *Host) begin(ctx context.Context, op Op, name string) (Fault, error) {
 		}
 	}
 	if f.Fail {
-		return f, fmt.Errorf("%s zone %s: %w", op, name, ErrFault)
+		return f, fmt.Errorf("%s zone %s: %w", op, name, errors.Join(f.As, ErrFault))
 	}
 	return f, nil
 }
 
-// take finds the fault of an operation and uses up one occurrence of it.
+// take returns the fault of an operation and uses up one occurrence of it.
 func (h *Host) take(op Op, name string) Fault {
 	for _, n := range []string{name, ""} {
 		f := h.faults[n][op]

@@ -5,23 +5,29 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/sledagent/sledagent/agent/admin"
+	"github.com/sledagent/sledagent/agent/disposition"
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
-// An Agent is an admin.Agent made of what it was given. Its zero value is
-// ready. Its methods are safe for concurrent use.
+// An Agent is an admin.Agent with fixed contents. Its zero value is ready. Its methods
+// are safe for concurrent use.
 type Agent struct {
 	bus admin.Bus
 
 	mu     sync.Mutex
 	about  admin.About
 	vmms   map[uuid.UUID]vmm.Status
+	ended  []vmm.Status // latest first
 	killed []uuid.UUID
 	onKill func(context.Context, vmm.Status) (vmm.Status, error)
+	drain  *disposition.DrainStatus
+	// drained is called after the first BeginDrain.
+	drained func()
 }
 
 // New returns an Agent with these VMMs.
@@ -33,7 +39,7 @@ func New(about admin.About, vmms ...vmm.Status) *Agent {
 	return a
 }
 
-// Put adds a VMM or replaces it.
+// Put adds or replaces a VMM.
 func (a *Agent) Put(s vmm.Status) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -43,14 +49,21 @@ func (a *Agent) Put(s vmm.Status) {
 	a.vmms[s.ID] = s
 }
 
-// Forget drops a VMM.
+// PutEnded adds an ended VMM as the latest.
+func (a *Agent) PutEnded(s vmm.Status) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended = append([]vmm.Status{s}, a.ended...)
+}
+
+// Forget removes a VMM.
 func (a *Agent) Forget(id uuid.UUID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.vmms, id)
 }
 
-// Emit adds an event to a VMM that is there and tells the subscribers.
+// Emit adds an event to a VMM, if it exists, and sends it to the subscribers.
 func (a *Agent) Emit(id uuid.UUID, e vmm.Event) {
 	a.mu.Lock()
 	if s, there := a.vmms[id]; there {
@@ -61,22 +74,22 @@ func (a *Agent) Emit(id uuid.UUID, e vmm.Event) {
 	a.bus.Publish(admin.NamedEvent{VMM: id, Event: e})
 }
 
-// OnKill sets what Kill does and answers with. Without it, Kill answers with
-// the VMM as it is.
+// OnKill sets the function behind Kill. Without it, Kill returns the VMM's Status
+// unchanged.
 func (a *Agent) OnKill(f func(context.Context, vmm.Status) (vmm.Status, error)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.onKill = f
 }
 
-// Killed lists the VMMs that Kill was called for.
+// Killed lists the VMMs for which Kill was called.
 func (a *Agent) Killed() []uuid.UUID {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.killed)
 }
 
-// List implements admin.Agent, in whatever order.
+// List implements admin.Agent, in random order.
 func (a *Agent) List() []vmm.Status {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -87,15 +100,30 @@ func (a *Agent) List() []vmm.Status {
 	return all
 }
 
+// Ended implements admin.Agent.
+func (a *Agent) Ended() []vmm.Status {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	all := slices.Clone(a.ended)
+	for i := range all {
+		all[i].Events = nil
+	}
+	return all
+}
+
 // Show implements admin.Agent.
 func (a *Agent) Show(id uuid.UUID) (vmm.Status, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s, there := a.vmms[id]
-	if !there {
-		return vmm.Status{}, &vmm.Refusal{Reason: vmm.Unknown}
+	if s, there := a.vmms[id]; there {
+		return s, nil
 	}
-	return s, nil
+	for _, s := range a.ended {
+		if s.ID == id {
+			return s, nil
+		}
+	}
+	return vmm.Status{}, &vmm.Refusal{Reason: vmm.Unknown}
 }
 
 // Kill implements admin.Agent.
@@ -114,6 +142,50 @@ func (a *Agent) Kill(ctx context.Context, id uuid.UUID) (vmm.Status, error) {
 	return onKill(ctx, s)
 }
 
+// Disposition implements admin.Agent.
+func (a *Agent) Disposition() disposition.Status {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := disposition.Status{Disposition: disposition.Available, VMMs: len(a.vmms), Operator: a.drain}
+	if a.drain != nil {
+		s.Disposition, s.Why = disposition.Evacuating, "drained by the "+a.drain.By
+	}
+	return s
+}
+
+// BeginDrain implements admin.Agent. It stops nothing.
+func (a *Agent) BeginDrain(_ context.Context, by vmm.Who, grace *time.Duration) disposition.Status {
+	d := &disposition.DrainStatus{By: string(by), Since: time.Now(), Grace: 10 * time.Minute}
+	if grace != nil {
+		d.Grace = *grace
+	}
+	d.Deadline = d.Since.Add(d.Grace)
+	a.mu.Lock()
+	a.drain = d
+	drained := a.drained
+	a.drained = nil
+	a.mu.Unlock()
+	if drained != nil {
+		drained()
+	}
+	return a.Disposition()
+}
+
+// OnDrain sets a function that the first BeginDrain calls.
+func (a *Agent) OnDrain(f func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.drained = f
+}
+
+// EndDrain implements admin.Agent.
+func (a *Agent) EndDrain(context.Context, vmm.Who) (disposition.Status, error) {
+	a.mu.Lock()
+	a.drain = nil
+	a.mu.Unlock()
+	return a.Disposition(), nil
+}
+
 // About implements admin.Agent.
 func (a *Agent) About() admin.About {
 	a.mu.Lock()
@@ -123,7 +195,7 @@ func (a *Agent) About() admin.About {
 	return about
 }
 
-// SetAbout sets what About answers, but for the number of VMMs.
+// SetAbout sets the result of About, except the number of VMMs.
 func (a *Agent) SetAbout(about admin.About) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -1,3 +1,3 @@
-// Package admintest is an agent for tests of what talks to agent/admin: a table
-// of VMMs that its test fills by hand. Nothing in it decides anything.
+// Package admintest is an agent for tests of clients of agent/admin: a table of VMMs
+// that the test fills.
 package admintest

@@ -57,6 +57,7 @@ func TestControlRoutes(t *testing.T) {
 		}
 	}
 	ask[struct{}](t, c.http, "PUT", c.base+"/sim/faults", `["refuse"]`, 400)
+	ask[struct{}](t, c.http, "PUT", c.base+"/sim/faults", `["cut"]`, 400)
 	wantPut(t, s, vmmA, record(vmm.WireRunning, 3), 204)
 	wantPut(t, s, vmmA, record(vmm.WireStopping, 4), 204)
 	if rows := ask[[]Row](t, c.http, "GET", c.base+"/vmms", "", 200); len(rows) != 1 || rows[0].State() != vmm.WireStopping {
@@ -73,8 +74,8 @@ func TestControlRoutes(t *testing.T) {
 	wantPut(t, s, vmmB, rec, 410)
 }
 
-// While the main port is closed the control port still answers, and serves
-// nothing of the internal API.
+// While the main port is closed the control port serves the control routes and nothing
+// else.
 func TestControlWhileRefusing(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, Options{})

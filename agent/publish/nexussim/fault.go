@@ -1,6 +1,7 @@
 package nexussim
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -9,13 +10,15 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/internal/dropshot"
 )
 
-// A Fault is one way in which the simulated Nexus misbehaves.
+// A Fault is one misbehaviour of the simulated Nexus.
 type Fault struct {
-	// Name is one of those that Faults lists.
+	// Name is that of one of Faults.
 	Name string
-	// Value is the fault's argument as it was written; empty if it takes none.
+	// Value is the fault's argument as text; empty if it takes none.
 	Value string
 	// VMM limits the fault to updates of one VMM; nil means every request.
 	VMM uuid.UUID
@@ -25,70 +28,106 @@ type Fault struct {
 	percent float64
 }
 
-// The faults' names.
-const (
-	FaultRefuse      = "refuse"
-	FaultSilent      = "silent"
-	FaultStatus      = "status"
-	FaultGarbage     = "garbage"
-	FaultHalf        = "half"
-	FaultReset       = "reset"
-	FaultLostAnswer  = "lost-answer"
-	FaultDelay       = "delay"
-	FaultFailPercent = "fail-percent"
-	FaultStaleAccept = "stale-accept"
-)
-
-// A FaultDoc describes a fault for a help text.
-type FaultDoc struct {
+// A FaultKind describes a fault.
+type FaultKind struct {
 	Name string
 	// Value names the argument; empty if there is none.
 	Value string
 	Text  string
+
+	// act returns the handler that runs instead of the answer, or nil for none this
+	// time. It is nil for faults that are implemented elsewhere.
+	act func(*Server, *call, Fault) http.HandlerFunc
+	// stored reports whether the update is stored first.
+	stored bool
 }
 
-// Faults lists every fault in the order in which they are tried.
-func Faults() []FaultDoc {
-	return []FaultDoc{
-		{FaultDelay, "DURATION", "wait this long before anything else"},
-		{FaultRefuse, "", "close the port: connections are refused until the fault is lifted"},
-		{FaultReset, "", "reset the connection instead of answering; nothing is stored"},
-		{FaultSilent, "", "read the request and never answer it; nothing is stored"},
-		{FaultStatus, "CODE", "answer with this status (200 to 599, not 204); nothing is stored"},
-		{FaultFailPercent, "N", "answer N percent of the updates with 500, by the seed"},
-		{FaultGarbage, "", "answer 200 with rubbish; nothing is stored"},
-		{FaultStaleAccept, "", "answer 204 and store nothing: an acknowledgement that is a lie"},
-		{FaultHalf, "", "store the update, send half an answer, then nothing"},
-		{FaultLostAnswer, "", "store the update, then reset the connection"},
-	}
+// Faults that are implemented outside of faultKind.act. Refuse and cut affect the port
+// and not single updates, those of DNS no update at all.
+const (
+	FaultDelay       = "delay"
+	FaultRefuse      = "refuse"
+	FaultCut         = "cut"
+	FaultStaleAccept = "stale-accept"
+	FaultDNSEmpty    = "dns-empty"
+	FaultDNSFail     = "dns-fail"
+	FaultDNSSilent   = "dns-silent"
+)
+
+// ofAll are the faults that cannot be limited to one VMM.
+var ofAll = []string{FaultRefuse, FaultCut, FaultDNSEmpty, FaultDNSFail, FaultDNSSilent}
+
+// Faults returns all kinds of faults in the order of precedence.
+func Faults() []FaultKind { return faultKinds }
+
+var faultKinds = []FaultKind{
+	{FaultDelay, "DURATION", "wait this long before anything else", nil, false},
+	{FaultRefuse, "", "close the port: connections are refused until the fault is lifted", as(reset), false},
+	{FaultCut, "", "reset each new connection before anything is read from it", as(reset), false},
+	{"reset", "", "reset the connection instead of answering; nothing is stored", as(reset), false},
+	{"silent", "", "read the request and never answer it; nothing is stored", as(silence), false},
+	{"status", "CODE", "answer with this status (200 to 599, not 204) and Nexus's error body; nothing is stored",
+		func(_ *Server, c *call, f Fault) http.HandlerFunc { return c.failWith(f.status) }, false},
+	{"page", "CODE", "answer with this status and an HTML page, as an ingress; nothing is stored",
+		func(_ *Server, c *call, f Fault) http.HandlerFunc { return c.ingress(f.status, true) }, false},
+	{"empty", "CODE", "answer with this status and no body, as an ingress; nothing is stored",
+		func(_ *Server, c *call, f Fault) http.HandlerFunc { return c.ingress(f.status, false) }, false},
+	{"fail-percent", "N", "answer N percent of the updates with 500, by the seed",
+		func(s *Server, c *call, f Fault) http.HandlerFunc {
+			if !s.chance(f.percent) {
+				return nil
+			}
+			return c.failWith(http.StatusInternalServerError)
+		}, false},
+	{"garbage", "", "answer 200 with rubbish; nothing is stored",
+		func(_ *Server, c *call, _ Fault) http.HandlerFunc { c.put.Answer = http.StatusOK; return garbage }, false},
+	{"switch", "", "answer 101 Switching Protocols and keep the connection; nothing is stored",
+		wire(dropshot.Raw{Head: "HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\nConnection: Upgrade\r\n\r\n", Hold: true}), false},
+	{"interim", "", "send 100 Continue without end; nothing is stored",
+		wire(dropshot.Raw{Again: "HTTP/1.1 100 Continue\r\n\r\n"}), false},
+	{"endless-header", "", "send a header without end; nothing is stored",
+		wire(dropshot.Raw{Head: "HTTP/1.1 204 No Content\r\nX-Filler: ", Again: "x"}), false},
+	{"endless-body", "", "answer 503 with a body without end; nothing is stored",
+		wire(dropshot.Raw{Head: "HTTP/1.1 503 Service Unavailable\r\n\r\n", Again: "x"}), false},
+	{"trickle", "", "send a header at 10 bytes a second; nothing is stored",
+		wire(dropshot.Raw{Head: "HTTP/1.1 204 No Content\r\nX-Filler: ", Again: "x", Pause: 100 * time.Millisecond}), false},
+	{"hang-body", "", "answer 503, send half the body, then nothing; nothing is stored",
+		wire(dropshot.Raw{Head: "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\n{", Hold: true}), false},
+	{FaultStaleAccept, "", "answer 204 and store nothing: an acknowledgement that is a lie", nil, false},
+	{"half", "", "store the update, send half an answer, then nothing",
+		wire(dropshot.Raw{Head: "HTTP/1.1 204 No Content\r\nX-Request-Id: ", Hold: true}), true},
+	{"lost-answer", "", "store the update, then reset the connection", as(reset), true},
+	{FaultDNSEmpty, "", "answer DNS without a replica", nil, false},
+	{FaultDNSFail, "", "answer DNS with SERVFAIL", nil, false},
+	{FaultDNSSilent, "", "do not answer DNS", nil, false},
 }
 
-// maxDelay bounds the delay fault: longer than any client of Nexus waits.
+// maxDelay is the maximum of the delay fault, longer than any client waits.
 const maxDelay = time.Hour
 
-// ParseFault reads NAME[=VALUE][@VMM], such as "silent", "delay=250ms" or
+// ParseFault parses NAME[=VALUE][@VMM], such as "silent", "delay=250ms" or
 // "status=503@5bb1ae42-6ea5-4d3c-8f0e-6f2f5f3c9d11".
-func ParseFault(spec string) (Fault, error) {
+func ParseFault(spec string) (f Fault, err error) {
 	rest, vmm, scoped := strings.Cut(spec, "@")
 	name, value, hasValue := strings.Cut(rest, "=")
-	f := Fault{Name: name, Value: value}
-	if scoped {
-		id, err := uuid.Parse(vmm)
-		if err != nil {
-			return Fault{}, fmt.Errorf("fault %q: VMM: %w", spec, err)
-		}
-		f.VMM = id
-	}
-	i := slices.IndexFunc(Faults(), func(d FaultDoc) bool { return d.Name == name })
+	f = Fault{Name: name, Value: value}
+	i := slices.IndexFunc(faultKinds, func(k FaultKind) bool { return k.Name == name })
 	switch {
 	case i < 0:
-		return Fault{}, fmt.Errorf("fault %q: no fault is called %q", spec, name)
-	case hasValue != (Faults()[i].Value != ""):
-		return Fault{}, fmt.Errorf("fault %q: want %s", spec, Faults()[i].Usage())
-	case scoped && name == FaultRefuse:
-		return Fault{}, fmt.Errorf("fault %q: a closed port is closed to every VMM", spec)
+		err = fmt.Errorf("unknown fault %q", name)
+	case hasValue != (faultKinds[i].Value != ""):
+		err = errors.New("want " + faultKinds[i].Usage())
+	case scoped && slices.Contains(ofAll, name):
+		err = errors.New("this fault cannot be limited to one VMM")
+	case scoped:
+		if f.VMM, err = uuid.Parse(vmm); err != nil {
+			err = fmt.Errorf("VMM: %w", err)
+		}
 	}
-	if err := f.parseValue(); err != nil {
+	if err == nil {
+		err = f.parseValue()
+	}
+	if err != nil {
 		return Fault{}, fmt.Errorf("fault %q: %w", spec, err)
 	}
 	return f, nil
@@ -101,46 +140,43 @@ func (f *Fault) parseValue() (err error) {
 		if err == nil && (f.delay < 0 || f.delay > maxDelay) {
 			err = fmt.Errorf("want a delay of at most %v", maxDelay)
 		}
-	case FaultStatus:
+	case "status", "page", "empty":
 		f.status, err = strconv.Atoi(f.Value)
-		// An interim status is no answer, and a 204 would be an acknowledgement.
+		// An interim status is not an answer, and a 204 would be an acknowledgement.
 		if err == nil && (f.status < 200 || f.status > 599 || f.status == http.StatusNoContent) {
-			err = fmt.Errorf("want a status from 200 to 599 other than 204")
+			err = errors.New("want a status from 200 to 599 other than 204")
 		}
-	case FaultFailPercent:
+	case "fail-percent":
 		f.percent, err = strconv.ParseFloat(f.Value, 64)
 		if err == nil && !(f.percent >= 0 && f.percent <= 100) {
-			err = fmt.Errorf("want a percentage from 0 to 100")
+			err = errors.New("want a percentage from 0 to 100")
 		}
 	}
 	return err
 }
 
-// Usage says how the fault is written.
-func (d FaultDoc) Usage() string {
+// Usage returns the fault's syntax.
+func (d FaultKind) Usage() string {
 	if d.Value == "" {
 		return d.Name
 	}
 	return d.Name + "=" + d.Value
 }
 
-// String writes the fault as ParseFault reads it.
+// String formats the fault for ParseFault.
 func (f Fault) String() string {
-	s := f.Name
-	if f.Value != "" {
-		s += "=" + f.Value
-	}
+	s := FaultKind{Name: f.Name, Value: f.Value}.Usage()
 	if f.VMM != uuid.Nil {
 		s += "@" + f.VMM.String()
 	}
 	return s
 }
 
-// faultSet is what is wrong at one moment. It is not changed once made.
+// faultSet is the set of faults in force. It is immutable.
 type faultSet []Fault
 
-// find returns the fault of that name that applies to the VMM. One that names
-// the VMM wins over one for all.
+// find returns the fault of that name that applies to the VMM. One for this VMM takes
+// precedence over one for all.
 func (fs faultSet) find(name string, id uuid.UUID) (Fault, bool) {
 	var all Fault
 	for _, f := range fs {
@@ -153,17 +189,4 @@ func (fs faultSet) find(name string, id uuid.UUID) (Fault, bool) {
 		}
 	}
 	return all, all.Name != ""
-}
-
-func (fs faultSet) has(name string, id uuid.UUID) bool {
-	_, ok := fs.find(name, id)
-	return ok
-}
-
-func (fs faultSet) strings() []string {
-	out := make([]string, 0, len(fs))
-	for _, f := range fs {
-		out = append(out, f.String())
-	}
-	return out
 }

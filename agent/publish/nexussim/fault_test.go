@@ -1,6 +1,7 @@
 package nexussim
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -16,34 +17,40 @@ import (
 	"time"
 
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/internal/dropshot"
 )
 
 func TestParseFault(t *testing.T) {
 	t.Parallel()
 	for _, good := range []string{"refuse", "silent", "status=503", "status=404@" + vmmA.String(), "delay=250ms",
-		"fail-percent=12.5", "garbage", "half", "reset", "lost-answer", "stale-accept"} {
+		"fail-percent=12.5", "garbage", "half", "reset", "lost-answer", "stale-accept",
+		"cut", "page=404", "empty=410@" + vmmA.String(), "switch", "interim", "endless-header", "endless-body", "trickle", "hang-body", "dns-empty"} {
 		f, err := ParseFault(good)
 		if err != nil || f.String() != good {
 			t.Errorf("ParseFault(%q) = %v, %v", good, f, err)
 		}
 	}
 	for _, bad := range []string{"", "tired", "refuse=1", "status", "status=204", "status=42", "status=x", "delay=-1s", "delay=2h",
-		"delay=soon", "fail-percent=101", "fail-percent=NaN", "silent@vm-1", "refuse@" + vmmA.String()} {
+		"delay=soon", "fail-percent=101", "fail-percent=NaN", "silent@vm-1", "refuse@" + vmmA.String(), "cut@" + vmmA.String(), "dns-fail@" + vmmA.String(),
+		"page", "page=204", "empty=101", "switch=1"} {
 		if f, err := ParseFault(bad); err == nil {
 			t.Errorf("ParseFault(%q) = %v, want an error", bad, f)
 		}
 	}
 }
 
-// What a client sees of each fault through a real socket, and what was stored.
+// What a client receives for each fault over a real socket, and what is stored.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	errReset := func(err error) bool { return errors.Is(err, syscall.ECONNRESET) }
 	errRefused := func(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
+	// The client may be writing when the connection is cut.
+	errCut := func(err error) bool { return errReset(err) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF) }
+	errAny := func(err error) bool { return err != nil }
 	errLate := func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
 	tests := []struct {
 		fault  string
-		fails  func(error) bool // nil: there is an answer
+		fails  func(error) bool // nil: an answer is expected
 		status int
 		stored bool
 		effect Effect
@@ -57,6 +64,15 @@ func TestFaults(t *testing.T) {
 		{fault: "lost-answer", fails: errReset, stored: true, effect: Updated},
 		{fault: "status=418", status: 418, effect: Faulted},
 		{fault: "garbage", status: 200, effect: Faulted},
+		{fault: "cut", fails: errCut},
+		{fault: "page=404", status: 404, effect: Faulted},
+		{fault: "page=404@" + vmmB.String(), status: 204, stored: true, effect: Updated},
+		{fault: "empty=410", status: 410, effect: Faulted},
+		{fault: "interim", fails: errAny, effect: Faulted}, // the client's limit or its timeout
+		{fault: "endless-header", fails: errAny, effect: Faulted},
+		{fault: "endless-body", fails: errAny, effect: Faulted},
+		{fault: "trickle", fails: errLate, effect: Faulted},
+		{fault: "hang-body", fails: errLate, effect: Faulted},
 		{fault: "stale-accept", status: 204, effect: Lied},
 		{fault: "fail-percent=100", status: 500, effect: Faulted},
 		{fault: "fail-percent=0", status: 204, stored: true, effect: Updated},
@@ -68,7 +84,7 @@ func TestFaults(t *testing.T) {
 			s := newServer(t, Options{})
 			c := listen(t, s)
 			setFault(t, s, tt.fault)
-			budget := patience
+			budget := timeout
 			if tt.fails != nil {
 				budget = 2 * time.Second
 			}
@@ -86,7 +102,66 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// A Nexus that was down comes back at the same address, with what it knew.
+// An answer of an ingress does not have Nexus's error body; an answer that Nexus is set to
+// give has it.
+func TestIngressAnswers(t *testing.T) {
+	t.Parallel()
+	for fault, want := range map[string]struct{ ctype, has string }{
+		"status=404": {"application/json", `"request_id"`},
+		"page=404":   {"text/html", "<h1>404 Not Found</h1>"},
+		"page=502":   {"text/html", "<h1>502 Bad Gateway</h1>"},
+		"empty=403":  {"", ""},
+	} {
+		s := newServer(t, Options{})
+		setFault(t, s, fault)
+		w := put(t, s, vmmA, record(vmm.WireRunning, 3))
+		byNexus := fault == "status=404"
+		if got := w.Header().Get("Content-Type"); got != want.ctype || !strings.Contains(w.Body.String(), want.has) ||
+			want.has == "" && w.Body.Len() > 0 || byNexus != (w.Header().Get(dropshot.RequestID) != "") {
+			t.Errorf("%s: %v %q", fault, w.Header(), w.Body)
+		}
+		if puts, _ := s.Puts(0); len(puts) != 1 || puts[0].Answer != w.Code || puts[0].Effect != Faulted {
+			t.Errorf("%s: %+v", fault, puts)
+		}
+	}
+}
+
+// A connection that switched protocols stays open until one side closes it.
+func TestSwitchedConnectionIsKept(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, Options{})
+	setFault(t, s, "switch")
+	conn, err := net.Dial("tcp", strings.TrimPrefix(listen(t, s).base, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	send(t, conn, record(vmm.WireRunning, 3))
+	answer := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(answer, nil)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("%+v, %v", resp, err)
+	}
+	setFault(t, s) // removing the fault does not end it
+	if err := conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := answer.ReadByte(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the connection ended with %v", err)
+	}
+}
+
+func send(t *testing.T, conn net.Conn, rec vmm.Record) {
+	t.Helper()
+	update := body(t, rec)
+	_, err := fmt.Fprintf(conn, "PUT /vmms/%s HTTP/1.1\r\nHost: nexus\r\nApi-Version: 1.0.0\r\nContent-Length: %d\r\n\r\n%s",
+		vmmA, len(update), update)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A Nexus that was down is reachable at the same address again, with its rows.
 func TestRefuseAndReopen(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, Options{})
@@ -106,7 +181,7 @@ func TestRefuseAndReopen(t *testing.T) {
 	}
 }
 
-// Refusing also cuts the connections that are open, as a crash does.
+// Refusing also cuts open connections, as a crash does.
 func TestRefuseCutsHeldRequests(t *testing.T) {
 	t.Parallel()
 	for hold, sent := range map[string]string{"silent": "", "half": "HTTP/1.1 204 No Content\r\nX-Request-Id: "} {
@@ -119,12 +194,10 @@ func TestRefuseCutsHeldRequests(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+			if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 				t.Fatal(err)
 			}
-			update := body(t, record(vmm.WireRunning, 3))
-			fmt.Fprintf(conn, "PUT /vmms/%s HTTP/1.1\r\nHost: nexus\r\nApi-Version: 1.0.0\r\nContent-Length: %d\r\n\r\n%s",
-				vmmA, len(update), update)
+			send(t, conn, record(vmm.WireRunning, 3))
 			if err := s.Wait(t.Context(), vmmA, func(r Row) bool { return r.LastEffect != "" }); err != nil {
 				t.Fatal(err)
 			}
@@ -140,7 +213,7 @@ func TestRefuseCutsHeldRequests(t *testing.T) {
 	}
 }
 
-// A request is not held for longer than its client waits.
+// A request is held no longer than its client waits.
 func TestSilenceEndsWithTheClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -155,8 +228,8 @@ func TestSilenceEndsWithTheClient(t *testing.T) {
 		begun := time.Now()
 		func() {
 			defer func() {
-				if p := recover(); p != http.ErrAbortHandler {
-					t.Errorf("the handler ended with %v, want http.ErrAbortHandler", p)
+				if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
+					t.Errorf("the handler ended with %v, want http.ErrAbortHandler", err)
 				}
 			}()
 			s.Handler().ServeHTTP(httptest.NewRecorder(), r)
@@ -167,7 +240,7 @@ func TestSilenceEndsWithTheClient(t *testing.T) {
 	})
 }
 
-// Lifting the silence answers nobody who waits already.
+// Removing the fault does not answer requests that are held already.
 func TestSilenceLasts(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, Options{})
@@ -212,8 +285,8 @@ func TestFailPercentIsSeeded(t *testing.T) {
 	}
 }
 
-// The delay is on the clock of the bubble, and the real handler outlives a
-// client that gave up: its update is stored all the same.
+// The delay uses the bubble's clock. The handler continues after the client has
+// disconnected, and its update is stored.
 func TestDelay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -245,7 +318,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// Close frees whoever is held: goleak would find the goroutines.
+// Close releases held requests: goleak would find their goroutines.
 func TestCloseFreesHeldRequests(t *testing.T) {
 	t.Parallel()
 	s := New(Options{})

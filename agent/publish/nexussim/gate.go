@@ -2,25 +2,28 @@ package nexussim
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
+	"github.com/sledagent/sledagent/internal/dropshot"
 )
 
-// A gate is the server's ports. The main one can be closed and opened again at
-// the same address, which is how a Nexus looks that is down.
+// A gate is the server's ports. The main one can be closed and opened again at the same
+// address, like that of a Nexus that is down for a while.
 type gate struct {
-	// mu keeps openings and closings apart. No request takes it.
+	// mu serializes opening and closing. Requests do not take it.
 	mu      sync.Mutex
 	addr    string // of the main port, once it was open
 	main    *port
 	control *port
-	handler http.Handler
+	dns     []func() // close the servers of ListenDNS
 }
 
 // A port is one listener with all its connections.
@@ -31,52 +34,55 @@ type port struct {
 	served  chan struct{}
 }
 
-// Listen opens the main port at host:port and returns the address it got; port
-// 0 is any free one. While FaultRefuse is in force it is only reserved in name:
-// the address is found out and closed again. Listen may be called once.
+// Listen opens the main port at host:port and returns its address; port 0 means any free
+// one. While FaultRefuse is in force the port is opened and closed again, to determine
+// its address. Listen may be called once.
 func (s *Server) Listen(addr string) (string, error) {
 	s.gate.mu.Lock()
 	defer s.gate.mu.Unlock()
-	if s.life.Err() != nil {
-		return "", fmt.Errorf("listen on %s: server is closed", addr)
-	}
-	if s.gate.addr != "" {
-		return "", fmt.Errorf("listen on %s: already listening on %s", addr, s.gate.addr)
+	if s.gate.addr != "" || s.closing.Err() != nil {
+		return "", fmt.Errorf("listen on %s: already listening, or closed", addr)
 	}
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return "", fmt.Errorf("listen on %s: %w", addr, err)
 	}
-	s.gate.addr, s.gate.handler = ln.Addr().String(), s.Handler()
-	if s.refusing() {
+	s.gate.addr = ln.Addr().String()
+	if s.has(FaultRefuse) {
 		return s.gate.addr, ln.Close()
 	}
-	s.gate.main = serve(s.life, ln, s.gate.handler)
+	s.gate.main = s.open(s.secured(ln), s.Handler())
 	return s.gate.addr, nil
 }
 
-// ListenControl opens a port that serves the control routes alone and that no
-// fault closes. It returns the address it got and may be called once.
+// ListenControl opens a port that serves only the control routes and is not subject to
+// faults. It returns its address and may be called once.
 func (s *Server) ListenControl(addr string) (string, error) {
 	s.gate.mu.Lock()
 	defer s.gate.mu.Unlock()
-	if s.gate.control != nil {
-		return "", fmt.Errorf("listen on %s for control: already listening", addr)
-	}
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return "", fmt.Errorf("listen on %s for control: %w", addr, err)
 	}
-	s.gate.control = serve(s.life, ln, s.controlRoutes(false))
+	s.gate.control = s.open(ln, s.controlRoutes(false))
 	return ln.Addr().String(), nil
 }
 
-// follow opens or closes the main port, as refusing says by the time that it is
-// this caller's turn. A server that was never told to listen has no port.
-func (g *gate) follow(ctx context.Context, refusing func() bool) error {
+// secured returns the listener, with TLS if the options have it.
+func (s *Server) secured(ln net.Listener) net.Listener {
+	if s.tls == nil {
+		return ln
+	}
+	return tls.NewListener(ln, s.tls)
+}
+
+// follow opens or closes the main port according to the current faults. It does nothing
+// before Listen.
+func (s *Server) follow() error {
+	g := &s.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	open := !refusing()
+	open := !s.has(FaultRefuse)
 	switch {
 	case g.addr == "" || open == (g.main != nil):
 		return nil
@@ -85,28 +91,17 @@ func (g *gate) follow(ctx context.Context, refusing func() bool) error {
 		g.main = nil
 		return nil
 	}
-	ln, err := reopen(ctx, g.addr)
-	if err != nil {
-		return err
+	// An outgoing connection of another program may occupy the port for a moment.
+	for end := time.Now().Add(3 * time.Second); ; dropshot.Sleep(s.closing, 10*time.Millisecond) {
+		ln, err := net.Listen("tcp", g.addr)
+		if err == nil {
+			g.main = s.open(s.secured(ln), s.Handler())
+			return nil
+		}
+		if s.closing.Err() != nil || time.Now().After(end) {
+			return fmt.Errorf("listen again on %s: %w", g.addr, err)
+		}
 	}
-	g.main = serve(ctx, ln, g.handler)
-	return nil
-}
-
-// reopen takes an address once more. Another program's outgoing connection may
-// hold the port for a moment, so it is tried for a while.
-func reopen(ctx context.Context, addr string) (net.Listener, error) {
-	var ln net.Listener
-	policy := backoff.NewExponentialBackOff(backoff.WithInitialInterval(5*time.Millisecond),
-		backoff.WithMaxInterval(100*time.Millisecond), backoff.WithMaxElapsedTime(3*time.Second))
-	err := backoff.Retry(func() (err error) {
-		ln, err = net.Listen("tcp", addr)
-		return err
-	}, backoff.WithContext(policy, ctx))
-	if err != nil {
-		return nil, fmt.Errorf("listen again on %s: %w", addr, err)
-	}
-	return ln, nil
 }
 
 func (g *gate) close() {
@@ -117,19 +112,28 @@ func (g *gate) close() {
 			p.close()
 		}
 	}
-	g.main, g.control, g.addr = nil, nil, ""
+	for _, end := range g.dns {
+		end()
+	}
+	g.main, g.control, g.dns, g.addr = nil, nil, nil, ""
 }
 
-func serve(parent context.Context, ln net.Listener, h http.Handler) *port {
-	ctx, cut := context.WithCancel(parent)
-	p := &port{callers: newCallers(), cut: cut, served: make(chan struct{})}
+func (s *Server) open(ln net.Listener, h http.Handler) *port {
+	ctx, cut := context.WithCancel(s.closing)
+	p := &port{callers: &callers{open: map[net.Conn]uint64{}}, cut: cut, served: make(chan struct{})}
+	main := s.gate.addr == ln.Addr().String()
 	p.server = &http.Server{
 		Handler:           h,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		ConnState:         p.callers.note,
-		ErrorLog:          discardLog,
+		ConnState: func(conn net.Conn, state http.ConnState) {
+			p.callers.note(conn, state)
+			if state == http.StateNew && main && s.has(FaultCut) {
+				resetConn(conn)
+			}
+		},
+		ErrorLog: log.New(io.Discard, "", 0), // broken connections are intended
 	}
 	go func() {
 		defer close(p.served)
@@ -140,9 +144,9 @@ func serve(parent context.Context, ln net.Listener, h http.Handler) *port {
 	return p
 }
 
-// close takes the listener away, then cuts every connection.
+// close closes the listener, then cuts every connection.
 func (p *port) close() {
-	_ = p.server.Close() // The listener's error: it is closed either way.
+	_ = p.server.Close() // the listener is closed even on error
 	p.cut()
 	<-p.served
 }

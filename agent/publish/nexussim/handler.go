@@ -2,21 +2,20 @@ package nexussim
 
 import (
 	"context"
-	"io"
-	"net"
 	"net/http"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/internal/dropshot"
 )
 
-// Handler serves the internal API and the control routes, so that a test can
-// use the server without a port of its own. Where FaultRefuse would close the
-// port it can only cut each connection instead of answering.
+// Handler serves the internal API and the control routes without a port. FaultRefuse
+// cuts each connection, since there is no port to close.
 func (s *Server) Handler() http.Handler {
 	control := s.controlRoutes(true)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if isControl(r) && !s.refusing() {
+		if isControl(r) && !s.has(FaultRefuse) {
 			control.ServeHTTP(w, r)
 			return
 		}
@@ -24,21 +23,21 @@ func (s *Server) Handler() http.Handler {
 	})
 }
 
-func (s *Server) refusing() bool {
+// has reports whether a fault of the whole port is in force.
+func (s *Server) has(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.faults.has(FaultRefuse, uuid.Nil)
+	_, ok := s.faults.find(name, uuid.Nil)
+	return ok
 }
 
-// A call is one request of the internal API on its way through the server.
+// A call is one request of the internal API.
 type call struct {
 	put    Put
 	faults faultSet
-	bad    *problem
 }
 
-// fault tells whether a fault of that name meets the call, and if so puts it on
-// record.
+// fault reports whether a fault of that name applies to the call, and records it.
 func (c *call) fault(name string) (Fault, bool) {
 	f, ok := c.faults.find(name, c.put.VMM)
 	if ok {
@@ -47,155 +46,67 @@ func (c *call) fault(name string) (Fault, bool) {
 	return f, ok
 }
 
-// maxRequestTime bounds how long a client may take to send its request.
-const maxRequestTime = 30 * time.Second
-
 func (s *Server) serveUpdate(w http.ResponseWriter, r *http.Request) {
-	setRequestID(w)
-	// The bound is on the request alone: a fault may hold the answer for longer.
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.closing, cancel)()
+	r = r.WithContext(ctx)
+	dropshot.SetRequestID(w)
+	// Only reading the request has a time limit: a fault may hold the answer for longer.
 	deadline := http.NewResponseController(w)
-	_ = deadline.SetReadDeadline(time.Now().Add(maxRequestTime)) // A recorder has none.
+	_ = deadline.SetReadDeadline(time.Now().Add(30 * time.Second)) // a recorder does not support it
 	id, rec, bad := readUpdate(r)
 	_ = deadline.SetReadDeadline(time.Time{})
 	now := time.Now()
 	seq, faults := s.arrive(id, rec, now)
-	c := &call{put: Put{Seq: seq, At: now, VMM: id, Record: rec}, faults: faults, bad: bad}
+	c := &call{put: Put{Seq: seq, At: now, VMM: id, Record: rec}, faults: faults}
+	// The real server's handlers also continue after the client has disconnected.
 	if f, ok := c.fault(FaultDelay); ok {
-		s.pause(f.delay)
+		dropshot.Sleep(s.closing, f.delay)
 	}
-	switch act := s.strike(c); {
-	case act != nil:
-		s.dealtWith(c.put)
-		act(w, r)
-	case c.bad != nil:
-		s.answer(w, c, Rejected, c.bad)
-	default:
-		s.storeAndAnswer(w, r, c)
+	c.put.Effect = Faulted
+	act := s.strike(c, false)
+	if act == nil {
+		act = s.store(c, bad)
 	}
+	// The rows are updated before the client has its answer.
+	s.dealtWith(c.put)
+	act(w, r)
 }
 
-// An act is what a fault does instead of an answer.
-type act func(http.ResponseWriter, *http.Request)
-
-// strike finds the fault that keeps the update from being stored, if any does.
-func (s *Server) strike(c *call) act {
-	c.put.Effect = Faulted
-	if _, ok := c.fault(FaultRefuse); ok {
-		return reset
-	}
-	if _, ok := c.fault(FaultReset); ok {
-		return reset
-	}
-	if _, ok := c.fault(FaultSilent); ok {
-		return s.silence
-	}
-	if f, ok := c.fault(FaultStatus); ok {
-		return c.failWith(f.status)
-	}
-	if f, ok := c.faults.find(FaultFailPercent, c.put.VMM); ok && s.chance(f.percent) {
-		c.put.Fault = f.String()
-		return c.failWith(http.StatusInternalServerError)
-	}
-	if _, ok := c.fault(FaultGarbage); ok {
-		c.put.Answer = http.StatusOK
-		return garbage
+// strike returns the handler of a fault that replaces the answer, or nil.
+func (s *Server) strike(c *call, stored bool) http.HandlerFunc {
+	for _, k := range faultKinds {
+		if k.act == nil || k.stored != stored {
+			continue
+		}
+		if f, ok := c.faults.find(k.Name, c.put.VMM); ok {
+			if act := k.act(s, c, f); act != nil {
+				c.put.Fault = f.String()
+				return act
+			}
+		}
 	}
 	return nil
 }
 
-func (c *call) failWith(status int) act {
-	p := &problem{status: status, message: http.StatusText(status)}
-	c.put.Answer, c.put.Message = status, p.message
-	return func(w http.ResponseWriter, _ *http.Request) { p.write(w) }
-}
-
-// storeAndAnswer carries a well-formed update out. The faults that are left
-// concern only what the client hears of it.
-func (s *Server) storeAndAnswer(w http.ResponseWriter, r *http.Request, c *call) {
-	if _, ok := c.fault(FaultStaleAccept); ok {
-		s.answer(w, c, Lied, nil)
-		return
+// store carries an update out and returns its answer. The remaining faults affect only
+// the answer.
+func (s *Server) store(c *call, bad *problem) http.HandlerFunc {
+	if bad != nil {
+		c.put.Effect = Rejected
+	} else if _, lies := c.fault(FaultStaleAccept); lies {
+		c.put.Effect = Lied
+	} else {
+		c.put.Effect, bad = s.apply(c.put.VMM, *c.put.Record)
+		if act := s.strike(c, true); act != nil {
+			return act
+		}
 	}
-	effect, p := s.store(c.put.VMM, *c.put.Record)
-	c.put.Effect = effect
-	if _, ok := c.fault(FaultHalf); ok {
-		s.dealtWith(c.put)
-		s.half(w, r)
-		return
+	if bad != nil {
+		c.put.Answer, c.put.Message = bad.Status, bad.Message+bad.hidden
+		return func(w http.ResponseWriter, _ *http.Request) { bad.Write(w) }
 	}
-	if _, ok := c.fault(FaultLostAnswer); ok {
-		s.dealtWith(c.put)
-		reset(w, r)
-		return
-	}
-	s.answer(w, c, effect, p)
-}
-
-// answer puts on record what is answered and then answers it: a client that
-// has its answer finds it in the rows.
-func (s *Server) answer(w http.ResponseWriter, c *call, effect Effect, p *problem) {
-	c.put.Effect, c.put.Answer = effect, http.StatusNoContent
-	if p != nil {
-		c.put.Answer, c.put.Message = p.status, p.text()
-	}
-	s.dealtWith(c.put)
-	if p != nil {
-		p.write(w)
-		return
-	}
-	w.WriteHeader(http.StatusNoContent)
-}
-
-// pause waits. The server's handlers outlive their client's patience, as those
-// of the real one do, so only its own end cuts the wait short.
-func (s *Server) pause(d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-s.life.Done():
-	}
-}
-
-// silence holds the request until the client or the server gives up.
-func (s *Server) silence(_ http.ResponseWriter, r *http.Request) {
-	select {
-	case <-r.Context().Done():
-	case <-s.life.Done():
-	}
-	panic(http.ErrAbortHandler)
-}
-
-func garbage(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = io.WriteString(w, "\x00\xff{\"gen\": <<<<") // The client may be gone.
-}
-
-// reset cuts the connection so that the peer sees a reset where TCP can do that.
-func reset(w http.ResponseWriter, _ *http.Request) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // At worst the connection ends in an orderly way.
-	}
-	_ = conn.Close()
-}
-
-// half sends the first half of the answer and holds the connection.
-func (s *Server) half(w http.ResponseWriter, r *http.Request) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	defer conn.Close()
-	for _, over := range []context.Context{s.life, r.Context()} {
-		stop := context.AfterFunc(over, func() { _ = conn.Close() })
-		defer stop()
-	}
-	_ = conn.SetDeadline(time.Time{})
-	if _, err := io.WriteString(conn, "HTTP/1.1 204 No Content\r\nX-Request-Id: "); err == nil {
-		_, _ = io.Copy(io.Discard, conn) // Until the client hangs up.
-	}
+	c.put.Answer = http.StatusNoContent
+	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
 }

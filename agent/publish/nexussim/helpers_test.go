@@ -18,8 +18,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Generous: it only ends a test that would hang.
-const patience = 20 * time.Second
+// timeout only ends a test that would hang.
+const timeout = 20 * time.Second
 
 var (
 	vmmA = uuid.MustParse("aaaaaaaa-0000-4000-8000-000000000001")
@@ -52,7 +52,7 @@ func body(t *testing.T, rec vmm.Record) string {
 	return string(b)
 }
 
-// put sends a well-formed update straight to the handler.
+// put sends a well-formed update to the handler.
 func put(t *testing.T, s *Server, id uuid.UUID, rec vmm.Record) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodPut, "/vmms/"+id.String(), strings.NewReader(body(t, rec)))
@@ -76,7 +76,7 @@ func setFault(t *testing.T, s *Server, specs ...string) {
 	}
 }
 
-// A client talks to a server through a socket of its own.
+// A client calls a server through a real socket.
 type client struct {
 	t    *testing.T
 	http *http.Client
@@ -94,7 +94,7 @@ func listen(t *testing.T, s *Server) *client {
 	return &client{t: t, http: &http.Client{Transport: transport}, base: "http://" + addr}
 }
 
-// put returns the whole answer, or the error that the client met.
+// put returns the whole answer or the client's error.
 func (c *client) put(ctx context.Context, id uuid.UUID, rec vmm.Record) (status int, answer string, err error) {
 	c.t.Helper()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPut, c.base+"/vmms/"+id.String(), strings.NewReader(body(c.t, rec)))

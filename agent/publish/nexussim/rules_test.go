@@ -38,8 +38,8 @@ func TestGenerationRule(t *testing.T) {
 	}
 }
 
-// A migration's record follows its own generation, whatever the VMM's does, and
-// null does not erase it.
+// A migration's record is ordered by its own generation, independently of the VMM's,
+// and null does not erase it.
 func TestMigrationRule(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, Options{})
@@ -106,7 +106,7 @@ func TestMigrationRefusals(t *testing.T) {
 	}
 }
 
-// The first VMM that reports a side of a migration has it from then on.
+// The first VMM that reports a side of a migration owns it.
 func TestMigrationSideIsClaimed(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, Options{})
@@ -123,13 +123,16 @@ func TestViolations(t *testing.T) {
 	destroyed := record(vmm.WireDestroyed, 9)
 	later := destroyed
 	later.VMM.Updated = t0
+	moved, movedAgain := destroyed, destroyed
+	moved.MigrationOut = migrating(migX, vmm.MigrationCompleted, 3)
+	movedAgain.MigrationOut = migrating(migX, vmm.MigrationFailed, 3)
 	tests := []struct {
 		name  string
 		fault string // in force for all but the last record
 		sent  []vmm.Record
 		want  []Rule
 	}{
-		{"a life", "", []vmm.Record{record(vmm.WireStarting, 2), record(vmm.WireRunning, 3), record(vmm.WireStopping, 4), destroyed}, nil},
+		{"a lifecycle", "", []vmm.Record{record(vmm.WireStarting, 2), record(vmm.WireRunning, 3), record(vmm.WireStopping, 4), destroyed}, nil},
 		{"repeated", "", []vmm.Record{record(vmm.WireRunning, 3), record(vmm.WireRunning, 3)}, nil},
 		{"overtaken", "", []vmm.Record{record(vmm.WireRunning, 3), record(vmm.WireStopping, 4), record(vmm.WireRunning, 3)}, nil},
 		{"overtaken by the end", "", []vmm.Record{record(vmm.WireStopping, 4), destroyed, record(vmm.WireStopping, 4)}, nil},
@@ -139,9 +142,12 @@ func TestViolations(t *testing.T) {
 		{"backwards, acknowledged by a lie", "stale-accept", []vmm.Record{record(vmm.WireStopping, 4), record(vmm.WireRunning, 3)}, []Rule{GenBackwards}},
 		{"two of one generation", "", []vmm.Record{record(vmm.WireRunning, 3), record(vmm.WireStopping, 3)}, []Rule{SameGenOtherBody}},
 		{"end with a new time", "", []vmm.Record{destroyed, later}, []Rule{SameGenOtherBody, SecondTerminal}},
+		{"end without its migration", "", []vmm.Record{moved, destroyed}, nil},
+		{"end with another migration", "", []vmm.Record{moved, movedAgain}, []Rule{SameGenOtherBody, SecondTerminal}},
+		{"end with the migration that was left out before", "", []vmm.Record{destroyed, moved}, nil},
 		{"second end", "", []vmm.Record{destroyed, record(vmm.WireFailed, 10)}, []Rule{SecondTerminal}},
 		{"second end, first not acknowledged", "status=503", []vmm.Record{destroyed, record(vmm.WireFailed, 10)}, []Rule{SecondTerminal}},
-		{"life after the end", "", []vmm.Record{destroyed, record(vmm.WireRunning, 10)}, []Rule{AfterTerminal}},
+		{"state after the end", "", []vmm.Record{destroyed, record(vmm.WireRunning, 10)}, []Rule{AfterTerminal}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -170,15 +176,15 @@ func TestViolations(t *testing.T) {
 	}
 }
 
-// A sled gone wild does not make the simulator grow without end.
+// The simulator's memory is bounded whatever a sled sends.
 func TestBounds(t *testing.T) {
 	t.Parallel()
-	var l life
+	var r Row
 	for gen := range uint64(maxHistory + 10) {
-		l.arrive(record(vmm.WireRunning, gen), t0)
+		r.arrive(record(vmm.WireRunning, gen), t0)
 	}
-	if len(l.seen) != maxHistory || l.seen[maxHistory-1].Gen != maxHistory+9 {
-		t.Errorf("%d records kept, the last of gen %d", len(l.seen), l.seen[len(l.seen)-1].Gen)
+	if len(r.History) != maxHistory || r.History[maxHistory-1].Gen != maxHistory+9 {
+		t.Errorf("%d records kept, the last of gen %d", len(r.History), r.History[len(r.History)-1].Gen)
 	}
 	s := newServer(t, Options{})
 	for range maxPuts + 5 {

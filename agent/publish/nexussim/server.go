@@ -1,7 +1,9 @@
 package nexussim
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -13,76 +15,73 @@ import (
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
-// maxPuts bounds the log of PUTs, maxViolations that of broken rules; of the
-// latter the first are kept, since the rest follow from them.
+// maxPuts is the number of PUTs kept, maxViolations that of broken rules. Of the latter
+// the first are kept, since the others follow from them.
 const (
 	maxPuts       = 10_000
 	maxViolations = 1_000
 )
 
-// Options say what a simulated Nexus is like at first. The zero value is a
-// healthy one that accepts every VMM.
+// Options are the initial settings of a simulated Nexus. The zero value has no faults
+// and accepts every VMM.
 type Options struct {
-	// Known are the VMMs that exist; nil means that every VMM does.
-	Known []uuid.UUID
 	// Seed makes FaultFailPercent repeatable.
 	Seed uint64
+	// TLS, if it is set, is used on the main port.
+	TLS *tls.Config
 }
 
 // A Server is a simulated Nexus. Its methods are safe for concurrent use.
 type Server struct {
-	life context.Context
-	end  context.CancelFunc
-	gate gate
+	closing context.Context
+	end     context.CancelFunc
+	gate    gate
+	tls     *tls.Config
 
 	mu         sync.Mutex
 	rand       *rand.Rand
 	faults     faultSet
-	db         *database
-	rows       map[uuid.UUID]*entry
-	seq        uint64 // PUTs that have arrived
-	dealt      uint64 // PUTs of which it is known what became
+	rows       map[uuid.UUID]*Row
+	seq        uint64 // number of PUTs
+	dealt      uint64 // number of PUTs with a result
 	puts       []Put
 	violations []Violation
-	// changed is closed and replaced whenever anything above has changed.
+	// Nexus's tables, as far as a VMM's update uses them:
+	stored              map[uuid.UUID]*vmm.Record
+	known               map[uuid.UUID]bool // nil: every VMM exists
+	migrations          map[uuid.UUID]*migration
+	onlyKnownMigrations bool // false: every migration exists
+	// changed is closed and replaced whenever a field above has changed.
 	changed chan struct{}
 }
 
-// An entry is a Row in the making.
-type entry struct {
-	Row
-	life life
-}
-
-// New makes a simulated Nexus. It serves through Handler, Listen or both, until
-// Close.
+// New returns a simulated Nexus. It serves through Handler, Listen or both, until Close.
 func New(o Options) *Server {
+	api() // load the document before the first request
 	s := &Server{
-		rand:    rand.New(rand.NewPCG(o.Seed, 0)),
-		db:      newDatabase(),
-		rows:    map[uuid.UUID]*entry{},
-		changed: make(chan struct{}),
+		tls:        o.TLS,
+		rand:       rand.New(rand.NewPCG(o.Seed, 0)),
+		rows:       map[uuid.UUID]*Row{},
+		stored:     map[uuid.UUID]*vmm.Record{},
+		migrations: map[uuid.UUID]*migration{},
+		changed:    make(chan struct{}),
 	}
-	s.life, s.end = context.WithCancel(context.Background())
-	if o.Known != nil {
-		s.db.know(o.Known)
-	}
+	s.closing, s.end = context.WithCancel(context.Background())
 	return s
 }
 
-// Close stops listening, cuts every connection and frees every request that a
-// fault holds. The goroutines that served those requests end right after.
+// Close closes the ports, cuts every connection and releases every held request. Their
+// goroutines end right after.
 func (s *Server) Close() {
 	s.end()
 	s.gate.close()
 }
 
-// SetFault puts these faults, as ParseFault reads them, in the place of those
-// in force; none at all heals the server. On error nothing has changed, but for
-// a port that could not be opened again: then every fault but FaultRefuse is set.
+// SetFault replaces the faults in force by these, in ParseFault's syntax; with none there
+// are no faults. On error nothing has changed, except if a port could not be opened
+// again: then every fault but FaultRefuse is set.
 //
-// A request that a fault holds stays held: a client that waited for a silent
-// server is not answered by a healed one.
+// A held request stays held: a later SetFault does not answer it.
 func (s *Server) SetFault(specs ...string) error {
 	fs := make(faultSet, 0, len(specs))
 	for _, spec := range specs {
@@ -96,73 +95,78 @@ func (s *Server) SetFault(specs ...string) error {
 	s.faults = fs
 	s.notify()
 	s.mu.Unlock()
-	return s.gate.follow(s.life, s.refusing)
+	return s.follow()
 }
 
-// Faults returns the faults in force, as SetFault takes them.
+// Faults returns the faults in force, in SetFault's syntax.
 func (s *Server) Faults() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.faults.strings()
+	out := make([]string, 0, len(s.faults))
+	for _, f := range s.faults {
+		out = append(out, f.String())
+	}
+	return out
 }
 
-// SetKnown says that these VMMs exist. From the first call on, an update of any
-// other is answered with 500, as by a Nexus whose database has no such row.
+// SetKnown adds VMMs that exist. After the first call, an update of any other VMM is
+// answered with 500, like by a Nexus without that row.
 func (s *Server) SetKnown(ids ...uuid.UUID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.db.know(ids)
+	if s.known == nil {
+		s.known = map[uuid.UUID]bool{}
+	}
+	for _, id := range ids {
+		s.known[id] = true
+	}
 }
 
-// SetMigration makes or changes a migration's row. From the first call on, an
-// update that names any other migration is answered with 500.
+// SetMigration adds or changes a migration's row. After the first call, an update that
+// refers to any other migration is answered with 500.
 func (s *Server) SetMigration(m Migration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.db.tell(m)
+	s.onlyKnownMigrations = true
+	row := s.migration(m.ID)
+	row.deleted = m.Deleted
+	for i, id := range []uuid.UUID{m.Target, m.Source} {
+		if id != uuid.Nil {
+			row.sides[i].vmm = id
+		}
+	}
 }
 
-// Rows returns every VMM that a PUT has named, by the time of the first.
+// Rows returns every VMM with a PUT, in order of the first one.
 func (s *Server) Rows() []Row {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make([]Row, 0, len(s.rows))
 	for _, e := range s.rows {
-		out = append(out, e.copy())
+		out = append(out, e.now())
 	}
 	slices.SortFunc(out, func(a, b Row) int {
-		if c := a.FirstSeen.Compare(b.FirstSeen); c != 0 {
-			return c
-		}
-		return slices.Compare(a.ID[:], b.ID[:])
+		return cmp.Or(a.FirstSeen.Compare(b.FirstSeen), slices.Compare(a.ID[:], b.ID[:]))
 	})
 	return out
 }
 
-// Row returns what is known of one VMM; false if no PUT has named it.
+// Row returns the state of one VMM; false if there was no PUT for it.
 func (s *Server) Row(id uuid.UUID) (Row, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.rowLocked(id)
-}
-
-func (s *Server) rowLocked(id uuid.UUID) (Row, bool) {
-	e := s.rows[id]
-	if e == nil {
-		return Row{ID: id}, false
+	if e := s.rows[id]; e != nil {
+		return e.now(), true
 	}
-	return e.copy(), true
+	return Row{ID: id}, false
 }
 
-// Wait returns nil as soon as the VMM's row fulfils the condition, and ctx's
-// error if that ends first. Before the first PUT the row has only an ID.
+// Wait waits until the VMM's row satisfies the condition. It returns ctx's error if that
+// ends first. Before the first PUT the row has only an ID.
 func (s *Server) Wait(ctx context.Context, id uuid.UUID, fulfils func(Row) bool) error {
 	for {
-		s.mu.Lock()
-		row, _ := s.rowLocked(id)
-		changed := s.changed
-		s.mu.Unlock()
-		if fulfils(row) {
+		changed := s.Changed()
+		if row, _ := s.Row(id); fulfils(row) {
 			return nil
 		}
 		select {
@@ -173,17 +177,16 @@ func (s *Server) Wait(ctx context.Context, id uuid.UUID, fulfils func(Row) bool)
 	}
 }
 
-// Changed returns a channel that is closed at the next change of anything that
-// the other methods return. Take it before looking, so as to miss nothing.
+// Changed returns a channel that is closed at the next change of anything that the other
+// methods return. Call it before reading, so that no change is missed.
 func (s *Server) Changed() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.changed
 }
 
-// Puts returns the PUTs that were dealt with after the first n, as far as they
-// are still kept, and how many there have been: the next n. A PUT that a fault
-// delays is not dealt with until the delay is over.
+// Puts returns the completed PUTs after the first n, as far as they are kept, and their
+// total number, which is the next n. A PUT with the delay fault completes after it.
 func (s *Server) Puts(n uint64) ([]Put, uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -192,22 +195,22 @@ func (s *Server) Puts(n uint64) ([]Put, uint64) {
 	return append([]Put{}, s.puts[skip:]...), s.dealt
 }
 
-// Violations returns what a truthful sled would never have sent, in order; the
-// first thousand of it.
+// Violations returns what a correct sled would not have sent, in order; at most the
+// first thousand.
 func (s *Server) Violations() []Violation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Violation{}, s.violations...)
 }
 
-// notify wakes whoever waits for a change. s.mu is held.
+// notify wakes goroutines that wait for a change. s.mu is held.
 func (s *Server) notify() {
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
 
-// arrive notes a well-formed PUT and judges it by what was said before. It
-// returns its number and the faults that it meets.
+// arrive stores a well-formed PUT and checks it against earlier ones. It returns its
+// number and the faults that apply.
 func (s *Server) arrive(id uuid.UUID, rec *vmm.Record, at time.Time) (uint64, faultSet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -217,32 +220,29 @@ func (s *Server) arrive(id uuid.UUID, rec *vmm.Record, at time.Time) (uint64, fa
 	}
 	e := s.rows[id]
 	if e == nil {
-		e = &entry{Row: Row{ID: id, FirstSeen: at}}
+		e = &Row{ID: id, FirstSeen: at}
 		s.rows[id] = e
 	}
 	e.LastSeen = at
 	e.Puts++
-	broken := stamp(e.life.arrive(*rec, at), s.seq, at, id)
-	s.violations = append(s.violations, broken[:min(len(broken), maxViolations-len(s.violations))]...)
+	for _, v := range e.arrive(*rec, at) {
+		if len(s.violations) < maxViolations {
+			v.Seq, v.At, v.VMM = s.seq, at, id
+			s.violations = append(s.violations, v)
+		}
+	}
 	s.notify()
 	return s.seq, s.faults
 }
 
-// store applies an update as one transaction.
-func (s *Server) store(id uuid.UUID, rec vmm.Record) (Effect, *problem) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.db.apply(id, rec)
-}
-
-// chance tells whether an event of so many percent has happened.
+// chance reports true with the given probability in percent.
 func (s *Server) chance(percent float64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.rand.Float64()*100 < percent
 }
 
-// dealtWith notes what became of a PUT.
+// dealtWith records a PUT's result.
 func (s *Server) dealtWith(p Put) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -252,43 +252,28 @@ func (s *Server) dealtWith(p Put) {
 		s.puts = slices.Delete(s.puts, 0, len(s.puts)-maxPuts)
 	}
 	if p.Record != nil {
-		s.rows[p.VMM].dealtWith(p, s.db.vmms[p.VMM])
+		s.rows[p.VMM].dealtWith(p, s.stored[p.VMM])
 	}
 	s.notify()
 }
 
-func (e *entry) dealtWith(p Put, stored *vmm.Record) {
-	e.LastAnswer, e.LastEffect = p.Answer, p.Effect
+func (r *Row) dealtWith(p Put, stored *vmm.Record) {
+	r.LastAnswer, r.LastEffect = p.Answer, p.Effect
 	if p.Effect == Updated || p.Effect == MigrationOnly {
-		e.Updates++
+		r.Updates++
 	}
 	if p.Answer == http.StatusNoContent {
-		e.life.acknowledge(*p.Record, time.Now())
+		r.acknowledge(*p.Record, time.Now())
 	}
 	if stored != nil {
-		e.Record = copyRecord(*stored)
+		now := *stored
+		r.Record = &now
 	}
 }
 
-// copy returns the row as it is now; it shares no memory with the entry.
-func (e *entry) copy() Row {
-	r := e.Row
-	if r.Record != nil {
-		r.Record = copyRecord(*r.Record)
-	}
-	r.Acked = e.life.acked
-	r.History = slices.Clone(e.life.seen)
-	return r
-}
-
-func copyRecord(r vmm.Record) *vmm.Record {
-	if r.MigrationIn != nil {
-		in := *r.MigrationIn
-		r.MigrationIn = &in
-	}
-	if r.MigrationOut != nil {
-		out := *r.MigrationOut
-		r.MigrationOut = &out
-	}
-	return &r
+// now returns a copy. The record itself is immutable.
+func (r *Row) now() Row {
+	c := *r
+	c.History = slices.Clone(r.History)
+	return c
 }

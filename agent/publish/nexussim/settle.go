@@ -6,50 +6,46 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
-// Settle waits until every connection to the main port that was opened before
-// the call has ended. After the death of a client its last requests may still be
-// on their way: without this they would seem to come from the client's successor.
+// Settle waits until every connection to the main port that was opened before the call
+// has ended. After a client was killed its last requests may still arrive, and would
+// seem to come from the next client.
 func (s *Server) Settle(ctx context.Context) error {
 	s.gate.mu.Lock()
 	p, addr := s.gate.main, s.gate.addr
 	s.gate.mu.Unlock()
 	if p == nil {
-		return nil // Its connections were cut when the port was closed.
+		return nil // closing the port cut its connections
 	}
-	// Connections are accepted in their order, so this one is after all of them.
+	// Connections are accepted in order, so this one is after all others. If it cannot
+	// be opened, the port is being closed.
 	mark, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
-	if err != nil {
-		// The port is being closed, or else nobody serves there.
+	if err == nil {
+		defer mark.Close()
+	}
+	for err != nil || !p.callers.settled(mark.LocalAddr().String()) {
 		select {
 		case <-p.served:
 			return nil
 		case <-ctx.Done():
-			return fmt.Errorf("settle: %w", err)
+			return fmt.Errorf("settle: %w", context.Cause(ctx))
+		case <-time.After(time.Millisecond):
 		}
-	}
-	defer mark.Close()
-	if err := p.callers.wait(ctx, mark.LocalAddr().String(), p.served); err != nil {
-		return fmt.Errorf("settle: %w", err)
 	}
 	return nil
 }
 
-// callers are the connections that a port has.
+// callers are a port's connections, numbered in order.
 type callers struct {
-	mu      sync.Mutex
-	next    uint64
-	open    map[net.Conn]uint64
-	changed chan struct{}
+	mu   sync.Mutex
+	next uint64
+	open map[net.Conn]uint64
 }
 
-func newCallers() *callers {
-	return &callers{open: make(map[net.Conn]uint64), changed: make(chan struct{})}
-}
-
-// note is the server's ConnState. A connection that was taken over is none of
-// the server's any more: its request has been seen.
+// note is the server's ConnState hook. A hijacked connection is removed: its request has
+// been read.
 func (c *callers) note(conn net.Conn, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -59,45 +55,20 @@ func (c *callers) note(conn net.Conn, state http.ConnState) {
 		c.open[conn] = c.next
 	case http.StateClosed, http.StateHijacked:
 		delete(c.open, conn)
-	default:
-		return
-	}
-	close(c.changed)
-	c.changed = make(chan struct{})
-}
-
-// wait waits for the connection from that address, and for the end of all that
-// came before it, or of the port.
-func (c *callers) wait(ctx context.Context, from string, closed <-chan struct{}) error {
-	for {
-		settled, changed := c.settled(from)
-		if settled {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-closed:
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
 	}
 }
 
-func (c *callers) settled(from string) (bool, <-chan struct{}) {
+// settled reports whether the connection from that address is open and all earlier ones
+// have ended.
+func (c *callers) settled(from string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var mark uint64
+	oldest := uint64(0)
+	var first net.Conn
 	for conn, n := range c.open {
-		if conn.RemoteAddr().String() == from {
-			mark = n
+		if first == nil || n < oldest {
+			first, oldest = conn, n
 		}
 	}
-	earlier := 0
-	for _, n := range c.open {
-		if n < mark {
-			earlier++
-		}
-	}
-	return mark > 0 && earlier == 0, c.changed
+	return first != nil && first.RemoteAddr().String() == from
 }

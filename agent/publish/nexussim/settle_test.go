@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What was opened before Settle has ended after it, whatever comes later.
+// After Settle all connections opened before it have ended, whatever is opened later.
 func TestSettle(t *testing.T) {
 	t.Parallel()
 	s := New(Options{})

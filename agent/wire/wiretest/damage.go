@@ -1,5 +1,4 @@
-// Package wiretest has bodies of the sled API that are broken on purpose, for
-// tests of whatever reads such bodies.
+// Package wiretest has damaged bodies of the sled API, for tests of code that reads them.
 package wiretest
 
 import (
@@ -16,30 +15,29 @@ import (
 //go:embed full.json
 var full []byte
 
-// Full returns a registration with every field and every kind of component that
-// the API's document has. Nothing is wrong with it.
+// Full returns a valid registration with every field and every kind of component of the
+// API's document.
 func Full() []byte { return bytes.Clone(full) }
 
-// A Damage is a registration that is broken at one path.
+// A Damage is a registration damaged at one path.
 type Damage struct {
-	// Path is where, as in "local_config.nics[0].mac"; empty for the whole body.
+	// Path is the damaged field, as in "local_config.nics[0].mac"; empty for the body.
 	Path string
-	// How says what was done: "removed", "null", "too big".
+	// How describes the damage: "removed", "null", "too big".
 	How  string
 	Body []byte
 }
 
-// surplus is the damage of a member that the object has no room for, and that
-// member's name.
+// surplus is the damage by an unknown member, and that member's name.
 const surplus = "surplus"
 
-// Named tells whether an error at the given path points to the damage.
+// Named reports whether an error's path identifies the damage.
 func (d Damage) Named(path string) bool {
 	return d.Path == "" || path == d.Path || d.How == surplus && path == d.Path+"."+surplus
 }
 
-// Damages breaks every value of Full in every way that must be noticed. The
-// order is the same every time.
+// Damages damages every value of Full in every way that must be noticed, in a fixed
+// order.
 func Damages() []Damage {
 	dec := json.NewDecoder(bytes.NewReader(full))
 	dec.UseNumber()
@@ -56,7 +54,7 @@ type walker struct {
 	all  []Damage
 }
 
-// note keeps the body as it is now.
+// note adds the present body.
 func (w *walker) note(path, how string) {
 	body, err := json.Marshal(w.root)
 	if err != nil {
@@ -65,7 +63,7 @@ func (w *walker) note(path, how string) {
 	w.all = append(w.all, Damage{path, how, body})
 }
 
-// walk breaks the value v at path and all below it. set puts a value in v's place.
+// walk damages the value v at path and everything below it. set replaces v.
 func (w *walker) walk(path string, v any, set func(any)) {
 	bad := replacements(path, v)
 	for _, how := range slices.Sorted(maps.Keys(bad)) {
@@ -87,15 +85,14 @@ func (w *walker) walk(path string, v any, set func(any)) {
 	case []any:
 		for i := range v {
 			if _, alike := v[i].(json.Number); alike && i > 0 {
-				continue // the bytes of a serial number: one stands for all
+				continue // bytes of a serial number: one represents all
 			}
 			w.walk(fmt.Sprintf("%s[%d]", path, i), v[i], func(x any) { v[i] = x })
 		}
 	}
 }
 
-// replacements are the values that must be refused in v's place, by what is
-// wrong with them.
+// replacements returns the values that must be refused in place of v, by kind of damage.
 func replacements(path string, v any) map[string]any {
 	bad := map[string]any{}
 	if !mayBeNull(path) {
@@ -128,19 +125,19 @@ func replacements(path string, v any) map[string]any {
 	return bad
 }
 
-// What the API's document says beside types, as patterns over paths.
+// Constraints of the API's document besides types, as patterns of paths.
 var (
 	optional = regexp.MustCompile(`^(migration_id|local_config\.primary_nic_mtu|.*\.host_domain|.*\.external_ips\.v[46]` +
 		`|.*\.ephemeral_ip|.*\.source_nat|.*\.filter_(hosts|ports|protocols)|.*\.filter_protocols\[\d\]\.value|.*\.code` +
 		`|.*\.smbios|.*\.cpuid|.*\.subleaf|.*\.workers)$`)
-	// hasDefault may be absent, but not null. Only in IPv4 have the transit
-	// networks a default.
+	// hasDefault may be missing, but not null. Transit networks have a default in IPv4
+	// only.
 	hasDefault = regexp.MustCompile(`(\.guest_hv_interface|dual_stack\.v4\.transit_ips|ip_config\.value\.v4\.transit_ips` +
 		`|nics\[1\]\.ip_config\.value\.transit_ips)$`)
 	// freeText is any string.
 	freeText = regexp.MustCompile(`\.(request_json|base64|path|vnic_name|link_name|source|target|backend_id|manufacturer` +
 		`|product_name|serial_number|order\[\d\]\.id)$`)
-	// components is an object whose keys are the sender's.
+	// components is an object with arbitrary keys.
 	components = regexp.MustCompile(`^vmm_spec\.components$`)
 	component  = regexp.MustCompile(`^vmm_spec\.components\.[^.]*$`)
 	open       = regexp.MustCompile(`\.(pci_path|order\[\d\])$`)
@@ -152,12 +149,12 @@ func mayBeAbsent(path string) bool {
 	return optional.MatchString(path) || hasDefault.MatchString(path) || component.MatchString(path)
 }
 
-// closed tells whether an object takes no members but its own.
+// closed reports whether an object refuses unknown members.
 func closed(path string) bool {
 	return strings.HasPrefix(path, "vmm_spec.") && !components.MatchString(path) && !open.MatchString(path)
 }
 
-// limitOf returns the largest integer that the field at path can be.
+// limitOf returns the maximum of the integer field at path.
 func limitOf(path string) uint64 {
 	key, _, _ := strings.Cut(path[strings.LastIndexByte(path, '.')+1:], "[")
 	switch key {

@@ -10,12 +10,11 @@ import (
 	"github.com/sledagent/sledagent/propolis"
 )
 
-// BenchmarkEnd reports how long after Propolis said Destroyed the same word
-// reached Nexus. The zone is removed in between. The floor of a zone that is a
-// process is to kill one, wait for it and remove its directory, and one bare
-// PUT; the floor of one in memory is the PUT alone. Neither has a ledger to
-// write, which the agent does first: the metric sync-ms is what it takes here to
-// make a few bytes of a file durable.
+// BenchmarkEnd reports the time from Propolis's report of Destroyed to its arrival at Nexus.
+// The zone is removed in between. The floor for a process zone is to kill a process, wait
+// for it, remove its directory, and send one bare PUT; for a zone in memory it is only the
+// PUT. The floor has no ledger, which the agent writes first: the metric sync-ms is the time
+// to make a few bytes of a file durable here.
 func BenchmarkEnd(b *testing.B) {
 	for _, backend := range backends {
 		b.Run("zones="+backend.name, func(b *testing.B) {
@@ -25,7 +24,7 @@ func BenchmarkEnd(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			r := newRig(b, options{zones: backend.open(b), nexus: []string{"http://" + addr}})
+			r := newHarness(b, options{zones: backend.open(b), nexus: []string{"http://" + addr}})
 			put := barePut(b)
 			put()
 			var ours, floor, synced sample
@@ -41,17 +40,15 @@ func BenchmarkEnd(b *testing.B) {
 			x := ms(ours.median()) / ms(floor.median())
 			metrics(b, map[string]float64{"median-ms": ms(ours.median()), "max-ms": ms(ours.max()),
 				"floor-ms": ms(floor.median()), "x-floor": x, "sync-ms": ms(synced.median())})
-			results.add(row{what: "Destroyed at Propolis to Destroyed at Nexus, zones in " + place[backend.name], unit: "ms",
-				ours: ms(ours.median()), floor: ms(floor.median())})
 		})
 	}
 }
 
-// end runs a VMM and stops it, and returns how long its end took to be known.
-func (r *rig) end(nexus *nexussim.Server) time.Duration {
+// end runs a VMM and stops it, and returns how long its end took to reach Nexus.
+func (r *harness) end(nexus *nexussim.Server) time.Duration {
 	r.b.Helper()
 	v := r.startInMemory(1)[0]
-	if _, err := r.Stop(r.b.Context(), v.id, nil); err != nil {
+	if _, err := r.Stop(r.b.Context(), v.id, nil, 0); err != nil {
 		r.b.Fatal(err)
 	}
 	r.awaitNexus(nexus, v, vmm.WireStopping)
@@ -63,21 +60,21 @@ func (r *rig) end(nexus *nexussim.Server) time.Duration {
 			return s.At.Sub(seen)
 		}
 	}
-	r.b.Fatalf("Nexus never heard Destroyed: %+v", row)
+	r.b.Fatalf("Nexus never received Destroyed: %+v", row)
 	return 0
 }
 
-// awaitNexus returns what Nexus knows once it has acknowledged a state.
-func (r *rig) awaitNexus(nexus *nexussim.Server, v vm, want vmm.WireState) (last nexussim.Row) {
+// awaitNexus waits until Nexus has acknowledged a state and returns its row.
+func (r *harness) awaitNexus(nexus *nexussim.Server, v vm, want vmm.WireState) (last nexussim.Row) {
 	r.b.Helper()
-	ctx, cancel := context.WithTimeout(r.b.Context(), patience)
+	ctx, cancel := context.WithTimeout(r.b.Context(), waitLimit)
 	defer cancel()
 	err := nexus.Wait(ctx, v.id, func(row nexussim.Row) bool {
 		last = row
 		return row.State() == want && row.Acked == row.Gen()
 	})
 	if err != nil {
-		r.b.Fatalf("Nexus never heard %s, only %s: %v", want, last.State(), err)
+		r.b.Fatalf("Nexus never received %s, only %s: %v", want, last.State(), err)
 	}
 	return last
 }

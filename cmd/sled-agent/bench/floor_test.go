@@ -36,7 +36,7 @@ func kill(b testing.TB, cmd *exec.Cmd) {
 	}
 }
 
-// reap waits for the end of a server that was killed.
+// reap waits for a killed server.
 func reap(b testing.TB, cmd *exec.Cmd) {
 	var exit *exec.ExitError
 	if err := cmd.Wait(); !errors.As(err, &exit) {
@@ -44,8 +44,8 @@ func reap(b testing.TB, cmd *exec.Cmd) {
 	}
 }
 
-// killFloor is how late n process groups are killed by a program that does
-// nothing but wait for an instant and send the signals, one after the other.
+// killFloor returns how late n process groups are killed by a program that only waits for an
+// instant and sends the signals one after the other.
 func killFloor(b testing.TB, n int) sample {
 	b.Helper()
 	cmds := make([]*exec.Cmd, n)
@@ -87,7 +87,7 @@ func endFloor(b testing.TB) time.Duration {
 	return time.Since(begun)
 }
 
-// syncFile is how long it takes to make a few bytes of a file durable.
+// syncFile returns the time to make a few bytes of a file durable.
 func syncFile(b testing.TB) time.Duration {
 	b.Helper()
 	f, err := os.Create(filepath.Join(b.TempDir(), "file"))
@@ -105,7 +105,7 @@ func syncFile(b testing.TB) time.Duration {
 	return time.Since(begun)
 }
 
-// barePut makes a PUT with nothing around it, over a connection that is kept.
+// barePut returns a function that makes a bare PUT over a persistent connection.
 func barePut(b testing.TB) (put func() time.Duration) {
 	b.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

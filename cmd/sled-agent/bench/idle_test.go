@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -18,22 +17,21 @@ import (
 	"github.com/sledagent/sledagent/zone/zonetest"
 )
 
-// idleAfter is when connections that a start used have been closed: the client
-// keeps an idle one for 5 s.
+// idleAfter is when connections used by a start have been closed: the client keeps an idle one
+// for 5 s.
 const idleAfter = 6 * time.Second
 
 const (
-	// idleVMMs are measured, beside some that are there already: what the agent
-	// holds once, such as its connections to Nexus, is not a VMM's.
+	// idleVMMs are measured in addition to some that exist already, so that what the agent
+	// holds once, such as its connections to Nexus, is not counted.
 	idleVMMs = 1000
 	present  = 100
 )
 
-// BenchmarkIdle reports what an idle running VMM costs the agent: bytes of heap
-// and stacks, and goroutines. Propolis and Nexus are simulators in a process of
-// their own, over loopback; the zones are kept in memory and counted in. The
-// floor is a goroutine that waits for the answer to a GET of the same servers,
-// by a client with the same buffers.
+// BenchmarkIdle reports the cost of an idle running VMM: bytes of heap and stacks, and
+// goroutines. Propolis and Nexus are simulators in another process, over loopback; the zones
+// are in memory and counted. The floor is a goroutine that waits for the answer to a GET of
+// the same servers, with a client of the same buffer sizes.
 func BenchmarkIdle(b *testing.B) {
 	if testing.Short() {
 		b.Skip("a thousand VMMs")
@@ -49,20 +47,17 @@ func BenchmarkIdle(b *testing.B) {
 		"bytes/VMM": ours.bytes, "floor-bytes/VMM": floor.bytes, "x-floor": ours.bytes / floor.bytes,
 		"goroutines/VMM": ours.goroutines, "floor-goroutines/VMM": floor.goroutines,
 	})
-	what := fmt.Sprintf(" of an idle VMM, one of %d", idleVMMs)
-	results.add(row{what: "heap and stacks" + what, unit: "KiB", ours: ours.bytes / 1024, floor: floor.bytes / 1024})
-	results.add(row{what: "goroutines" + what, ours: ours.goroutines, floor: floor.goroutines})
 }
 
-// usage is what this process holds.
+// usage is what this process uses.
 type usage struct{ bytes, goroutines float64 }
 
-// descriptor is what the runtime keeps of a goroutine beside its stack, rounded
-// up. It is never given back, so that it can only be counted by hand.
+// descriptor is the size of a goroutine's descriptor in the runtime, rounded up. Descriptors
+// are never freed, so they are counted separately.
 const descriptor = 512
 
-// warmUp has the runtime make the descriptors of n goroutines, so that none of
-// them is counted when it is first used.
+// warmUp makes the runtime allocate the descriptors of n goroutines, so that they are not
+// counted at their first use.
 func warmUp(n int) {
 	var all sync.WaitGroup
 	hold := make(chan struct{})
@@ -73,9 +68,9 @@ func warmUp(n int) {
 	all.Wait()
 }
 
-// use measures after several collections: each takes what the one before has
-// freed of pools, and halves a stack that is too large. An idle agent gets there
-// in ten minutes, by the collection that it makes every two.
+// use measures after several collections: each frees what the one before removed from pools,
+// and halves stacks that are too large. An idle agent gets there in ten minutes, by the
+// collections that it makes every two.
 func use() usage {
 	var m runtime.MemStats
 	for range 5 {
@@ -86,15 +81,15 @@ func use() usage {
 	return usage{float64(m.HeapAlloc) + float64(m.StackInuse) + float64(goroutines*descriptor), float64(goroutines)}
 }
 
-// each is a VMM's share of what has come to usage v.
+// each returns a VMM's share of the growth from u to v.
 func (u usage) each(v usage) usage {
 	return usage{(u.bytes - v.bytes) / idleVMMs, (u.goroutines - v.goroutines) / idleVMMs}
 }
 
-// idle is what each running VMM adds to an agent that has some.
+// idle returns what each running VMM adds to an agent that already has some.
 func idle(b *testing.B, o others) usage {
 	b.Helper()
-	r := newRig(b, options{zones: zonetest.New(zonetest.Hooks{}), nexus: []string{"http://" + o.Nexus},
+	r := newHarness(b, options{zones: zonetest.New(zonetest.Hooks{}), nexus: []string{"http://" + o.Nexus},
 		propolis: func(addr netip.AddrPort) runner.Propolis { return propolis.NewClient(addr, propolis.Options{}) }})
 	startIdle := func(addrs []netip.AddrPort) usage {
 		r.awaitAll(r.start(addrs...), "published", func(v vm) bool {
@@ -108,7 +103,7 @@ func idle(b *testing.B, o others) usage {
 	return startIdle(o.Propolis[present:]).each(before)
 }
 
-// idleFloor is what each of as many GETs costs that are not answered.
+// idleFloor returns the cost of a pending GET, measured with as many of them.
 func idleFloor(b *testing.B, addrs []netip.AddrPort) usage {
 	b.Helper()
 	ctx, cancel := context.WithCancel(b.Context())
@@ -124,7 +119,7 @@ func idleFloor(b *testing.B, addrs []netip.AddrPort) usage {
 	return use().each(before)
 }
 
-// longPoll waits for an answer that does not come, and tells when it has asked.
+// longPoll waits for an answer that does not come, and calls asked after the request.
 func longPoll(ctx context.Context, addr netip.AddrPort, asked func()) {
 	transport := &http.Transport{ReadBufferSize: 1 << 10, WriteBufferSize: 1 << 10,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -17,7 +17,5 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	code := m.Run()
-	results.print(os.Stdout)
-	os.Exit(code)
+	os.Exit(m.Run())
 }

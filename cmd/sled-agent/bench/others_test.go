@@ -18,11 +18,11 @@ import (
 	"github.com/sledagent/sledagent/propolis/sim"
 )
 
-// othersMode makes this program be Nexus and every Propolis of a sled, in a
-// process of their own so that their memory is not counted as the agent's.
+// othersMode makes this program act as Nexus and all Propolis servers of a sled, in another
+// process so that their memory is not counted as the agent's.
 const othersMode = "be-the-others"
 
-// others are where they serve.
+// others holds the addresses of Nexus and the Propolis servers.
 type others struct {
 	Nexus    string           `json:"nexus"`
 	Propolis []netip.AddrPort `json:"propolis"`
@@ -57,8 +57,8 @@ func startOthers(b testing.TB, n int) (o others) {
 	return o
 }
 
-// serveOthers serves so many Propolis servers and a Nexus, says where on
-// standard output, and returns when standard input ends.
+// serveOthers serves count Propolis servers and a Nexus, prints their addresses on standard
+// output, and returns when standard input ends.
 func serveOthers(count string) error {
 	n, err := strconv.Atoi(count)
 	if err != nil {
@@ -89,7 +89,7 @@ func serveOthers(count string) error {
 	return err
 }
 
-// waitPath is where a server beside its API never answers.
+// waitPath is the path of a request that is never answered.
 const waitPath = "/wait"
 
 func waiting(h http.Handler) http.Handler {

@@ -18,29 +18,30 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
+	"github.com/sledagent/sledagent/agent"
 	"github.com/sledagent/sledagent/agent/api"
 	"github.com/sledagent/sledagent/zone/zonetest"
 )
 
 const (
-	// clients call at the same time, each about a VMM of its own.
+	// clients is the number of concurrent clients, each with its own VMM.
 	clients = 8
-	// calls is how many requests each client makes in a round.
+	// calls is the number of requests of each client in a round.
 	calls = 200
 )
 
-// BenchmarkRequests reports how many requests a second the sled API answers to
-// parallel clients over loopback. The floor is an echo handler that reads the
-// request and answers a constant of the same size. The clients, which are as
-// plain as can be, take their share of the processor from both alike.
+// BenchmarkRequests reports the requests per second that the sled API answers to parallel
+// clients over loopback. The floor is an echo handler that reads the request and answers a
+// constant of the same size. The clients are as simple as possible and use the same share of
+// the processor in both.
 func BenchmarkRequests(b *testing.B) {
-	for _, k := range []struct{ name, what, method, body string }{
-		{"get", "GET state", http.MethodGet, ""},
-		{"run", "PUT state running, runs already", http.MethodPut, `{"state":{"type":"running"}}`},
-		{"stop", "PUT state stopped, is stopping already", http.MethodPut, `{"state":{"type":"stopped"}}`},
+	for _, k := range []struct{ name, method, body string }{
+		{"get", http.MethodGet, ""},
+		{"run", http.MethodPut, `{"state":{"type":"running"}}`},
+		{"stop", http.MethodPut, `{"state":{"type":"stopped"}}`},
 	} {
 		b.Run(k.name, func(b *testing.B) {
-			r := newRig(b, options{zones: zonetest.New(zonetest.Hooks{})})
+			r := newHarness(b, options{zones: zonetest.New(zonetest.Hooks{})})
 			vms := r.startInMemory(clients)
 			var callers, bare []*caller
 			to := serveAPI(b, r)
@@ -60,20 +61,26 @@ func BenchmarkRequests(b *testing.B) {
 			per := float64(b.N * clients * calls)
 			oursRate, floorRate := per/ours.Seconds(), per/floor.Seconds()
 			metrics(b, map[string]float64{"requests/s": oursRate, "floor-requests/s": floorRate, "x-floor": floorRate / oursRate})
-			results.add(row{what: k.what, unit: "1/s", ours: oursRate, floor: floorRate, moreIsBetter: true})
 		})
 	}
 }
 
+// A sled is an agent with identifiers.
+type sled struct{ *agent.Agent }
+
+func (sled) Sled(context.Context) api.Sled { return api.Sled{} }
+
+func (sled) Identifiers() api.Identifiers { return api.Identifiers{SledID: sledID} }
+
 // serveAPI serves an agent's sled API and returns its address.
-func serveAPI(b testing.TB, r *rig) string {
+func serveAPI(b testing.TB, r *harness) string {
 	b.Helper()
-	s := api.New(r.Agent, api.Options{Log: log()})
+	s := api.New(sled{r.Agent}, api.Options{Log: log()})
 	l := listen(b)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	b.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 		defer cancel()
 		if err := errors.Join(s.Shutdown(ctx), <-served); err != nil {
 			b.Error(err)
@@ -96,7 +103,7 @@ func serveBare(b testing.TB, answer []byte) string {
 	e.GET("/vmms/:propolis_id/state", handle)
 	e.PUT("/vmms/:propolis_id/state", handle)
 	l := listen(b)
-	s := &http.Server{Handler: e, ReadHeaderTimeout: patience}
+	s := &http.Server{Handler: e, ReadHeaderTimeout: waitLimit}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	b.Cleanup(func() {
@@ -125,8 +132,8 @@ func request(method string, id uuid.UUID, body string) []byte {
 	return []byte(head + "\r\n" + body)
 }
 
-// caller is a client that makes one request again and again. It knows no more
-// of HTTP than these servers speak, to leave the processor to them.
+// caller is a client that repeats one request. It supports only the part of HTTP that these
+// servers use, to leave the processor to them.
 type caller struct {
 	b       testing.TB
 	conn    net.Conn
@@ -145,8 +152,8 @@ func dial(b testing.TB, addr string, request []byte) *caller {
 	return &caller{b: b, conn: conn, answers: bufio.NewReader(conn), request: request}
 }
 
-// call returns the answer's body, which is the caller's until the next call;
-// nil if there was another answer than 200.
+// call returns the answer's body, valid until the next call, or nil for a status other than
+// 200.
 func (c *caller) call() []byte {
 	if _, err := c.conn.Write(c.request); err != nil {
 		c.b.Error(err)
@@ -174,7 +181,7 @@ func (c *caller) call() []byte {
 	return c.body.Bytes()
 }
 
-// together has every caller make its calls and returns how long that takes.
+// together runs all callers concurrently and returns how long that takes.
 func together(callers []*caller) time.Duration {
 	var all sync.WaitGroup
 	begun := time.Now()

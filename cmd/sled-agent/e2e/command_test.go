@@ -3,20 +3,19 @@ package e2e
 import (
 	"bytes"
 	"errors"
-	"net"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/BurntSushi/toml"
+	"github.com/pelletier/go-toml/v2"
 
 	"github.com/sledagent/sledagent/agent/admin"
-	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
-// output is what a program that has ended has left.
+// output is the output of a program that has ended.
 type output struct {
 	stdout, stderr string
 	status         int
@@ -25,7 +24,7 @@ type output struct {
 // execute runs the program to its end.
 func execute(t *testing.T, args ...string) output {
 	t.Helper()
-	cmd := exec.CommandContext(trial.Bounded(t, trial.Patience), trial.Path("sled-agent"), args...)
+	cmd := exec.CommandContext(bounded(t), program("sled-agent"), args...)
 	cmd.Env = environment()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -37,8 +36,8 @@ func execute(t *testing.T, args ...string) output {
 	return output{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
 
-// A configuration that cannot be used is refused in one line that names the file,
-// the key and the reason, with the exit status that SMF knows.
+// An invalid configuration is refused in one line that names the file, the key and the reason, with
+// SMF's exit status for it.
 func TestBadConfiguration(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ text, key string }{
@@ -56,9 +55,7 @@ func TestBadConfiguration(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(t.TempDir(), "bad.toml")
-			if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.WriteFile(file, []byte(c.text), 0o600))
 			for _, command := range []string{"run", "check"} {
 				got := execute(t, command, "--config", file)
 				if got.status != 96 || strings.Count(got.stderr, "\n") != 1 {
@@ -72,19 +69,11 @@ func TestBadConfiguration(t *testing.T) {
 	}
 }
 
-func TestNoConfiguration(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "absent.toml")
-	if got := execute(t, "run", "--config", file); got.status != 96 || !strings.Contains(got.stderr, file) {
-		t.Errorf("status %d, %q", got.status, got.stderr)
-	}
-}
-
-// What check prints is a configuration, the effective one.
+// check prints the effective configuration, which is itself valid.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	file := writeConfig(t, dir, setup{watchdog: section{"stop_grace": "90s"}}.config(dir, "http://127.0.0.1:1", &processGround{dir, nil}))
+	file := writeConfig(t, dir, setup{watchdog: section{"stop_grace": "90s"}}.config(dir, "127.0.0.1:0", "http://127.0.0.1:1", &processBackend{dir, nil}))
 	got := execute(t, "check", "--config", file)
 	if got.status != 0 || got.stderr != "" {
 		t.Fatalf("status %d, %q", got.status, got.stderr)
@@ -95,7 +84,7 @@ func TestCheck(t *testing.T) {
 			StartTimeout string `toml:"start_timeout"`
 		}
 	}
-	if _, err := toml.Decode(got.stdout, &all); err != nil {
+	if err := toml.Unmarshal([]byte(got.stdout), &all); err != nil {
 		t.Fatal(err)
 	}
 	if all.Watchdog.StopGrace != "1m30s" || all.Watchdog.StartTimeout != "15m0s" && all.Watchdog.StartTimeout != "15m" {
@@ -105,92 +94,51 @@ func TestCheck(t *testing.T) {
 		t.Errorf("check has made something: %q", left)
 	}
 	again := filepath.Join(dir, "again.toml")
-	if err := os.WriteFile(again, []byte(got.stdout), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(again, []byte(got.stdout), 0o600))
 	if second := execute(t, "check", "--config", again); second.stdout != got.stdout {
 		t.Errorf("what check prints is not what it reads: %q and then %q", got.stdout, second.stdout)
 	}
 }
 
-// A start that cannot succeed now has the status of a fatal error.
-func TestBusyPort(t *testing.T) {
-	t.Parallel()
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	dir := t.TempDir()
-	c := setup{}.config(dir, "", &processGround{dir, nil})
-	c["api"] = section{"listen": taken.Addr().String()}
-	got := execute(t, "run", "--config", writeConfig(t, dir, c))
-	if got.status != 95 || !strings.Contains(got.stderr, taken.Addr().String()) {
-		t.Errorf("status %d, want 95 and the address: %q", got.status, got.stderr)
-	}
-}
-
-// A second agent on the same directory is refused and harms nothing.
+// A second agent on the same directory is refused and has no effect.
 func TestSecondAgent(t *testing.T) {
-	l := newSled(t, setup{})
-	v := l.launch()
-	if got := execute(t, "run", "--config", l.config); got.status != 95 {
+	h := newHarness(t, setup{})
+	v := h.launch()
+	if got := execute(t, "run", "--config", h.configFile()); got.status != 95 {
 		t.Errorf("status %d, want 95: %q", got.status, got.stderr)
 	}
-	if _, err := l.admin.About(trial.Bounded(t, trial.Patience)); err != nil {
-		t.Errorf("after a second agent's start: %v", err)
-	}
-	v.state().wants(t, 200)
-	s := v.stop(0)
-	v.removedOnTime(s)
-	v.endsDestroyed()
+	h.about()
+	v.record()
+	v.stopsAtDeadline(0)
 }
 
-// The agent's end is not the VMs' (R).
-func TestTerminationLeavesVMsRunning(t *testing.T) {
-	sees(t)
-	l := newSled(t, setup{})
-	v := l.launch()
-	before := processes(v.id.String())
-	l.terminate()
-	l.soundLog()
-	if after := processes(v.id.String()); len(after) != len(before) || len(after) == 0 {
-		t.Errorf("the zone's processes were %v and are %v", before, after)
-	}
-	v.lies() // The server still answers.
-	if row, _ := l.nexus.Row(v.id); row.State().Terminal() {
-		t.Errorf("Nexus was told an end: %s", describe(row))
-	}
-	l.abandon()
-}
-
-// abandon kills what the agent has left running, which has ended for good.
-func (l *sled) abandon() {
-	l.past.stop()
-	l.ground.end(l.t)
-	l.ended = true
-}
-
-// The admin socket and the state directory are their owner's alone.
+// The admin socket and the state directory are accessible only to their owner, and the agent logs
+// where it listens if the port is 0.
 func TestPrivateFiles(t *testing.T) {
-	l := newSled(t, setup{})
-	for path, want := range map[string]os.FileMode{l.stateDir(): 0o700, filepath.Join(l.stateDir(), "admin.sock"): 0o600} {
-		info, err := os.Stat(path)
+	h := newHarness(t, setup{manual: true})
+	h.table("api")["listen"] = "127.0.0.1:0"
+	a := h.spawn()
+	waitFor(t, func() string {
+		about, err := h.admin.About(bounded(t))
 		if err != nil {
-			t.Fatal(err)
+			return err.Error()
 		}
+		if about.PID != a.pid() || !strings.HasPrefix(about.API, "http://127.0.0.1:") {
+			return fmt.Sprintf("the agent says of itself: %+v", about)
+		}
+		h.addr = strings.TrimPrefix(about.API, "http://")
+		return ""
+	})
+	h.serves(a)
+	for path, want := range map[string]os.FileMode{h.stateDir(): 0o700, h.state("admin.sock"): 0o600} {
+		info, err := os.Stat(path)
+		must(t, err)
 		if got := info.Mode().Perm(); got != want {
 			t.Errorf("%s has mode %o, want %o", path, got, want)
 		}
 	}
-	about, err := l.admin.About(trial.Bounded(t, trial.Patience))
-	if err != nil || about.PID != l.pid() || about.API != "http://"+l.addr {
-		t.Errorf("the agent says of itself: %+v, %v", about, err)
-	}
-	l.terminate()
-	if _, err := l.admin.About(trial.Bounded(t, trial.Patience)); !errors.As(err, new(*admin.NoAgentError)) {
+	h.terminate()
+	if _, err := h.admin.About(bounded(t)); !errors.As(err, new(*admin.NoAgentError)) {
 		t.Errorf("after the agent's end its socket says: %v", err)
 	}
-	l.past.stop()
-	l.ended = true
 }

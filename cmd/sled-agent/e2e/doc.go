@@ -1,25 +1,31 @@
-// Package e2e tests the sled-agent program as those outside see it: the real
-// binary, real Propolis simulators as processes in its zones, real signals, and
-// a simulated Nexus that notices every contradiction.
+// Package e2e tests the sled-agent program from outside: the real binary, Propolis simulators as
+// processes in its zones, real signals, and a simulated Nexus that records every contradiction.
 //
-// A test makes VMMs with servers and addresses of their own on a sled and breaks
-// something. The sled, an agent with its state directory and its Nexus, is its own
-// (newSled) if the test configures, ends or burdens the agent or breaks Nexus; the
-// others share one (sharedSled). When the last test of a sled ends, the agent must
-// have left nothing: no process, no zone, no control group, no file; it must exit
-// with 0 within the time it promised; and Nexus must have heard nothing untrue.
-// Whenever a terminal state arrives at Nexus, the VMM's zone is looked for at that
-// moment and must be gone.
+// A test makes VMMs with servers and addresses of their own and injects a failure. The harness
+// (newHarness) provides an agent with a state directory and a Nexus. Tests that do not configure,
+// end or overload the agent, or break Nexus, share one (sharedHarness). When the last test of an
+// agent ends, the agent must exit with 0 and leave no process, zone, control group or file, and
+// Nexus must have received no false record. Whenever a terminal state arrives at Nexus, the
+// VMM's zone must be gone at that moment.
 //
-// What an agent makes its zones of is its ground: processes, or with
-// E2E_BACKEND=illumos the zones of a host that behaves as illumos does (see
-// zone/illumos/illumostest). Tests run on both, but for those that are about one
-// ground's own: illumos_*_test.go on the second alone, as part of make test-slow, and
-// one that needs a server of its own on the first.
+// Tests with setup.restarts end the agent and restart it: at every step of a VMM's lifecycle, at
+// random times, at an upgrade, at a reboot of the host. Their agent is built with the tag failpoint
+// (see internal/failpoint). Requests are repeated until an agent answers, and each VMM's state and
+// server are watched all the time.
 //
-// The letters in comments (D, Z, T, ...) name the agent's promises.
+// The tests in survival_*_test.go are about the process: the log's reader exits, signals arrive,
+// sockets are removed, the disk is full. They use Linux's interfaces and are built only there.
 //
-// What lives here: tests, and what they need to look at an agent from outside.
-// What must not: imports of the agent's insides. The packages used of the module
-// are the wire's types, the admin client and the simulators.
+// The agent's zones are processes, or with E2E_BACKEND=illumos the zones of a host that behaves
+// like illumos (see zone/illumos/illumostest). Tests run on both backends, with two exceptions:
+// illumos_*_test.go only on illumos, as part of make test-slow, and those that restart the agent
+// or change its process only on processes.
+//
+// Only order and outcome are asserted, never durations: package agent tests those in bubbles, and
+// package bench measures them.
+//
+// The letters in comments (D, Z, T, ...) are the agent's promises in the README.
+//
+// The package must not import the agent's internals. From the module it uses the wire types, the
+// admin client, the simulators and, to change zones from outside the agent, the process backend.
 package e2e

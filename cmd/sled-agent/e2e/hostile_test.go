@@ -2,10 +2,11 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,19 +17,17 @@ import (
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
 	"github.com/sledagent/sledagent/agent/wire/wiretest"
-	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
-// Every way to break a registration is refused, and none of them leaves anything
-// or ends the agent (X).
+// Every invalid registration is refused. None leaves anything behind or ends the agent (X).
 func TestBrokenRegistrations(t *testing.T) {
-	l := newSled(t, setup{})
+	h := newHarness(t, setup{})
 	work := make(chan wiretest.Damage)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
 			for d := range work {
-				got, err := l.ask(trial.Bounded(t, trial.Patience), "PUT", "/vmms/"+uuid.NewString(), d.Body)
+				got, err := h.ask(bounded(t), "PUT", "/vmms/"+uuid.NewString(), d.Body)
 				if err != nil || got.status != http.StatusBadRequest {
 					t.Errorf("%s %s: got %v, %v, want status 400", d.Path, d.How, got, err)
 				}
@@ -36,38 +35,32 @@ func TestBrokenRegistrations(t *testing.T) {
 		})
 	}
 	for i, d := range wiretest.Damages() {
-		if i%29 == 0 { // The decoder's own tests try them all.
+		if i%29 == 0 { // The decoder's own tests cover all of them.
 			work <- d
 		}
 	}
 	close(work)
 	wg.Wait()
-	l.knowsNothing()
-	l.serves()
+	h.stillWorks()
 }
 
-// knowsNothing checks that the agent has no VMM.
-func (l *sled) knowsNothing() {
-	l.t.Helper()
-	if all, err := l.admin.List(trial.Bounded(l.t, trial.Patience)); err != nil || len(all) != 0 {
-		l.t.Errorf("the agent has VMMs %v, %v", all, err)
-	}
+// stillWorks checks that the agent has no VMM and that a VMM can go through its lifecycle.
+func (h *harness) stillWorks() {
+	h.t.Helper()
+	waitFor(h.t, func() string { // one that was forgotten just now may still be listed
+		if all, err := h.admin.List(bounded(h.t)); err != nil || len(all) != 0 {
+			return fmt.Sprintf("the agent has VMMs %v, %v", all, err)
+		}
+		return ""
+	})
+	h.launch().stopAndEnd()
 }
 
-// serves checks that a whole life still works.
-func (l *sled) serves() {
-	l.t.Helper()
-	l.runs()
-	v := l.launch()
-	v.stop(time.Minute)
-	v.endsDestroyed()
-}
-
-// Bodies and requests that are no such thing get an error body and nothing else.
+// Invalid bodies and requests get an error body and have no other effect.
 func TestHostileRequests(t *testing.T) {
-	l := newSled(t, setup{})
-	v := l.launch()
-	before := record(t, v.state().body)
+	h := newHarness(t, setup{})
+	v := h.launch()
+	before := v.record()
 	good := wire.NewBody(wire.BodyOptions{})
 	state, fresh := v.path()+"/state", "/vmms/"+uuid.NewString()
 	for name, c := range map[string]struct {
@@ -95,16 +88,20 @@ func TestHostileRequests(t *testing.T) {
 		"much too much":           {"PUT", fresh, nil, bytes.Repeat([]byte("["), 64<<20), 400},
 		"a deep body":             {"PUT", fresh, nil, bytes.Repeat([]byte(`{"a":`), 100_000), 400},
 		"a broad body":            {"PUT", fresh, nil, append(bytes.Repeat([]byte(`[`), 1), bytes.Repeat([]byte("0,"), 400_000)...), 400},
-		"a state that is none":    {"PUT", state, nil, target2body("exploded"), 400},
+		"a state that is none":    {"PUT", state, nil, stateBody("exploded"), 400},
 		"a state that is null":    {"PUT", state, nil, []byte(`{"state":null}`), 400},
-		"a target without source": {"PUT", state, nil, target2body("migration_target"), 400},
+		"a target without source": {"PUT", state, nil, stateBody("migration_target"), 400},
 		"a disk of dots":          {"POST", v.path() + "/disks/%2e%2e%2f%2e%2e/snapshot", nil, []byte("{}"), 400},
 	} {
-		got, err := l.send(c.method, c.path, c.header, c.body)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
+		var got answer
+		waitFor(t, func() string {
+			var err error
+			if got, err = h.send(c.method, c.path, c.header, c.body); err != nil { // The agent may have closed the connection early.
+				h.agent().runs(t)
+				return fmt.Sprintf("%s: %v", name, err)
+			}
+			return ""
+		})
 		if got.status != c.want || !bytes.Contains(got.body, []byte(`"request_id"`)) || !bytes.Contains(got.body, []byte(`"message"`)) {
 			t.Errorf("%s: got %v, want status %d and an error body", name, got, c.want)
 		}
@@ -112,25 +109,22 @@ func TestHostileRequests(t *testing.T) {
 			t.Errorf("%s: the answer has no x-request-id", name)
 		}
 	}
-	if after := record(t, v.state().body); *after != *before {
+	if after := v.record(); after != before {
 		t.Errorf("the VMM was %v and is %v", before, after)
 	}
-	v.stop(time.Minute)
-	v.endsDestroyed()
-	l.knowsNothing()
-	l.serves()
+	v.stopAndEnd()
+	h.stillWorks()
 }
 
 func header(key, value string) http.Header { return http.Header{http.CanonicalHeaderKey(key): {value}} }
 
-// send sends a request with other headers than Nexus's; one that is empty is left
-// out.
-func (l *sled) send(method, path string, headers http.Header, body []byte) (answer, error) {
-	req, err := http.NewRequestWithContext(trial.Bounded(l.t, trial.Patience), method, "http://"+l.addr, bytes.NewReader(body))
+// send sends a request with the given headers instead of Nexus's; empty ones are omitted.
+func (h *harness) send(method, path string, headers http.Header, body []byte) (answer, error) {
+	req, err := http.NewRequestWithContext(bounded(h.t), method, "http://"+h.addr, bytes.NewReader(body))
 	if err != nil {
 		return answer{}, err
 	}
-	req.URL.Opaque = path // As it is, not cleaned.
+	req.URL.Opaque = path // unmodified
 	req.Header.Set("api-version", apiVersion)
 	req.Header.Set("content-type", "application/json")
 	for key, values := range headers {
@@ -139,53 +133,31 @@ func (l *sled) send(method, path string, headers http.Header, body []byte) (answ
 			req.Header.Del(key)
 		}
 	}
-	return exchange(req)
+	return h.exchange(req)
 }
 
-// Clients that do not speak HTTP, or begin to and stop, occupy nothing that
-// others need (Q, X).
-func TestHostileConnections(t *testing.T) {
-	l := newSled(t, setup{})
-	for i := range 200 {
-		c, err := net.Dial("tcp", l.addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		_, _ = io.WriteString(c, []string{"", "\x16\x03\x01\x02\x00", "GET /zones HT", "PUT /vmms/x HTTP/1.1\r\nhost: x\r\n",
-			fmt.Sprintf("PUT /vmms/%s HTTP/1.1\r\nhost: x\r\napi-version: 48.0.0\r\ncontent-length: 1000\r\n\r\n{", uuid.NewString()),
-			"GET /zones HTTP/1.1\r\n" + strings.Repeat("x: y\r\n", 2000)}[i%6]) // It may hang up.
-	}
-	l.call("GET", "/zones", nil).quick(t).wants(t, 200)
-	l.serves()
-	l.knowsNothing()
-}
-
-// A client that gives up changes nothing: what it has asked for happens.
+// A client that disconnects changes nothing: its requests are carried out.
 func TestClientsThatHangUp(t *testing.T) {
-	l := sharedSled(t)
-	v := l.launch()
-	v.lies("hang-stop")
-	c, err := net.Dial("tcp", l.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	body := target2body("stopped")
+	h := sharedHarness(t)
+	v := h.launch()
+	v.setFaults("hang-stop")
+	c, err := net.Dial("tcp", h.addr)
+	must(t, err)
+	body := stateBody("stopped")
 	s := stop{sent: time.Now(), grace: grace}
 	fmt.Fprintf(c, "PUT %s/state?grace=%s HTTP/1.1\r\nhost: x\r\napi-version: 48.0.0\r\ncontent-type: application/json\r\n"+
 		"content-length: %d\r\n\r\n%s", v.path(), grace, len(body), body)
 	c.Close()
-	s.answered = v.event("stop").At
-	v.removedOnTime(s)
+	v.removedAtDeadline(s)
 	v.endsDestroyed()
 }
 
-// Requests of all kinds at once, in any order: every VMM ends as it should (X, T).
+// Requests of all kinds at once, in any order: every VMM ends properly (X, T).
 func TestEverythingAtOnce(t *testing.T) {
-	l := newSled(t, setup{})
+	h := newHarness(t, setup{})
 	vms := make([]*vm, 0, 6)
 	for range cap(vms) {
-		vms = append(vms, l.register())
+		vms = append(vms, h.register())
 	}
 	var wg sync.WaitGroup
 	for i := range 48 {
@@ -197,9 +169,9 @@ func TestEverythingAtOnce(t *testing.T) {
 			} {
 				var body []byte
 				if ask.target != "" {
-					body = target2body(ask.target)
+					body = stateBody(ask.target)
 				}
-				if _, err := l.ask(trial.Bounded(t, trial.Patience), ask.method, v.path()+ask.path, body); err != nil {
+				if _, err := h.ask(bounded(t), ask.method, v.path()+ask.path, body); err != nil {
 					t.Errorf("%s %s: %v", ask.method, ask.target, err)
 				}
 			}
@@ -208,5 +180,41 @@ func TestEverythingAtOnce(t *testing.T) {
 	wg.Wait()
 	for _, v := range vms {
 		v.ends(vmm.WireDestroyed)
+	}
+}
+
+// A flood of different requests, accepted and refused, displaces only its own repeats from a VMM's
+// history, and does not make the history longer.
+func TestFloodOfRequestsKeepsTheHistory(t *testing.T) {
+	h := sharedHarness(t)
+	v := h.launch()
+	v.setFaults("ignore-stop")
+	v.stop(never)
+	v.event("asked")
+	before := v.status().Events
+	for n := range 150 {
+		v.putState("stopped", fmt.Sprintf("grace=%ds", 3600-n)).wants(t, http.StatusOK)
+		for _, target := range []string{"reboot", "running"} {
+			if got := v.putState(target, ""); got.status < 400 {
+				t.Fatalf("%s of a VMM that stops: %v", target, got)
+			}
+		}
+		v.readState().wants(t, http.StatusOK)
+	}
+	s := v.stop(grace)
+	after := v.status()
+	if text, err := json.Marshal(after); err != nil || len(after.Events) > 100 || len(text) > 64<<10 {
+		t.Errorf("%d events in %d bytes, %v", len(after.Events), len(text), err)
+	}
+	for _, e := range before {
+		if !slices.ContainsFunc(after.Events, func(a vmm.Event) bool { return a.Kind == e.Kind && a.At.Equal(e.At) }) {
+			t.Errorf("the flood has displaced %s %q", e.Kind, e.Text)
+		}
+	}
+	v.removedAtDeadline(s)
+	v.endsDestroyed()
+	ended, err := h.admin.Show(bounded(t), v.id)
+	if err != nil || !slices.ContainsFunc(ended.Events, func(e vmm.Event) bool { return e.Kind == "registered" }) {
+		t.Errorf("after its end the VMM has the events %v, %v", ended.Events, err)
 	}
 }

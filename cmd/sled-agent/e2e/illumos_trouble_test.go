@@ -10,25 +10,24 @@ import (
 
 	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/agent/vmm"
-	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 	"github.com/sledagent/sledagent/zone/illumos/illumostest"
 )
 
-// refusal is why the host does not let go of a zone, in the tests that have one.
+// refusal is the host's reason for not destroying a zone, in these tests.
 const refusal = "unable to destroy zone: references are held"
 
-// refuses makes each halt of the zone fail in a state, which it does not leave.
-func (v *vm) refuses(g *illumosGround, state string) *illumostest.Injected {
-	return g.Inject(illumostest.Fault{Do: illumostest.Fail, When: illumostest.During, Command: "zoneadmd", Verb: "halt",
+// refuses makes each halt of the zone fail in a state, in which it stays.
+func (v *vm) refuses(b *illumosBackend, state string) *illumostest.Injected {
+	return b.Inject(illumostest.Fault{Do: illumostest.Fail, When: illumostest.During, Command: "zoneadmd", Verb: "halt",
 		Object: v.zone(), State: state, Exit: 1, Text: refusal})
 }
 
-// shownAsStuck waits until the admin API has said what the zone is and why, in
-// two looks of which the second was taken while it is retried.
+// shownAsStuck waits until the admin API has reported the zone's state and the reason twice, the second
+// time during a retry.
 func (v *vm) shownAsStuck(state string) {
 	v.t.Helper()
 	first := 0
-	trial.Until(v.t, trial.Patience, func() string {
+	waitFor(v.t, func() string {
 		s := v.status()
 		r := s.Removal
 		if r == nil || r.LastError == "" || r.ZoneState != state {
@@ -51,56 +50,53 @@ func (v *vm) shownAsStuck(state string) {
 	}
 }
 
-// teardown are the states of a zone that is being halted.
+// teardown are the states of a zone during a halt.
 var teardown = []string{"shutting_down", "down"}
 
-// Zones that the host does not let go of are shown, retried and removed when that
-// is possible; others do not notice (Z, Q, S).
+// Zones that the host refuses to destroy are reported, retried, and removed when that becomes possible.
+// They do not affect others (Z, Q, S).
 func TestZoneRefusesToGo(t *testing.T) {
-	l, g := newIllumosSled(t, setup{})
-	vms := l.launchMany(3)
+	h, b := newIllumosHarness(t, setup{})
+	vms := h.launchMany(3)
 	stuck, other := vms[:2], vms[2]
 	for i, v := range stuck {
-		v.refuses(g, teardown[i])
-		v.removedOnTime(v.stop(0))
+		v.refuses(b, teardown[i])
+		v.removedAtDeadline(v.stop(0))
 	}
 	for i, v := range stuck {
 		v.shownAsStuck(teardown[i])
 	}
-	l.othersLive(other)
+	h.othersLive(other)
 	for i, v := range stuck {
-		if got := g.State(v.zone()); got != teardown[i] {
+		if got := b.State(v.zone()); got != teardown[i] {
 			t.Errorf("the zone is %q, which should be stuck in %q", got, teardown[i])
 		}
 	}
-	g.ReleaseAll()
+	b.ReleaseAll()
 	for _, v := range stuck {
 		v.endsDestroyed()
 	}
 }
 
-// othersLive checks that a VMM can be stopped, and another be made and stopped.
-func (l *sled) othersLive(v *vm) {
-	l.t.Helper()
-	v.stop(time.Minute)
-	v.endsDestroyed()
-	next := l.launch()
-	next.stop(time.Minute)
-	next.endsDestroyed()
+// othersLive checks that a VMM can be stopped, and another one be made and stopped.
+func (h *harness) othersLive(v *vm) {
+	h.t.Helper()
+	v.stopAndEnd()
+	next := h.launch()
+	next.stopAndEnd()
 }
 
-// A halt that does not return is shown, holds up nobody, and goes on across a
-// restart (S, Q, R).
+// A halt that does not return is reported, delays no other VMM, and continues across a restart (S, Q, R).
 func TestHaltHangs(t *testing.T) {
-	l, g := newIllumosSled(t, setup{})
-	vms := l.launchMany(3)
+	h, b := newIllumosHarness(t, setup{})
+	vms := h.launchMany(3)
 	stuck, other := vms[:2], vms[2]
 	for i, v := range stuck {
-		g.Inject(illumostest.Fault{Do: illumostest.Stuck, Object: v.zone(), State: teardown[i]})
-		v.removedOnTime(v.stop(0))
+		b.Inject(illumostest.Fault{Do: illumostest.Stuck, Object: v.zone(), State: teardown[i]})
+		v.removedAtDeadline(v.stop(0))
 	}
 	for i, v := range stuck {
-		trial.Until(t, trial.Patience, func() string {
+		waitFor(t, func() string {
 			if r := v.status().Removal; r == nil || r.ZoneState != teardown[i] {
 				return fmt.Sprintf("the zone is not shown as %s: %+v", teardown[i], r)
 			}
@@ -110,26 +106,26 @@ func TestHaltHangs(t *testing.T) {
 			t.Errorf("that took until the halt had failed: %s", why)
 		}
 	}
-	l.othersLive(other)
-	l.restart()
+	h.othersLive(other)
+	h.restart()
 	for _, v := range stuck {
 		if s := v.status(); s.Record.VMM.State != vmm.WireStopping || s.WaitsFor == "" {
 			t.Errorf("meanwhile the VMM is %s and waits for %q", s.Record.VMM.State, s.WaitsFor)
 		}
 	}
-	g.ReleaseAll()
+	b.ReleaseAll()
 	for _, v := range stuck {
 		v.endsDestroyed()
 	}
 }
 
-// A zoneadmd that dies leaves its zone half torn down: the next halt goes on.
+// A zoneadmd that dies leaves its zone half removed; the next halt continues.
 func TestZoneadmdDiesInHalt(t *testing.T) {
-	l, g := newIllumosSled(t, setup{})
-	vms := l.launchMany(len(teardown))
+	h, b := newIllumosHarness(t, setup{})
+	vms := h.launchMany(len(teardown))
 	var deaths []*illumostest.Injected
 	for i, v := range vms {
-		deaths = append(deaths, g.Inject(dying(v, teardown[i])))
+		deaths = append(deaths, b.Inject(dying(v, teardown[i])))
 		v.stop(0)
 	}
 	for i, v := range vms {
@@ -140,23 +136,23 @@ func TestZoneadmdDiesInHalt(t *testing.T) {
 	}
 }
 
-// dying is the death of the zone's zoneadmd during a halt.
+// dying makes the zone's zoneadmd die during a halt.
 func dying(v *vm, state string) illumostest.Fault {
 	return illumostest.Fault{Do: illumostest.Die, When: illumostest.During, Command: "zoneadmd", Verb: "halt",
 		Object: v.zone(), State: state, Times: 1}
 }
 
-// zoneadm boot exits with 0 for a zone that is shutting down, which is no boot.
+// zoneadm boot exits with 0 for a zone that is shutting down, but does not boot it.
 func TestBootOfAZoneThatShutsDown(t *testing.T) {
-	l, g := newIllumosSled(t, setup{})
-	v := l.register()
-	boot := g.Inject(illumostest.Fault{Do: illumostest.Hang, Command: "zoneadm", Verb: "boot", Object: v.zone(), Times: 1})
+	h, b := newIllumosHarness(t, setup{})
+	v := h.register()
+	boot := b.Inject(illumostest.Fault{Do: illumostest.Hang, Command: "zoneadm", Verb: "boot", Object: v.zone(), Times: 1})
 	v.run()
 	boot.WaitStruck(1)
-	g.Inject(dying(v, "shutting_down"))
-	g.Run("zoneadm", "-z", v.zone(), "boot")
-	g.Run("zoneadm", "-z", v.zone(), "halt")
-	if got := g.State(v.zone()); got != "shutting_down" {
+	b.Inject(dying(v, "shutting_down"))
+	b.Run("zoneadm", "-z", v.zone(), "boot")
+	b.Run("zoneadm", "-z", v.zone(), "halt")
+	if got := b.State(v.zone()); got != "shutting_down" {
 		t.Fatalf("the zone is %q", got)
 	}
 	boot.Release()
@@ -166,16 +162,16 @@ func TestBootOfAZoneThatShutsDown(t *testing.T) {
 	v.endsFailed()
 }
 
-// A server that SMF gives up is a start that failed, with what SMF says and the
-// end of the server's log (E, S).
+// A server that SMF gives up is a failed start. SMF's reason and the end of the server's log are kept
+// (E, S).
 func TestMaintenance(t *testing.T) {
-	l, g := newIllumosSled(t, setup{})
-	v := l.register()
-	g.Inject(illumostest.Fault{Do: illumostest.Maintenance, Object: v.zone()})
-	boot := g.Inject(illumostest.Fault{Do: illumostest.Hang, Command: "zoneadm", Verb: "boot", Object: v.zone(), Times: 1})
+	h, b := newIllumosHarness(t, setup{})
+	v := h.register()
+	b.Inject(illumostest.Fault{Do: illumostest.Maintenance, Object: v.zone()})
+	boot := b.Inject(illumostest.Fault{Do: illumostest.Hang, Command: "zoneadm", Verb: "boot", Object: v.zone(), Times: 1})
 	v.run()
 	boot.WaitStruck(1)
-	v.writeLog(g, "no hypervisor here")
+	v.writeLog(b, "no hypervisor here")
 	boot.Release()
 	why := v.event("start-failed").Error
 	for _, want := range []string{"is in maintenance: svcs: " + illumostest.DefaultService, "State: maintenance",
@@ -190,15 +186,73 @@ func TestMaintenance(t *testing.T) {
 	v.endsFailed()
 }
 
-// writeLog writes the server's log, in SMF's place.
-func (v *vm) writeLog(g *illumosGround, line string) {
+// writeLog writes the server's log in place of SMF.
+func (v *vm) writeLog(b *illumosBackend, line string) {
 	v.t.Helper()
-	dir := filepath.Join(g.ZoneRoot(), v.zone(), "root/var/svc/log")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		v.t.Fatal(err)
-	}
+	dir := filepath.Join(b.ZoneRoot(), v.zone(), "root/var/svc/log")
+	must(v.t, os.MkdirAll(dir, 0o755))
 	file := filepath.Join(dir, "system-illumos-propolis-server:default.log")
-	if err := os.WriteFile(file, []byte(line+"\n"), 0o644); err != nil {
-		v.t.Fatal(err)
+	must(v.t, os.WriteFile(file, []byte(line+"\n"), 0o644))
+}
+
+// Of many zones that are removed at once, one that the host refuses to destroy delays no other, and the
+// next agent continues with it (Z, Q, R). The test is not parallel, since its many processes would
+// distort a comparison of durations.
+func TestManyWithOneStuck(t *testing.T) {
+	const zones = 50
+	h, b := newIllumosHarness(t, setup{sequential: true})
+	begun := time.Now()
+	vms := h.launchMany(zones)
+	t.Logf("%d VMMs run after %v", zones, time.Since(begun))
+	v, others := vms[0], vms[1:]
+	stuck := v.refuses(b, "down")
+	begun = time.Now()
+	stops := make([]stop, zones)
+	for i, v := range vms {
+		stops[i] = v.stop(0)
 	}
+	v.shownAsStuck("down")
+	for _, other := range others {
+		other.row("ended", ended)
+	}
+	t.Logf("%d are gone after %v", len(others), time.Since(begun))
+	for i, v := range vms {
+		v.removedAtDeadline(stops[i])
+	}
+	for _, other := range others {
+		other.endsDestroyed()
+	}
+	h.restart()
+	v.shownAsStuck("down")
+	if zones := names(b.Zones()); len(zones) != 1 || zones[0] != v.zone() {
+		t.Errorf("the zones left are %v, want %s", zones, v.zone())
+	}
+	stuck.Release()
+	v.endsDestroyed()
+}
+
+// Removals continue after the agent was killed (R, Z).
+func TestRestartResumesRemoval(t *testing.T) {
+	h, b := newIllumosHarness(t, setup{})
+	vms := h.launchMany(4)
+	link, _ := b.Zone(vms[2].zone())
+	hangs := []*illumostest.Injected{
+		b.Inject(hanging(illumostest.During, "zoneadmd", "halt", vms[0].zone())),
+		b.Inject(hanging(illumostest.During, "zoneadm", "uninstall", vms[1].zone())),
+		b.Inject(hanging(illumostest.Before, "dladm", "delete-vnic", link.Config.Links()[0])),
+		b.Inject(hanging(illumostest.After, "zonecfg", "delete", vms[3].zone())),
+	}
+	for i, v := range vms {
+		v.stop(0)
+		hangs[i].WaitStruck(1)
+	}
+	h.restart()
+	b.ReleaseAll()
+	for _, v := range vms {
+		v.endsDestroyed()
+	}
+}
+
+func hanging(when, command, verb, object string) illumostest.Fault {
+	return illumostest.Fault{Do: illumostest.Hang, When: when, Command: command, Verb: verb, Object: object, Times: 1}
 }

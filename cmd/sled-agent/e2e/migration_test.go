@@ -4,54 +4,50 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
-	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 func migrateBody(source string) []byte {
 	return fmt.Appendf(nil, `{"state":{"type":"migration_target","value":{"src_propolis_addr":%q}}}`, source)
 }
 
-// receive registers a VMM as the target of a migration, whose server lies, and
-// lets it begin.
-func (l *sled) receive(modes string) (*vm, uuid.UUID) {
-	l.t.Helper()
+// receive registers a VMM as a migration target whose server has faults, and starts it.
+func (h *harness) receive(modes ...string) (*vm, uuid.UUID) {
+	h.t.Helper()
 	id := uuid.New()
-	v := l.registerWith(wire.BodyOptions{PropolisAddr: freeAddr(l.t), MigrationID: &id})
-	v.born(lying(modes))
-	in := record(l.t, v.state().wants(l.t, http.StatusOK).body).MigrationIn
+	v := h.newVMWith(wire.BodyOptions{PropolisAddr: freeAddr(h.t), MigrationID: &id}).register()
+	v.serverScript(withFaults(modes...))
+	in := v.record().MigrationIn
 	if in == nil || in.ID != id || in.State != vmm.MigrationPending || in.Gen != 1 {
-		l.t.Fatalf("registered as a target, its migration is %v", in)
+		h.t.Fatalf("registered as a target, its migration is %v", in)
 	}
-	got := l.call("PUT", v.path()+"/state", migrateBody("127.0.0.1:1")).wants(l.t, http.StatusOK)
-	if got.updated(l.t) != nil {
-		l.t.Errorf("the migration was answered with %v, want null", got)
+	got := h.call("PUT", v.path()+"/state", migrateBody("127.0.0.1:1")).wants(h.t, http.StatusOK)
+	if got.updated(h.t) != nil {
+		h.t.Errorf("the migration was answered with %v, want null", got)
 	}
 	return v, id
 }
 
 func TestMigrationTarget(t *testing.T) {
-	l := sharedSled(t)
-	v, id := l.receive("")
+	h := sharedHarness(t)
+	v, id := h.receive()
 	v.reaches(vmm.WireRunning)
-	row := v.row(trial.Patience, "migrated", func(r nexussim.Row) bool {
+	row := v.row("migrated", func(r nexussim.Row) bool {
 		return r.Record.MigrationIn != nil && r.Record.MigrationIn.State == vmm.MigrationCompleted
 	})
 	if row.Record.MigrationIn.ID != id {
 		t.Errorf("the migration is %v", row.Record.MigrationIn)
 	}
-	v.stop(time.Minute)
-	v.endsDestroyed()
+	v.stopAndEnd()
 }
 
 func TestMigrationTargetFails(t *testing.T) {
-	l := sharedSled(t)
+	h := sharedHarness(t)
 	for name, mode := range map[string]string{
 		"in a phase":        "fail-migration",
 		"at its creation":   "refuse-ensure=500:Internal",
@@ -59,52 +55,53 @@ func TestMigrationTargetFails(t *testing.T) {
 		"and its server is": "refuse-ensure=400",
 	} {
 		t.Run(name, func(t *testing.T) {
-			v, _ := l.in(t).receive(mode)
+			v, _ := h.in(t).receive(mode)
 			v.endsFailed()
 			v.migrationFailed()
 		})
 	}
 }
 
-// migrationFailed checks the migration's end in the VMM's last record.
+// migrationFailed checks the migration in the VMM's last record.
 func (v *vm) migrationFailed() {
 	v.t.Helper()
-	row, _ := v.l.nexus.Row(v.id)
-	if in := row.Record.MigrationIn; in == nil || in.State != vmm.MigrationFailed {
-		v.t.Errorf("the VMM has ended and its migration is %v", in)
+	row, _ := v.nexus.Row(v.id)
+	m := row.Record.MigrationIn
+	if m == nil {
+		m = row.Record.MigrationOut
+	}
+	if m == nil || m.State != vmm.MigrationFailed {
+		v.t.Errorf("the VMM has ended and its migration is %v", m)
 	}
 }
 
-// A target whose source is silent stays in a phase; its stop ends on time, and
-// the migration has failed.
+// A target whose source is silent stays in a phase. Its stop ends on time, and the migration has failed.
 func TestStopOfAStuckMigrationTarget(t *testing.T) {
-	l := sharedSled(t)
-	v, _ := l.receive("stay-migrating,ignore-stop")
+	h := sharedHarness(t)
+	v, _ := h.receive("stay-migrating", "ignore-stop")
 	v.observed("Migrating")
-	s := v.stop(grace)
-	v.removedInTime(s)
+	v.stop(grace)
 	v.endsDestroyed()
 	v.migrationFailed()
 }
 
-// A VMM that was not registered as a target cannot become one: that is a start
-// that failed.
+// A VMM that was not registered as a target cannot become one: its start fails.
 func TestMigrationWithoutAnID(t *testing.T) {
-	l := sharedSled(t)
-	v := l.register()
-	l.call("PUT", v.path()+"/state", migrateBody("127.0.0.1:1")).wants(t, http.StatusOK)
+	h := sharedHarness(t)
+	v := h.register()
+	h.call("PUT", v.path()+"/state", migrateBody("127.0.0.1:1")).wants(t, http.StatusOK)
 	v.endsFailed()
 }
 
-// The source's agent learns of the migration from Propolis. A VM that has left
-// has ended in an orderly way, and its migration is complete.
+// The source's agent learns of the migration from Propolis. A VM that has migrated away has ended in an
+// orderly way, and its migration is complete.
 func TestMigrationSource(t *testing.T) {
-	l := sharedSled(t)
-	v := l.launch()
+	h := sharedHarness(t)
+	v := h.launch()
 	id := uuid.New()
 	v.do("migrate-out?id=" + id.String())
 	v.endsDestroyed()
-	row, _ := l.nexus.Row(v.id)
+	row, _ := h.nexus.Row(v.id)
 	out := row.Record.MigrationOut
 	if out == nil || out.ID != id || out.State != vmm.MigrationCompleted || out.Gen < 2 {
 		t.Errorf("the migration is %v", out)
@@ -113,31 +110,21 @@ func TestMigrationSource(t *testing.T) {
 
 // A source whose migration failed runs on.
 func TestMigrationSourceFails(t *testing.T) {
-	l := sharedSled(t)
-	v := l.launch()
-	v.lies("fail-migration")
+	v := faults("fail-migration").launch(sharedHarness(t))
 	v.do("migrate-out?id=" + uuid.NewString())
-	v.row(trial.Patience, "back from a migration", func(r nexussim.Row) bool {
+	v.row("back from a migration", func(r nexussim.Row) bool {
 		out := r.Record
 		return out != nil && out.MigrationOut != nil && out.MigrationOut.State == vmm.MigrationFailed &&
 			out.VMM.State == vmm.WireRunning
 	})
-	v.stop(time.Minute)
-	v.endsDestroyed()
+	v.stopAndEnd()
 }
 
-// A migration that does not get on does not hold up a stop of the source.
+// A migration that makes no progress does not delay a stop of the source.
 func TestStopOfAStuckMigrationSource(t *testing.T) {
-	l := sharedSled(t)
-	v := l.launch()
-	v.lies("stay-migrating", "ignore-stop")
+	v := faults("stay-migrating", "ignore-stop").launch(sharedHarness(t))
 	v.do("migrate-out?id=" + uuid.NewString())
 	v.reaches(vmm.WireMigrating)
-	s := v.stop(grace)
-	v.removedOnTime(s)
-	v.endsDestroyed()
-	row, _ := l.nexus.Row(v.id)
-	if out := row.Record.MigrationOut; out == nil || out.State != vmm.MigrationFailed {
-		t.Errorf("the VMM has ended and its migration is %v", out)
-	}
+	v.stopsAtDeadline(grace)
+	v.migrationFailed()
 }

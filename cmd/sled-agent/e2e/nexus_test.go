@@ -8,11 +8,9 @@ import (
 	"net"
 	"net/http"
 	"path"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -20,47 +18,35 @@ import (
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
-// A nexus is a simulated Nexus that looks for a VMM's zone whenever its terminal
-// state arrives.
+// A nexus is a simulated Nexus that checks a VMM's zone whenever its terminal state arrives.
 type nexus struct {
 	*nexussim.Server
-	ground ground // where it looks for zones
-	url    string
-	front  *http.Server
+	backend backend // where zones are
+	url     string
+	front   *http.Server
 
 	mu        sync.Mutex
 	premature []string
-	heard     map[uuid.UUID][]heard
 }
 
-// heard is a record that has arrived, whatever became of it.
-type heard struct {
-	at  time.Time
-	vmm vmm.Runtime
-}
-
-func newNexus(t *testing.T, g ground, ownPort bool) *nexus {
+func newNexus(t testing.TB, b backend, ownPort bool) *nexus {
 	t.Helper()
-	n := &nexus{Server: nexussim.New(nexussim.Options{}), ground: g, heard: map[uuid.UUID][]heard{}}
+	n := &nexus{Server: nexussim.New(nexussim.Options{}), backend: b}
 	if ownPort {
 		addr, err := n.Listen("127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		n.url = "http://" + addr
 		return n
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	n.url = "http://" + ln.Addr().String()
 	n.front = &http.Server{Handler: n}
 	go n.front.Serve(ln)
 	return n
 }
 
-// ServeHTTP checks promise T on what arrives and hands it on.
+// ServeHTTP checks promise T on each record and passes it on.
 func (n *nexus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -68,31 +54,15 @@ func (n *nexus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	var record vmm.Record
-	if id, err := uuid.Parse(path.Base(r.URL.Path)); err == nil && json.Unmarshal(body, &record) == nil {
-		n.note(id, heard{time.Now(), record.VMM})
-		if record.VMM.State.Terminal() {
-			n.inspect(id, record.VMM.State)
-		}
+	if id, err := uuid.Parse(path.Base(r.URL.Path)); err == nil && json.Unmarshal(body, &record) == nil && record.VMM.State.Terminal() {
+		n.checkGone(id, record.VMM.State)
 	}
 	n.Handler().ServeHTTP(w, r)
 }
 
-func (n *nexus) note(id uuid.UUID, h heard) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.heard[id] = append(n.heard[id], h)
-}
-
-// heardOf returns what has arrived of a VMM, in order.
-func (n *nexus) heardOf(id uuid.UUID) []heard {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return slices.Clone(n.heard[id])
-}
-
-// inspect notes what there still is of a VMM that is said to have ended.
-func (n *nexus) inspect(id uuid.UUID, state vmm.WireState) {
-	left := n.ground.of(id)
+// checkGone records what still exists of a VMM that was reported as ended.
+func (n *nexus) checkGone(id uuid.UUID, state vmm.WireState) {
+	left := n.backend.of(id)
 	if len(left) == 0 {
 		return
 	}
@@ -101,14 +71,23 @@ func (n *nexus) inspect(id uuid.UUID, state vmm.WireState) {
 	n.premature = append(n.premature, fmt.Sprintf("VMM %s was reported %s and there is still: %q", id, state, left))
 }
 
-// fault puts faults in the place of those in force.
-func (n *nexus) fault(specs ...string) {
+// received returns the retained records of a VMM that were processed so far.
+func (n *nexus) received(id uuid.UUID) (puts []nexussim.Put) {
+	all, _ := n.Puts(0)
+	for _, p := range all {
+		if p.VMM == id && p.Record != nil {
+			puts = append(puts, p)
+		}
+	}
+	return puts
+}
+
+// setFaults replaces the faults in force.
+func (n *nexus) setFaults(specs ...string) {
 	if err := n.SetFault(specs...); err != nil {
 		panic(err) // The test is wrong.
 	}
 }
-
-func (n *nexus) heal() { n.fault() }
 
 func (n *nexus) close() {
 	n.Close()
@@ -117,11 +96,11 @@ func (n *nexus) close() {
 	}
 }
 
-// judge fails the test for everything that Nexus should not have heard.
-func (n *nexus) judge(t *testing.T) {
+// judge fails the test for everything that Nexus should not have received.
+func (n *nexus) judge(t testing.TB) {
 	t.Helper()
 	for _, v := range n.Violations() {
-		t.Errorf("Nexus was told a contradiction: %s: %s", v.Rule, v.Text)
+		t.Errorf("Nexus received a contradiction: %s: %s", v.Rule, v.Text)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -130,7 +109,7 @@ func (n *nexus) judge(t *testing.T) {
 	}
 }
 
-// describe writes a row in one line.
+// describe formats a row in one line.
 func describe(row nexussim.Row) string {
 	var states []string
 	for _, s := range row.History {

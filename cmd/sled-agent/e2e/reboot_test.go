@@ -1,142 +1,123 @@
 package e2e
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/agent/vmm"
-	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
 )
 
 func TestReboot(t *testing.T) {
-	l := sharedSled(t)
-	v := l.launch()
-	before := record(t, v.state().body).VMM.Gen
+	v := sharedHarness(t).launch()
+	before := v.record().VMM.Gen
 	got := v.putState("reboot", "").wants(t, 200).updated(t)
-	// It is over already if this test was held up for as long as a reboot takes.
+	// It may be over already if this test was delayed for as long as a reboot takes.
 	if got == nil || got.VMM.State != vmm.WireRebooting && got.VMM.State != vmm.WireRunning || got.VMM.Gen <= before {
-		t.Errorf("a reboot of generation %d was answered with %v", before, got)
+		t.Fatalf("a reboot of generation %d was answered with %v", before, got)
 	}
-	v.row(trial.Patience, "running again", func(r nexussim.Row) bool {
+	v.row("running again", func(r nexussim.Row) bool {
 		return r.State() == vmm.WireRunning && r.Gen() > got.VMM.Gen
 	})
-	v.stop(time.Minute)
+	v.stopAndEnd()
+}
+
+// A guest that reboots by itself keeps running.
+func TestGuestReboots(t *testing.T) {
+	v := sharedHarness(t).launch()
+	since := time.Now()
+	v.do("guest-reboot")
+	// Rebooting itself may pass between two polls of Nexus or the monitor.
+	v.eventAfter("observed", "Running", since)
+	v.reaches(vmm.WireRunning)
+	v.stopAndEnd()
+}
+
+func TestGuestPowersOff(t *testing.T) {
+	v := sharedHarness(t).launch()
+	v.do("guest-poweroff")
 	v.endsDestroyed()
 }
 
-// A reboot has a budget, and one that nobody was told to stop ends Failed.
+// stopsBy checks that the agent reports who requested the stop and its deadline (S).
+func (v *vm) stopsBy(who string) {
+	v.t.Helper()
+	waitFor(v.t, func() string {
+		status := v.status()
+		waits := status.Deadline != nil && status.DeadlineFor == "stop"
+		if status.Stop == nil || status.Stop.By != who || !waits && v.count("deadline") == 0 {
+			return fmt.Sprintf("the status does not tell of a stop by the %s: %+v, deadline %v for %q", who, status.Stop,
+				status.Deadline, status.DeadlineFor)
+		}
+		return ""
+	})
+}
+
+// A reboot has a budget. Without a stop it ends Failed.
 func TestRebootTimeout(t *testing.T) {
-	l := newSled(t, setup{watchdog: section{"reboot_timeout": grace.String()}})
+	h := newHarness(t, setup{watchdog: section{"reboot_timeout": grace.String()}})
 	for name, reboot := range map[string]func(*vm){
 		"by Nexus":     func(v *vm) { v.putState("reboot", "").wants(v.t, 200) },
 		"by the guest": func(v *vm) { v.do("guest-reboot"); v.reaches(vmm.WireRebooting) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := l.in(t)
-			v := l.launch()
-			v.lies("stay-rebooting")
+			v := faults("stay-rebooting").launch(h.in(t))
 			budget := stop{sent: time.Now(), grace: grace}
 			reboot(v)
-			budget.answered = time.Now()
-			v.removedOnTime(budget)
+			v.removedAtDeadline(budget)
 			v.endsFailed()
 		})
 	}
 }
 
-// A stop of a reboot that hangs is a stop like any other.
-func TestStopOfAStuckReboot(t *testing.T) {
-	l := sharedSled(t)
-	for name, lies := range map[string][]string{
-		"stays in Rebooting": {"stay-rebooting", "ignore-stop"},
-		"never answers":      {"hang-reboot", "hang-stop"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			l := l.in(t)
-			v := l.launch()
-			v.lies(lies...)
-			go func() {
-				_, _ = l.ask(trial.Bounded(t, trial.Patience), "PUT", v.path()+"/state", target2body("reboot"))
-			}()
-			trial.Until(t, trial.Patience, func() string {
-				if v.calls()["reboot"] == 0 {
-					return "Propolis has heard of no reboot"
-				}
-				return ""
-			})
-			s := v.stop(grace)
-			v.removedOnTime(s)
-			v.endsDestroyed()
-		})
-	}
+// rebootHangs requests a reboot and waits until Propolis was asked, not until the reboot is over.
+func (v *vm) rebootHangs() {
+	v.t.Helper()
+	ctx := bounded(v.t)
+	go func() { _, _ = v.ask(ctx, "PUT", v.path()+"/state", stateBody("reboot")) }()
+	waitFor(v.t, func() string {
+		if v.calls()["reboot"] == 0 {
+			return "Propolis has received no reboot"
+		}
+		return ""
+	})
 }
 
-// What Propolis says to a reboot is said to Nexus.
+// Propolis's refusal of a reboot is passed on to Nexus, and the VM keeps running. A Propolis without a VM
+// is winding down or has lost it: the caller gets the VMM's present state, and the monitor shows which of
+// the two it was.
 func TestRebootRefused(t *testing.T) {
-	l := sharedSled(t)
-	for name, c := range map[string]struct {
-		lie  string
-		want int
-	}{
-		"forbidden":   {"refuse-reboot=403", 403},
-		"bad request": {"refuse-reboot=400", 400},
-		"busy":        {"refuse-reboot=503", 503},
-		"broken":      {"refuse-reboot=500:Internal", 500},
-	} {
-		t.Run(name, func(t *testing.T) {
-			l := l.in(t)
-			v := l.launch()
-			v.lies(c.lie)
-			v.putState("reboot", "").wants(t, c.want)
-			v.lies()
-			if got := record(t, v.state().wants(t, 200).body).VMM.State; got != vmm.WireRunning {
+	h := sharedHarness(t)
+	for answered, want := range map[string]int{"403": 403, "400": 400, "503": 503, "500:Internal": 500, "424:NoInstance": 200} {
+		t.Run(answered, func(t *testing.T) {
+			v := faults("refuse-reboot=" + answered).launch(h.in(t))
+			got := v.putState("reboot", "").wants(t, want)
+			v.setFaults()
+			if got := v.record().VMM.State; got != vmm.WireRunning {
 				t.Errorf("after a reboot that was refused, the state is %s", got)
 			}
-			v.stop(time.Minute)
-			v.endsDestroyed()
+			if want != 200 {
+				v.stopAndEnd()
+				return
+			}
+			if u := got.updated(t); u == nil || u.VMM.State != vmm.WireRunning {
+				t.Errorf("the reboot was answered with %v", got)
+			}
+			v.do("lose-vm")
+			v.endsFailed()
 		})
 	}
 }
 
-func TestRebootWhileStarting(t *testing.T) {
-	l := sharedSled(t)
-	v := l.register()
-	v.born(lying("stay-starting"))
+// A VMM without a zone, or one that starts, cannot be rebooted.
+func TestRebootOfWhatDoesNotRun(t *testing.T) {
+	v := sharedHarness(t).registerWith(withFaults("stay-starting"))
+	v.putState("reboot", "").wants(t, 500)
 	v.run()
 	v.event("run")
 	v.observed("Starting")
 	v.putState("reboot", "").wants(t, 403)
-	s := v.stop(0)
-	v.removedInTime(s)
+	v.stop(0)
 	v.endsDestroyed()
-}
-
-// A VMM without a zone has nothing to reboot; nor has one that is on its way out.
-func TestRebootOfWhatDoesNotRun(t *testing.T) {
-	l := sharedSled(t)
-	v := l.register()
-	v.putState("reboot", "").wants(t, 500)
-	v.run()
-	v.reaches(vmm.WireRunning)
-	v.lies("ignore-stop")
-	s := v.stop(grace)
-	if got := v.putState("reboot", ""); got.status != 403 && got.status != 410 {
-		t.Errorf("a reboot of a VMM that is stopping was answered with %v", got)
-	}
-	v.removedOnTime(s)
-	v.endsDestroyed()
-}
-
-// A Propolis that has no VM to reboot is winding down, or has lost it. The
-// caller is told the VMM's state as it is, and the monitor says which it was.
-func TestRebootOfALostVM(t *testing.T) {
-	l := sharedSled(t)
-	v := l.launch()
-	v.lies("refuse-reboot=424:NoInstance")
-	if got := v.putState("reboot", "").wants(t, 200).updated(t); got == nil || got.VMM.State != vmm.WireRunning {
-		t.Errorf("the reboot was answered with %v", got)
-	}
-	v.do("lose-vm")
-	v.endsFailed()
 }

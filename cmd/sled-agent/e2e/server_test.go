@@ -4,30 +4,31 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
-	"github.com/sledagent/sledagent/cmd/sled-agent/internal/trial"
+	"github.com/sledagent/sledagent/agent/vmm"
 )
 
-// given out so far, of the addresses that the servers listen at.
+// addresses counts the addresses returned by freeAddr.
 var addresses atomic.Uint32
 
-// freeAddr returns an address that nothing else uses: of the loopback network,
-// with a host part of its own where the system has all of that network.
-func freeAddr(t *testing.T) netip.AddrPort {
+// freeAddr returns an unused address that is never returned again: a loopback address, with its own host
+// part where the system has the whole loopback network.
+func freeAddr(t testing.TB) netip.AddrPort {
 	t.Helper()
-	n := addresses.Add(1)
-	pid := os.Getpid()
-	host := fmt.Sprintf("127.%d.%d.%d:12400", 64+pid>>6&0x7f, pid&0x3f<<2|int(n>>8), n&0xff)
-	for _, addr := range []string{host, "127.0.0.1:0"} {
+	n, pid := addresses.Add(1), os.Getpid()
+	own := fmt.Sprintf("127.%d.%d.%d:%d", 64+pid>>6&0x7f, pid&0x3f<<2|int(n>>8&3), n&0xff, 12400+n>>10)
+	for _, addr := range []string{own, "127.0.0.1:0"} {
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
 			continue
@@ -39,87 +40,73 @@ func freeAddr(t *testing.T) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// control asks something of the server's own API, which no fault touches. The
-// error is one of the connection.
-func (v *vm) control(method, path string, body any) ([]byte, error) {
-	v.t.Helper()
+// control calls the simulator's own API, which no fault affects.
+func (v *vm) control(method, path string, body, into any) error {
 	text, err := json.Marshal(body)
 	if err != nil {
-		v.t.Fatal(err)
+		return err
 	}
-	req, err := http.NewRequestWithContext(trial.Bounded(v.t, trial.Patience), method, "http://"+v.addr.String()+"/sim/"+path,
-		bytes.NewReader(text))
+	req, err := http.NewRequestWithContext(bounded(v.t), method, "http://"+v.serverAddr.String()+"/sim/"+path, bytes.NewReader(text))
 	if err != nil {
-		v.t.Fatal(err)
+		return err
 	}
-	got, err := exchange(req)
-	if err == nil && got.status >= 300 {
-		v.t.Fatalf("%s /sim/%s: %v", method, path, got)
+	got, err := v.exchange(req)
+	switch {
+	case err != nil:
+		return err
+	case got.status >= 300:
+		return fmt.Errorf("%s /sim/%s: %v", method, path, got)
+	case into != nil:
+		return json.Unmarshal(got.body, into)
 	}
-	return got.body, err
+	return nil
 }
 
-// born says how a server that has not yet been started will be: a line of shell
-// that runs before it and may replace it or set its flags. Of the variables, sim is
-// the simulator and addr the address to serve on.
-func (v *vm) born(line string) {
+// serverScript sets a shell line that runs before a server that has not yet been started. It may replace the
+// server or set its flags. The variable sim is the simulator, addr the address to serve on.
+func (v *vm) serverScript(line string) {
 	v.t.Helper()
-	if err := os.WriteFile(filepath.Join(v.l.dir, v.zone()), []byte(line), 0o600); err != nil {
-		v.t.Fatal(err)
-	}
+	must(v.t, os.WriteFile(filepath.Join(v.dir, v.zone()), []byte(line), 0o600))
 }
 
-// lying is the line of shell for a server that lies from the start.
-func lying(modes string) string {
-	if modes == "" {
+// withFaults returns the shell line for a server with initial faults.
+func withFaults(modes ...string) string {
+	if len(modes) == 0 {
 		return ""
 	}
-	return "flags='--mode " + modes + "'"
+	return "flags='--mode " + strings.Join(modes, ",") + "'"
 }
 
-// lies puts faults in the place of those that are in force at the server.
-func (v *vm) lies(modes ...string) {
+// setFaults replaces the faults in force at the server.
+func (v *vm) setFaults(modes ...string) {
 	v.t.Helper()
 	if modes == nil {
 		modes = []string{}
 	}
-	if _, err := v.control("PUT", "faults", modes); err != nil {
-		v.t.Fatal(err)
-	}
+	must(v.t, v.control("PUT", "faults", modes, nil))
 }
 
-// do makes something happen at the server. If it ends the server, that may be
-// before it has answered.
-func (v *vm) do(action string) {
-	v.t.Helper()
-	_, _ = v.control("POST", "do/"+action, nil)
-}
+// do performs an action of the server. If that ends the server, there may be no answer.
+func (v *vm) do(action string) { _ = v.control("POST", "do/"+action, nil, nil) }
 
-// calls tells how often each call came to the server.
+// calls returns how often each call was made to the server.
 func (v *vm) calls() map[string]uint64 {
 	v.t.Helper()
-	text, err := v.control("GET", "state", nil)
-	if err != nil {
-		v.t.Fatal(err)
-	}
 	var s struct{ Calls map[string]uint64 }
-	if err := json.Unmarshal(text, &s); err != nil {
-		v.t.Fatal(err)
-	}
+	must(v.t, v.control("GET", "state", nil, &s))
 	return s.Calls
 }
 
-// signal sends a signal to the zone's processes that mention the word.
+// signal sends a signal to the zone's processes that contain the word.
 func (v *vm) signal(word string, sig syscall.Signal) {
 	v.t.Helper()
-	sees(v.t)
+	skipWithoutProc(v.t)
 	sent := 0
 	for _, p := range processes(v.id.String()) {
-		if bytes.Contains([]byte(p.line), []byte(word)) {
-			if err := syscall.Kill(p.pid, sig); err != nil {
-				v.t.Fatal(err)
+		if strings.Contains(p.line, word) {
+			if syscall.Kill(p.pid, sig) == nil { // It may have ended.
+				sent++
 			}
-			sent++
 		}
 	}
 	if sent == 0 {
@@ -127,13 +114,68 @@ func (v *vm) signal(word string, sig syscall.Signal) {
 	}
 }
 
-// A server that is named and no more is found beside the agent.
+// A server named without a path is found beside the agent.
 func TestServerBesideTheAgent(t *testing.T) {
-	if backend == "illumos" {
+	if backendName == "illumos" {
 		t.Skip("there the image names the server, not the configuration")
 	}
-	l := newSled(t, setup{server: []string{"propolis-sim", "run", "{addr}"}})
-	v := l.launch()
-	v.stop(time.Minute)
-	v.endsDestroyed()
+	newHarness(t, setup{server: []string{"propolis-sim", "run", "{addr}"}}).launch().stopAndEnd()
+}
+
+// A fakeServer answers in place of a zone's server, which is a program that does not listen. It makes VMs,
+// accepts every request, and has a monitor that answers at once as the test wants.
+type fakeServer struct {
+	says func(wanted uint64) string
+	// asked counts the monitor's calls.
+	asked atomic.Int64
+}
+
+func (p *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body) // A client that hangs up gets no answer anyway.
+	w.Header().Set("content-type", "application/json")
+	switch r.Method + r.URL.Path {
+	case "PUT/instance":
+		w.WriteHeader(http.StatusCreated)
+		fmt.Fprint(w, `{"migrate":null}`)
+	case "PUT/instance/state":
+		w.WriteHeader(http.StatusNoContent)
+	case "GET/instance/state-monitor":
+		p.asked.Add(1)
+		var wanted uint64
+		_, _ = fmt.Sscanf(string(body), `{"gen":%d}`, &wanted) // Any body gets an answer.
+		fmt.Fprint(w, p.says(wanted))
+	default:
+		fmt.Fprint(w, `{}`)
+	}
+}
+
+// noServer is the shell line for a server that does not listen.
+const noServer = "exec sleep 3600"
+
+// fake registers and starts a VMM and serves in place of its server.
+func (h *harness) fake(says func(wanted uint64) string) (*vm, *fakeServer) {
+	h.t.Helper()
+	v := h.registerWith(noServer)
+	v.run()
+	v.event("zone-booted")
+	listener, err := net.Listen("tcp", v.serverAddr.String())
+	must(h.t, err)
+	p := &fakeServer{says: says}
+	s := &httptest.Server{Listener: listener, Config: &http.Server{Handler: p}}
+	s.Start()
+	h.t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
+	return v, p
+}
+
+// launchFake is fake for a server whose VM reaches Running.
+func (h *harness) launchFake(says func(wanted uint64) string) (*vm, *fakeServer) {
+	h.t.Helper()
+	v, p := h.fake(says)
+	v.reaches(vmm.WireRunning)
+	return v, p
+}
+
+// monitorAnswer returns an answer of a state monitor.
+func monitorAnswer(gen uint64, state string) string {
+	return fmt.Sprintf(`{"gen":%d,"state":%q,"migration":{"migration_in":null,"migration_out":null}}`, gen, state)
 }

@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// The vmm driver's interface as illumos-gate's usr/src/uts/intel/sys/vmm_dev.h
-// has it in version 18 of 2024. It is private to illumos and may change between
-// versions; the requests used here and their layouts are those that Propolis's
-// crate bhyve-api uses for all versions it knows (5 and later). illumos encodes
-// neither size nor direction in a request, so a request is a plain number.
+// The vmm driver's interface, from illumos-gate's usr/src/uts/intel/sys/vmm_dev.h
+// in version 18 of 2024. It is private to illumos and may change between versions.
+// Propolis's crate bhyve-api uses the same requests and layouts for all versions
+// that it supports (5 and later). illumos encodes neither size nor direction in a
+// request, so a request is a plain number.
 const (
-	// interfaceVersion is the version that was read.
+	// interfaceVersion is the version of the header that was read.
 	interfaceVersion = 18
 
 	ctlGroup = 'V'<<16 | 'M'<<8 // requests on the control device
 	vmGroup  = 'v'<<16 | 'm'<<8 // requests on a VM's device
 
-	// vmmDestroyVM takes a destroyReq. It waits, interruptibly, until nobody
-	// holds the VM any more.
+	// vmmDestroyVM takes a destroyReq. It waits, interruptibly, until no process
+	// holds the VM.
 	vmmDestroyVM = ctlGroup | 0x02
 	// vmmInterfaceVersion returns the version as the ioctl's own result.
 	vmmInterfaceVersion = ctlGroup | 0x04
@@ -33,8 +33,8 @@ const (
 	vmDestroySelf = vmGroup | 0x25
 )
 
-// maxName is the longest name of a VM in bytes. The driver's buffer, nameSize,
-// has room for a terminating zero.
+// maxName is the length limit of a VM's name in bytes. The driver's buffer has
+// nameSize bytes, including a terminating zero.
 const (
 	nameSize = 128
 	maxName  = nameSize - 1
@@ -56,12 +56,12 @@ type reservoirTarget struct {
 	target, chunk, result uint64
 }
 
-// ErrName: no VM can have this name.
-var ErrName = errors.New("not a VM's name")
+// ErrName is the error for a name that no VM can have.
+var ErrName = errors.New("invalid VM name")
 
-// ValidName tells whether a VM may have this name: 1 to 127 bytes without '/'
-// and zero bytes. "." and ".." are refused, too, since a VM's name is also that
-// of its device.
+// ValidName returns an error for which errors.Is(err, ErrName) holds unless a VM may
+// have this name: 1 to 127 bytes without '/' and zero bytes, and neither "." nor
+// "..", since the name is also the name of the VM's device.
 func ValidName(name string) error {
 	switch {
 	case name == "" || name == "." || name == "..":

@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// The values are those of vmm_dev.h written out, not computed as abi.go does.
+// The values are copied from vmm_dev.h, not computed as in abi.go.
 func TestABI(t *testing.T) {
 	t.Parallel()
 	for name, v := range map[string]struct{ got, want int }{

@@ -1,93 +1,60 @@
 package bhyve
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
+	"io"
 	"syscall"
 )
 
-// A helper process answers with one line:
-//
-//	ok 1 2 3          done, with these numbers
-//	errno 2 TEXT      the kernel refused with this errno
-//	unsupported       this system has no vmm driver
-//	error TEXT        anything else
-const (
-	wordOK          = "ok"
-	wordErrno       = "errno"
-	wordUnsupported = "unsupported"
-	wordError       = "error"
-)
-
-// maxAnswer is more than any answer has.
-const maxAnswer = 4096
-
-// A KernelError is an errno that the kernel answered to a helper process.
-// errors.Is finds the syscall.Errno in it.
-type KernelError struct {
-	Errno syscall.Errno
-	// Text says what was tried, and names the errno.
-	Text string
+// An answer is the output of a helper process, as JSON on one line.
+type answer struct {
+	// Values are the numbers that the kernel returned.
+	Values []uint64 `json:"values,omitempty"`
+	// Names are the names of VMs, never null in the answer to a list.
+	Names []string `json:"names"`
+	// Error is the text of an error, and Errno its errno, if any.
+	Error string        `json:"error,omitempty"`
+	Errno syscall.Errno `json:"errno,omitempty"`
+	// Unsupported reports whether this system lacks the vmm driver.
+	Unsupported bool `json:"unsupported,omitempty"`
 }
 
-func (e *KernelError) Error() string { return e.Text }
+func answerError(err error) answer {
+	a := answer{Error: err.Error(), Unsupported: errors.Is(err, ErrUnsupported)}
+	errors.As(err, &a.Errno)
+	return a
+}
 
-// Unwrap returns the errno.
-func (e *KernelError) Unwrap() error { return e.Errno }
+func (a answer) write(to io.Writer) {
+	_ = json.NewEncoder(to).Encode(a) // the reader fails on an incomplete answer
+}
 
-func answerValues(values []uint64) string {
-	line := []string{wordOK}
-	for _, v := range values {
-		line = append(line, strconv.FormatUint(v, 10))
+// readAnswer parses the output of a helper process, and returns its error if it has
+// one.
+func readAnswer(out []byte) (answer, error) {
+	var a answer
+	if err := json.Unmarshal(out, &a); err != nil {
+		return answer{}, fmt.Errorf("read answer of helper process: %w: %.200q", err, out)
 	}
-	return strings.Join(line, " ")
-}
-
-func answerError(err error) string {
-	text := strings.Join(strings.Fields(err.Error()), " ")
-	var errno syscall.Errno
 	switch {
-	case errors.Is(err, ErrUnsupported):
-		return wordUnsupported
-	case errors.As(err, &errno):
-		return fmt.Sprintf("%s %d %s", wordErrno, int(errno), text)
+	case a.Unsupported:
+		return answer{}, ErrUnsupported
+	case a.Errno != 0:
+		return answer{}, &kernelError{a.Error, a.Errno}
+	case a.Error != "":
+		return answer{}, errors.New(a.Error)
 	}
-	return wordError + " " + text
+	return a, nil
 }
 
-// readAnswer reads what a helper process has printed.
-func readAnswer(out string) ([]uint64, error) {
-	line, complete := strings.CutSuffix(out, "\n")
-	if !complete || strings.Contains(line, "\n") {
-		return nil, fmt.Errorf("read answer of helper process: %q is not one line", out)
-	}
-	word, rest, _ := strings.Cut(line, " ")
-	switch word {
-	case wordOK:
-		return readValues(rest)
-	case wordUnsupported:
-		return nil, ErrUnsupported
-	case wordError:
-		return nil, errors.New(rest)
-	case wordErrno:
-		number, text, _ := strings.Cut(rest, " ")
-		if n, err := strconv.ParseUint(number, 10, 16); err == nil && n > 0 {
-			return nil, &KernelError{Errno: syscall.Errno(n), Text: text}
-		}
-	}
-	return nil, fmt.Errorf("read answer of helper process: %q", line)
+// A kernelError is an errno that the kernel returned to a helper process. The text
+// names the call and the errno.
+type kernelError struct {
+	text  string
+	errno syscall.Errno
 }
 
-func readValues(text string) ([]uint64, error) {
-	var values []uint64
-	for _, field := range strings.Fields(text) {
-		v, err := strconv.ParseUint(field, 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("read answer of helper process: %w", err)
-		}
-		values = append(values, v)
-	}
-	return values, nil
-}
+func (e *kernelError) Error() string { return e.text }
+func (e *kernelError) Unwrap() error { return e.errno }

@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// How often to look whether a VM is gone: at first often, since a VM that nobody
-// holds goes at once, but for the time to clear its memory.
+// First and longest pause between two checks whether a VM still exists. The first is
+// short: a VM that no process holds goes as soon as its memory is cleared.
 const (
 	pollFirst = 20 * time.Millisecond
 	pollMost  = 500 * time.Millisecond
 )
 
-// DestroyVM frees a VM and returns nil once the kernel has none of that name. It
-// is for a VM whose zone is gone: one that a process still has open is marked,
-// but stays until that process lets go of it, and its guest is dead from the
-// first moment. A VM that does not exist is success.
+// DestroyVM destroys a VM and returns nil once the kernel has no VM of that name. It
+// is meant for a VM whose zone no longer exists. The guest stops at once, but a VM
+// that a process has open exists until that process closes it. A VM that does not
+// exist is success.
 //
-// When ctx ends first, the destruction that has begun goes on in the kernel, and
-// a further call takes it up.
+// If ctx ends first, the destruction continues in the kernel, and a further call
+// waits for it.
 func (h *Host) DestroyVM(ctx context.Context, name string) error {
 	if err := h.destroy(ctx, name); err != nil {
 		return fmt.Errorf("destroy VM %s: %w", name, err)
@@ -33,36 +33,37 @@ func (h *Host) destroy(ctx context.Context, name string) error {
 	if exists, err := h.Exists(ctx, name); err != nil || !exists {
 		return err
 	}
-	// The VM's own device is asked first: it marks the VM and does not wait.
+	// The VM's own device comes first: it marks the VM and does not wait.
 	_, err := h.ask(ctx, request{op: opDestroySelf, path: h.device(name), vm: name})
-	if err = begun(err); err != nil && !hopeless(err) {
+	if err = ignoreBegun(err); err != nil && !final(err) {
 		_, other := h.ask(ctx, request{op: opDestroyVM, path: h.ctl, vm: name, args: []string{name}})
-		if other = begun(other); other != nil {
+		if other = ignoreBegun(other); other != nil {
 			return errors.Join(err, other)
 		}
 	}
-	if hopeless(err) {
+	if final(err) {
 		return err
 	}
-	return h.waitGone(ctx, name)
+	return h.awaitDestroyed(ctx, name)
 }
 
-// begun returns nil if err says that the VM is being destroyed or is not there.
-func begun(err error) error {
-	// Once a destruction has begun, a VM's device answers ENXIO to everything.
+// ignoreBegun returns nil if err means that the VM is being destroyed or does not
+// exist.
+func ignoreBegun(err error) error {
+	// Once a destruction has begun, a VM's device returns ENXIO for everything.
 	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENXIO) {
 		return nil
 	}
 	return err
 }
 
-// hopeless tells whether asking the control device would fail as well.
-func hopeless(err error) bool {
-	return errors.Is(err, ErrUnsupported) || errors.Is(err, ErrStuck) ||
+// final reports whether a request to the control device would fail as well.
+func final(err error) bool {
+	return errors.Is(err, ErrUnsupported) || stuck(err) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-func (h *Host) waitGone(ctx context.Context, name string) error {
+func (h *Host) awaitDestroyed(ctx context.Context, name string) error {
 	for pause := pollFirst; ; pause = min(2*pause, pollMost) {
 		exists, err := h.Exists(ctx, name)
 		if err != nil || !exists {
@@ -70,7 +71,7 @@ func (h *Host) waitGone(ctx context.Context, name string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for whoever still holds it: %w", context.Cause(ctx))
+			return fmt.Errorf("wait for the process that still holds it: %w", context.Cause(ctx))
 		case <-time.After(pause):
 		}
 	}

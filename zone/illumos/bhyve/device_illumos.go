@@ -8,15 +8,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The driver refuses an open of its control device without O_EXCL (EINVAL), and
-// a destroy through one that was not opened for writing (EPERM).
+// The driver requires O_EXCL to open its control device (else EINVAL), and a control
+// device that is open for writing to destroy a VM (else EPERM).
 const (
 	ctlFlags = unix.O_RDWR | unix.O_EXCL | unix.O_CLOEXEC
 	vmFlags  = unix.O_RDWR | unix.O_CLOEXEC
 )
 
-// call opens a device, makes one request of it and closes it. arg points to the
-// request's own structure, or is nil.
+// call opens a device, makes one ioctl and closes it. arg points to the request's
+// structure, or is nil.
 func call(d device, request int, arg unsafe.Pointer) (int, error) {
 	flags := vmFlags
 	if d.control {
@@ -27,9 +27,9 @@ func call(d device, request int, arg unsafe.Pointer) (int, error) {
 		return 0, fmt.Errorf("open %s: %w", d.path, err)
 	}
 	defer unix.Close(fd)
-	// IoctlSetStrioctlRetInt is the one ioctl of x/sys for illumos that returns
-	// the result and takes a pointer. It hands that on without reading what it
-	// points to, so it serves for every structure.
+	// IoctlSetStrioctlRetInt is the only ioctl of x/sys for illumos that takes a
+	// pointer and returns the result. It does not read what the pointer points to,
+	// so it works with any structure.
 	result, err := unix.IoctlSetStrioctlRetInt(fd, request, (*unix.Strioctl)(arg))
 	runtime.KeepAlive(arg)
 	if err != nil {
@@ -38,7 +38,7 @@ func call(d device, request int, arg unsafe.Pointer) (int, error) {
 	return result, nil
 }
 
-// PhysicalMemory returns how much memory the host has, in bytes.
+// PhysicalMemory returns the size of the host's memory in bytes.
 func PhysicalMemory() (uint64, error) {
 	const (
 		scPagesize  = 11  // _SC_PAGESIZE of illumos's sys/unistd.h

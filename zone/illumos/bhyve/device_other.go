@@ -4,8 +4,8 @@ package bhyve
 
 import "unsafe"
 
-// call fails: only illumos has the vmm driver.
+// call returns ErrUnsupported.
 func call(device, int, unsafe.Pointer) (int, error) { return 0, ErrUnsupported }
 
-// PhysicalMemory fails with ErrUnsupported.
+// PhysicalMemory returns ErrUnsupported.
 func PhysicalMemory() (uint64, error) { return 0, ErrUnsupported }

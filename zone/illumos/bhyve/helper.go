@@ -3,7 +3,6 @@ package bhyve
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"sync/atomic"
@@ -11,27 +10,28 @@ import (
 	"unsafe"
 )
 
-// arg0 is a helper process's argv[0], by which Main knows one.
+// arg0 is a helper process's argv[0], by which Main recognizes one.
 const arg0 = "sled-bhyve-helper"
 
-// mainCalled keeps a program that never calls Main from starting itself as a
-// helper, which it would then not be.
+// mainCalled guards against a program that does not call Main: started as a helper,
+// it would run its own main.
 var mainCalled atomic.Bool
 
-// Main must be the first call in main, and in TestMain of tests that use a Host
-// of this program. If this process was started as a helper, it is one from here
-// on and Main never returns; else Main does nothing.
+// Main must be the first call in main, and in TestMain of tests whose program is the
+// helper of a Host. In a helper process Main does the helper's work and does not
+// return; otherwise it does nothing.
 //
-// Whoever looks into a host by hand may start a helper from a shell, as in
+// To query a host by hand, start a helper from a shell:
 // (exec -a sled-bhyve-helper sled-agent reservoir /dev/vmmctl).
 func Main() {
 	mainCalled.Store(true)
 	if len(os.Args) > 0 && os.Args[0] == arg0 {
-		os.Exit(serve(os.Args[1:], call, os.Stdout))
+		serve(os.Args[1:], call).write(os.Stdout)
+		os.Exit(0)
 	}
 }
 
-// An operation is what a helper process can be asked to do.
+// An operation is a request to a helper process; its operands follow in argv.
 type operation string
 
 const (
@@ -40,34 +40,38 @@ const (
 	opResize      operation = "resize"       // CTL TARGET CHUNK
 	opDestroyVM   operation = "destroy-vm"   // CTL NAME
 	opDestroySelf operation = "destroy-self" // DEVICE
+	opList        operation = "list"         // DIRECTORY
 )
 
-// operands is how many words follow an operation.
-var operands = map[operation]int{opVersion: 1, opReservoir: 1, opResize: 3, opDestroyVM: 2, opDestroySelf: 1}
+// operands is the number of operands of each operation.
+var operands = map[operation]int{opVersion: 1, opReservoir: 1, opResize: 3, opDestroyVM: 2, opDestroySelf: 1, opList: 1}
 
-// A device is what a request is made of.
+// A device is the target of an ioctl.
 type device struct {
 	path string
-	// control tells the control device from a VM's.
+	// control reports whether it is the control device and not a VM's.
 	control bool
 }
 
-// A caller makes one ioctl: call, or a test's.
+// A caller makes one ioctl: call, or a test's double.
 type caller func(d device, request int, arg unsafe.Pointer) (int, error)
 
-// serve does what the words ask, writes the answer and returns the exit status.
-func serve(words []string, call caller, out io.Writer) int {
+// serve performs the operation in words.
+func serve(words []string, call caller) answer {
 	if len(words) == 0 || operands[operation(words[0])] != len(words)-1 {
-		fmt.Fprintln(out, answerError(fmt.Errorf("not a request: %q", words)))
-		return 2
+		return answerError(fmt.Errorf("not a request: %q", words))
 	}
-	values, err := perform(operation(words[0]), words[1:], call)
+	var a answer
+	var err error
+	if op := operation(words[0]); op == opList {
+		a.Names, err = list(words[1])
+	} else {
+		a.Values, err = perform(op, words[1:], call)
+	}
 	if err != nil {
-		fmt.Fprintln(out, answerError(err))
-		return 1
+		return answerError(err)
 	}
-	fmt.Fprintln(out, answerValues(values))
-	return 0
+	return a
 }
 
 func perform(op operation, words []string, call caller) ([]uint64, error) {
@@ -91,7 +95,7 @@ func perform(op operation, words []string, call caller) ([]uint64, error) {
 			_, err := call(ctl, vmmDestroyVM, unsafe.Pointer(req))
 			return err
 		})
-	default: // opDestroySelf: serve lets nothing else through
+	default: // opDestroySelf: serve rejects anything else
 		return nil, uninterrupted(func() error {
 			_, err := call(device{path: words[0]}, vmDestroySelf, nil)
 			return err
@@ -110,13 +114,13 @@ func performResize(ctl device, target, chunk string, call caller) ([]uint64, err
 	}
 	_, err = call(ctl, vmmReservoirTarget, unsafe.Pointer(req))
 	if errors.Is(err, syscall.EINTR) && req.result != 0 {
-		err = nil // the result says how far it got
+		err = nil // the result is the size that was reached
 	}
 	return []uint64{req.result}, err
 }
 
-// uninterrupted repeats a call that a signal has ended. A destruction goes on
-// meanwhile, so each repeat comes closer, and the agent's budget ends them all.
+// uninterrupted repeats a call while it fails with EINTR. The destruction continues
+// between calls, and the agent's budget bounds the number of repeats.
 func uninterrupted(f func() error) error {
 	for {
 		if err := f(); !errors.Is(err, syscall.EINTR) {

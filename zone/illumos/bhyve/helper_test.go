@@ -8,10 +8,10 @@ import (
 	"unsafe"
 )
 
-// A fakeKernel answers ioctls as the driver would.
+// A fakeKernel answers ioctls as the driver does.
 type fakeKernel struct {
 	t *testing.T
-	// interrupts is how many calls a signal ends.
+	// interrupts is the number of calls that fail with EINTR.
 	interrupts int
 	errno      syscall.Errno
 	reached    uint64
@@ -55,32 +55,32 @@ func TestServe(t *testing.T) {
 		want   string
 		seen   []string
 	}{
-		{words: []string{"version", "/ctl"}, want: "ok 18\n", seen: []string{"0x564d04 /ctl control=true"}},
-		{words: []string{"reservoir", "/ctl"}, want: "ok 1 2 3 4\n", seen: []string{"0x564d10 /ctl control=true"}},
-		{words: []string{"resize", "/ctl", "2097152", "1024"}, kernel: fakeKernel{reached: 7}, want: "ok 7\n",
+		{words: []string{"version", "/ctl"}, want: `{"values":[18],"names":null}`, seen: []string{"0x564d04 /ctl control=true"}},
+		{words: []string{"reservoir", "/ctl"}, want: `{"values":[1,2,3,4],"names":null}`, seen: []string{"0x564d10 /ctl control=true"}},
+		{words: []string{"resize", "/ctl", "2097152", "1024"}, kernel: fakeKernel{reached: 7}, want: `{"values":[7],"names":null}`,
 			seen: []string{"0x564d11 /ctl control=true 2097152 1024"}},
-		{words: []string{"resize", "/ctl", "9", "1"}, kernel: fakeKernel{reached: 7, interrupts: 1}, want: "ok 7\n",
+		{words: []string{"resize", "/ctl", "9", "1"}, kernel: fakeKernel{reached: 7, interrupts: 1}, want: `{"values":[7],"names":null}`,
 			seen: []string{"0x564d11 /ctl control=true 9 1"}},
 		{words: []string{"resize", "/ctl", "9", "1"}, kernel: fakeKernel{errno: syscall.ENOSPC},
-			want: fmt.Sprintf("errno %d ioctl: %v\n", syscall.ENOSPC, syscall.ENOSPC), seen: []string{"0x564d11 /ctl control=true 9 1"}},
-		{words: []string{"destroy-self", "/vmm/vm-1"}, kernel: fakeKernel{interrupts: 1}, want: "ok\n",
+			want: fmt.Sprintf(`{"names":null,"error":"ioctl: %v","errno":%d}`, syscall.ENOSPC, int(syscall.ENOSPC)), seen: []string{"0x564d11 /ctl control=true 9 1"}},
+		{words: []string{"destroy-self", "/vmm/vm-1"}, kernel: fakeKernel{interrupts: 1}, want: `{"names":null}`,
 			seen: []string{"0x766d25 /vmm/vm-1 control=false", "0x766d25 /vmm/vm-1 control=false"}},
-		{words: []string{"destroy-vm", "/ctl", "vm-1"}, kernel: fakeKernel{interrupts: 2}, want: "ok\n",
+		{words: []string{"destroy-vm", "/ctl", "vm-1"}, kernel: fakeKernel{interrupts: 2}, want: `{"names":null}`,
 			seen: []string{destroyed, destroyed, destroyed}},
 		{words: []string{"destroy-vm", "/ctl", "vm-1"}, kernel: fakeKernel{errno: syscall.ENOENT},
-			want: fmt.Sprintf("errno %d ioctl: %v\n", syscall.ENOENT, syscall.ENOENT), seen: []string{destroyed}},
-		{words: []string{"destroy-vm", "/ctl", "a/b"}, want: "error not a VM's name: \"a/b\" has a '/' or a zero byte\n"},
-		{words: []string{"resize", "/ctl", "x", "1"}, want: "error read target: strconv.ParseUint: parsing \"x\": invalid syntax\n"},
-		{words: []string{"destroy-vm", "/ctl"}, want: "error not a request: [\"destroy-vm\" \"/ctl\"]\n"},
-		{words: []string{"format", "/ctl"}, want: "error not a request: [\"format\" \"/ctl\"]\n"},
-		{words: nil, want: "error not a request: []\n"},
+			want: fmt.Sprintf(`{"names":null,"error":"ioctl: %v","errno":%d}`, syscall.ENOENT, int(syscall.ENOENT)), seen: []string{destroyed}},
+		{words: []string{"destroy-vm", "/ctl", "a/b"}, want: `{"names":null,"error":"invalid VM name: \"a/b\" has a '/' or a zero byte"}`},
+		{words: []string{"resize", "/ctl", "x", "1"}, want: `{"names":null,"error":"read target: strconv.ParseUint: parsing \"x\": invalid syntax"}`},
+		{words: []string{"destroy-vm", "/ctl"}, want: `{"names":null,"error":"not a request: [\"destroy-vm\" \"/ctl\"]"}`},
+		{words: []string{"format", "/ctl"}, want: `{"names":null,"error":"not a request: [\"format\" \"/ctl\"]"}`},
+		{words: nil, want: `{"names":null,"error":"not a request: []"}`},
 	} {
 		k := v.kernel
 		k.t = t
 		var out bytes.Buffer
-		status := serve(v.words, k.call, &out)
-		if out.String() != v.want || (status == 0) != (out.String()[:2] == "ok") {
-			t.Errorf("%q: answered %q with status %d, want %q", v.words, out.String(), status, v.want)
+		serve(v.words, k.call).write(&out)
+		if out.String() != v.want+"\n" {
+			t.Errorf("%q: answered %q, want %q", v.words, out.String(), v.want)
 		}
 		if fmt.Sprint(k.seen) != fmt.Sprint(v.seen) {
 			t.Errorf("%q: the kernel saw %q, want %q", v.words, k.seen, v.seen)

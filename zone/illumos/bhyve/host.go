@@ -8,93 +8,75 @@ import (
 	"path/filepath"
 	"slices"
 	"sync/atomic"
+
+	"github.com/sledagent/sledagent/internal/command"
+	"github.com/sledagent/sledagent/internal/flight"
 )
 
 var (
-	// ErrNone: the host was configured to be without a hypervisor.
-	ErrNone = errors.New("this host has no hypervisor configured")
-	// ErrUnsupported: only illumos has the vmm driver.
-	ErrUnsupported = errors.New("not on this system: only illumos has the vmm driver")
-	// ErrStuck: a helper process for the same purpose was killed and has not
-	// ended. It is the kernel that keeps it.
-	ErrStuck = errors.New("an earlier helper process is stuck in the kernel")
-	// ErrResizing: another Resize is under way.
-	ErrResizing = errors.New("the reservoir is being resized already")
+	// ErrNone means that the host is configured to have no hypervisor.
+	ErrNone = errors.New("no hypervisor is configured for this host")
+	// ErrUnsupported means that the system has no vmm driver.
+	ErrUnsupported = errors.New("not supported on this system: only illumos has the vmm driver")
+	// ErrResizing means that another Resize is in progress.
+	ErrResizing = errors.New("a resize of the reservoir is in progress")
 )
 
-// A Host is the hypervisor of this host. Its methods are safe for concurrent
-// use, and one that is stuck delays no other but for the same VM.
+// A Host is the hypervisor of this host. Its methods are safe for concurrent use. A
+// call that is stuck delays only calls for the same VM.
 type Host struct {
 	ctl, vmmDir string
-	helpers     *helpers
+	helpers     *command.Set
 	// ask makes one request in a helper process.
-	ask      func(context.Context, request) ([]uint64, error)
+	ask      func(context.Context, request) (answer, error)
+	vms      flight.Group[[]string]
 	resizing atomic.Bool
 }
 
-// New returns the host whose control device is ctl (/dev/vmmctl) and whose VMs
-// are the entries of vmmDir (/dev/vmm). With an empty ctl it is a host that has
-// no VMs. self is the program to run as helper process, which must call Main
-// first thing in main; empty for this program.
+// New returns the host whose control device is ctl (/dev/vmmctl) and whose VMs are
+// the entries of vmmDir (/dev/vmm). If ctl is empty, the host has no VMs. self is
+// the program of the helper processes, whose main must call Main first; if empty, it
+// is this program.
 func New(ctl, vmmDir, self string) *Host {
+	if self == "" {
+		self, _ = os.Executable() // if this fails, so does each request
+	}
 	h := &Host{ctl: ctl, vmmDir: vmmDir, helpers: newHelpers(self)}
-	h.ask = h.helpers.run
+	h.ask = h.helper
+	h.vms.Do = h.list
 	return h
 }
 
-// VMs returns the names of all VMs of all zones, sorted: those that run, those
-// that nobody runs any more and those that are being destroyed. It reads a
-// directory that the driver keeps, which is cheap and cannot be interrupted.
-func (h *Host) VMs(ctx context.Context) ([]string, error) {
-	if h.ctl == "" {
-		return nil, nil
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("list VMs: %w", err)
-	}
-	dir, err := os.Open(h.vmmDir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil // the driver makes it with the first VM
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list VMs: %w", err)
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return nil, fmt.Errorf("list VMs: %w", err)
-	}
-	slices.Sort(names)
-	return names, nil
-}
-
-// Exists tells whether the kernel has a VM of this name, in whatever state.
+// Exists reports whether the kernel has a VM of this name in any state: running, not
+// run by any process, or being destroyed.
 func (h *Host) Exists(ctx context.Context, name string) (bool, error) {
 	if err := ValidName(name); err != nil {
 		return false, fmt.Errorf("look for VM: %w", err)
 	}
-	names, err := h.VMs(ctx)
-	if err != nil {
-		return false, err
+	if h.ctl == "" {
+		return false, nil
 	}
-	_, found := slices.BinarySearch(names, name)
-	return found, nil
+	names, err := h.vms.Get(ctx)
+	if err != nil {
+		return false, fmt.Errorf("look for VM %s: %w", name, err)
+	}
+	return slices.Contains(names, name), nil
 }
 
-// A Reservoir is the memory that the host keeps for VMs. All are bytes.
+// A Reservoir is the memory that the host reserves for VMs, in bytes.
 type Reservoir struct {
-	// Free and Allocated together are its size.
+	// Free and Allocated add up to its size.
 	Free, Allocated uint64
-	// Transient is memory that VMs have from elsewhere.
+	// Transient is VM memory from outside the reservoir.
 	Transient uint64
-	// Limit is the size that the kernel would allow.
+	// Limit is the largest size that the kernel allows.
 	Limit uint64
 }
 
 // Size returns the reservoir's size in bytes.
 func (r Reservoir) Size() uint64 { return r.Free + r.Allocated }
 
-// Reservoir looks at the reservoir. On a host without VMs Allocated must be 0.
+// Reservoir queries the reservoir. On a host without VMs Allocated must be 0.
 func (h *Host) Reservoir(ctx context.Context) (Reservoir, error) {
 	v, err := h.control(ctx, opReservoir, 4)
 	if err != nil {
@@ -103,8 +85,8 @@ func (h *Host) Reservoir(ctx context.Context) (Reservoir, error) {
 	return Reservoir{Free: v[0], Allocated: v[1], Transient: v[2], Limit: v[3]}, nil
 }
 
-// Interface returns the version of the vmm driver's interface, and whether it
-// is the one that this package was written from.
+// Interface returns the version of the vmm driver's interface, and whether it is the
+// version that this package was written for.
 func (h *Host) Interface(ctx context.Context) (version int, known bool, err error) {
 	v, err := h.control(ctx, opVersion, 1)
 	if err != nil {
@@ -113,19 +95,17 @@ func (h *Host) Interface(ctx context.Context) (version int, known bool, err erro
 	return int(v[0]), v[0] == interfaceVersion, nil
 }
 
-// Abandoned returns how many helper processes were killed and have not ended.
-func (h *Host) Abandoned() int { return h.helpers.stuck() }
-
-// control makes a request of the control device that is answered by want numbers.
+// control makes a request to the control device and checks that the answer has want
+// numbers.
 func (h *Host) control(ctx context.Context, op operation, want int, args ...string) ([]uint64, error) {
 	if h.ctl == "" {
 		return nil, ErrNone
 	}
-	values, err := h.ask(ctx, request{op: op, path: h.ctl, args: args})
-	if err == nil && len(values) != want {
-		err = fmt.Errorf("helper process answered with %d numbers, want %d", len(values), want)
+	a, err := h.ask(ctx, request{op: op, path: h.ctl, args: args})
+	if err == nil && len(a.Values) != want {
+		err = fmt.Errorf("helper process answered with %d numbers, want %d", len(a.Values), want)
 	}
-	return values, err
+	return a.Values, err
 }
 
 func (h *Host) device(name string) string { return filepath.Join(h.vmmDir, name) }

@@ -10,28 +10,28 @@ import (
 )
 
 const (
-	// idlePause is how long to wait after a step that changed nothing: another
-	// program resizes, or a signal came before the first page.
+	// idlePause is the pause after a step that changed nothing: another program
+	// resizes the reservoir, or a signal came before the first page.
 	idlePause = time.Second
-	// maxIdle is how many such steps in a row are an error: far more than a
-	// resize by another program's chunk takes.
+	// maxIdle is the number of such steps in a row that is an error: far more than
+	// another program needs for one of its steps.
 	maxIdle = 120
 )
 
-// Progress is where a resize has got to, in bytes.
+// Progress is the current size of a reservoir that is being resized, in bytes.
 type Progress struct {
 	Size, Target uint64
 }
 
-// Resize begins to grow or shrink the reservoir to target bytes, rounded down to
-// 2 MiB, and returns at once. It goes in steps of 1 GiB; each is made known to
-// progress, unless that is nil, from Resize's own goroutine, which progress must
-// not hold up. The channel yields one error, or nil when the target was reached.
-// ctx ends the resize between two steps or within one; what was reached stays.
+// Resize starts to grow or shrink the reservoir to target bytes, rounded down to
+// 2 MiB, and returns at once. It proceeds in steps of 1 GiB. After each it calls
+// progress, unless that is nil, from its own goroutine; progress must not block. The
+// channel receives one error, or nil when the target was reached. The end of ctx
+// ends the resize, between two steps or within one; the size reached remains.
 //
-// Growing a large reservoir takes minutes and needs as much free memory; errno
-// ENOSPC is more than the kernel allows, or less than VMs have now. There is one
-// Resize at a time (ErrResizing).
+// Growing a large reservoir takes minutes and needs that much free memory. ENOSPC
+// means more than the kernel allows, or less than VMs use now. Only one Resize can
+// run at a time (ErrResizing).
 func (h *Host) Resize(ctx context.Context, target uint64, progress func(Progress)) <-chan error {
 	ended := make(chan error, 1)
 	if !h.resizing.CompareAndSwap(false, true) {
@@ -77,7 +77,7 @@ func (h *Host) resize(ctx context.Context, target uint64, progress func(Progress
 	return nil
 }
 
-// resizeStep returns the size that one step has reached, which may be the old one.
+// resizeStep returns the size after one step, which may be unchanged.
 func (h *Host) resizeStep(ctx context.Context, from, to uint64) (uint64, error) {
 	v, err := h.control(ctx, opResize, 1, strconv.FormatUint(to, 10), strconv.FormatUint(chunk, 10))
 	if err == nil {
@@ -86,7 +86,7 @@ func (h *Host) resizeStep(ctx context.Context, from, to uint64) (uint64, error) 
 	if !errors.Is(err, syscall.EALREADY) {
 		return 0, err
 	}
-	// Somebody else resizes, and may have moved the size meanwhile.
+	// Another program resizes the reservoir and may have changed its size.
 	r, err := h.Reservoir(ctx)
 	if err != nil {
 		return 0, err

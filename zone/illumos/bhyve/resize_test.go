@@ -11,31 +11,31 @@ import (
 	"testing/synctest"
 )
 
-// A fakeReservoir answers as the driver's does.
+// A fakeReservoir answers requests as the driver does.
 type fakeReservoir struct {
 	size uint64
-	// answer, if set, may refuse a step or do less than it asks for.
+	// answer, if set, may refuse a step or reach a smaller size.
 	answer func(step int, target uint64) (uint64, error)
 	asked  []uint64
 }
 
-func (f *fakeReservoir) ask(_ context.Context, r request) ([]uint64, error) {
+func (f *fakeReservoir) ask(_ context.Context, r request) (answer, error) {
 	if r.op == opReservoir {
-		return []uint64{f.size, 0, 0, 1 << 50}, nil
+		return answer{Values: []uint64{f.size, 0, 0, 1 << 50}}, nil
 	}
 	target, err := strconv.ParseUint(r.args[0], 10, 64)
 	if err != nil || r.op != opResize || len(r.args) != 2 {
-		return nil, fmt.Errorf("asked for %v", r)
+		return answer{}, fmt.Errorf("asked for %v", r)
 	}
 	f.asked = append(f.asked, target)
 	f.size, err = target, nil
 	if f.answer != nil {
 		f.size, err = f.answer(len(f.asked), target)
 	}
-	return []uint64{f.size}, err
+	return answer{Values: []uint64{f.size}}, err
 }
 
-// resized returns what progress was told of, and the result.
+// resized returns the sizes passed to progress, and the result.
 func resized(t *testing.T, f *fakeReservoir, target uint64) ([]uint64, error) {
 	var sizes []uint64
 	err := <-fakeHost(t, f.ask).Resize(t.Context(), target, func(p Progress) { sizes = append(sizes, p.Size) })
@@ -123,9 +123,9 @@ func TestResizeRefused(t *testing.T) {
 func TestResizeOneAtATime(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	h := fakeHost(t, func(ctx context.Context, r request) ([]uint64, error) {
+	h := fakeHost(t, func(ctx context.Context, r request) (answer, error) {
 		<-ctx.Done()
-		return nil, ctx.Err()
+		return answer{}, ctx.Err()
 	})
 	first := h.Resize(ctx, gib, nil)
 	if err := <-h.Resize(t.Context(), gib, nil); !errors.Is(err, ErrResizing) {

@@ -3,24 +3,24 @@ package bhyve
 import "fmt"
 
 const (
-	// granule is what a reservoir's size is a multiple of: a large page, so that
-	// guests' memory can be mapped by such.
+	// granule divides every size of a reservoir. It is the size of a large page, so
+	// that guests' memory can be mapped with large pages.
 	granule = 2 << 20
-	// chunk is the most that one step of a resize adds or gives back. Each byte
-	// added is zeroed, so a step is kept to what takes moments.
+	// chunk is the largest step of a resize. The kernel zeroes each added byte, so
+	// small steps keep each one short.
 	chunk = 1 << 30
 )
 
-// A Size is how large a reservoir is to be, in one of two ways.
+// A Size is the configured size of a reservoir, in one of two ways.
 type Size struct {
-	// Bytes, if it is not 0, is the size itself.
+	// Bytes is the size, unless it is 0.
 	Bytes uint64
-	// Percent of physical memory counts when Bytes is 0.
+	// Percent is the size as a percentage of physical memory if Bytes is 0.
 	Percent int
 }
 
-// Target returns the size in bytes on a host with so much physical memory,
-// rounded down to the granule of 2 MiB. The zero Size is no reservoir: 0 bytes.
+// Target returns the size in bytes for a host with this much physical memory,
+// rounded down to a multiple of 2 MiB. The zero Size is no reservoir: 0 bytes.
 func (s Size) Target(physical uint64) (uint64, error) {
 	target := s.Bytes
 	switch {
@@ -41,8 +41,8 @@ func (s Size) Target(physical uint64) (uint64, error) {
 
 func align(size uint64) uint64 { return size - size%granule }
 
-// step returns the size to go to next on the way from one size to another, at
-// most a chunk away and on a granule. The target is on one.
+// step returns the next size on the way from size to target: a multiple of granule,
+// at most a chunk away. target must be a multiple of granule.
 func step(size, target uint64) uint64 {
 	switch {
 	case size < target && target-size > chunk:

@@ -2,56 +2,56 @@ package illumostest
 
 import "github.com/sledagent/sledagent/zone/illumos/illumostest/internal/standin"
 
-// A Fault is something that goes wrong on the host.
+// A Fault is a fault to inject into the host.
 type Fault = standin.Fault
 
-// What a Fault can do.
+// Values of Fault.Do.
 const (
-	// To any command, at any When:
+	// For any command, at any When:
 	Slow     = standin.Slow
 	Hang     = standin.Hang
 	Fail     = standin.Fail
 	Die      = standin.Die
 	Garbage  = standin.Garbage
 	Truncate = standin.Truncate
-	// To a zone, named by Object:
+	// For a zone, named by Object:
 	ExtraFields  = standin.ExtraFields
 	UnknownState = standin.UnknownState
-	LockHeld     = standin.LockHeld
+	Omit         = standin.Omit
 	BrandExit    = standin.BrandExit
-	BusyMounts   = standin.BusyMounts
+	VarFull      = standin.VarFull
 	Stuck        = standin.Stuck
-	Unkillable   = standin.Unkillable
 	Maintenance  = standin.Maintenance
-	Offline      = standin.Offline
 	Silent       = standin.Silent
-	// To a link, named by Object:
+	// For a link, named by Object:
 	LinkBusy = standin.LinkBusy
+	// For all links:
+	LinksAway = standin.LinksAway
 )
 
-// When a Fault strikes.
+// Values of Fault.When.
 const (
 	Before = standin.Before
 	During = standin.During
 	After  = standin.After
 )
 
-// An Injected is a fault that was put in.
+// An Injected is an injected fault.
 type Injected struct {
 	h  *Host
 	id string
 }
 
-// Inject puts in a fault. It strikes until it has done so Times times or is
-// released; what hangs because of it hangs until it is released.
-func (h *Host) Inject(f Fault) *Injected { return &Injected{h, h.store.Inject(f)} }
+// Inject adds a fault. It strikes Times times, or until it is released. A command
+// that hangs because of it continues when it is released.
+func (h *Host) Inject(f Fault) *Injected { return &Injected{h, h.Host.Inject(f)} }
 
-// Release takes the fault away. It may be called repeatedly.
-func (i *Injected) Release() { i.h.store.Release(i.id) }
+// Release removes the fault. It may be called repeatedly.
+func (i *Injected) Release() { i.h.Host.Release(i.id) }
 
-// Struck returns how often the fault has struck; 0 once it is released.
+// Struck returns how often the fault has struck, or 0 if it is released.
 func (i *Injected) Struck() int {
-	for _, f := range i.h.store.Faults() {
+	for _, f := range i.h.Host.Faults() {
 		if f.ID == i.id {
 			return f.Struck
 		}
@@ -59,11 +59,11 @@ func (i *Injected) Struck() int {
 	return 0
 }
 
-// WaitStruck waits until the fault has struck this often.
+// WaitStruck waits until the fault has struck at least times times.
 func (i *Injected) WaitStruck(times int) {
 	i.h.t.Helper()
 	i.h.Eventually("a fault strikes", func() bool { return i.Struck() >= times })
 }
 
-// ReleaseAll takes every fault away.
-func (h *Host) ReleaseAll() { h.store.Release("") }
+// ReleaseAll removes every fault.
+func (h *Host) ReleaseAll() { h.Host.Release("") }

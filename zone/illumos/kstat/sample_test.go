@@ -11,14 +11,16 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
+
+	"github.com/sledagent/sledagent/internal/command"
+	"github.com/sledagent/sledagent/zone/stats"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func ptr[T any](v T) *T { return &v }
-
-// fixture is output as kstat -p prints it.
+// fixture returns output in the form of kstat -p.
 func fixture(t testing.TB) []byte {
 	t.Helper()
 	out, err := os.ReadFile("testdata/kstat.txt")
@@ -28,27 +30,27 @@ func fixture(t testing.TB) []byte {
 	return out
 }
 
-// wantFixture is what the fixture says.
-var wantFixture = Sample{
-	Zones: []Zone{
-		{Name: "global", ID: 0, CPU: 2733 * time.Millisecond, Waited: ptr(5 * time.Nanosecond)},
-		{Name: "oxz_propolis-server_5bb1ae42-3a0d-4d3e-8c51-0d3f0e1b7c11", ID: 7, CPU: 3750 * time.Millisecond, Waited: ptr(300 * time.Millisecond)},
-		// Cut at 30 characters it has the name of the one above.
-		{Name: "oxz_propolis-server_5bb1ae42-9999-4d3e-8c51-0d3f0e1b7c11", ID: 12, CPU: 30, Waited: ptr(30 * time.Nanosecond)},
+// wantFixture is the sample of the fixture.
+var wantFixture = stats.Sample{
+	Zones: []stats.Zone{
+		{Name: "global", ID: 0, CPU: 2733 * time.Millisecond, Waited: new(5 * time.Nanosecond)},
+		{Name: "oxz_propolis-server_5bb1ae42-3a0d-4d3e-8c51-0d3f0e1b7c11", ID: 7, CPU: 3750 * time.Millisecond, Waited: new(300 * time.Millisecond)},
+		// Truncated to 30 characters, its name equals the one above.
+		{Name: "oxz_propolis-server_5bb1ae42-9999-4d3e-8c51-0d3f0e1b7c11", ID: 12, CPU: 30, Waited: new(30 * time.Nanosecond)},
 	},
-	VMs: []VM{
-		{Name: "5bb1ae42-3a0d-4d3e-8c51-0d3f0e1b7c11", VCPUs: []VCPU{vcpu(0, 10), vcpu(1, 11)}},
-		{Name: "5bb1ae42-9999-4d3e-8c51-0d3f0e1b7c11", VCPUs: []VCPU{vcpu(0, 20)}},
+	VMs: []stats.VM{
+		{Name: "5bb1ae42-3a0d-4d3e-8c51-0d3f0e1b7c11", VCPUs: []stats.VCPU{vcpu(0, 10), vcpu(1, 11)}},
+		{Name: "5bb1ae42-9999-4d3e-8c51-0d3f0e1b7c11", VCPUs: []stats.VCPU{vcpu(0, 20)}},
 	},
-	Links: []Link{
+	Links: []stats.Link{
 		{Name: "oxControlInstance0", Received: 1200345, Sent: 99871},
 		{Name: "underlay_stub0"},
 	},
-	Reservoir: &Reservoir{Free: 1 << 30, Allocated: 4 << 30, Limit: 58411555225},
+	Reservoir: &stats.Reservoir{Free: 1 << 30, Allocated: 4 << 30, Limit: 58411555225},
 }
 
-func vcpu(id int, seconds time.Duration) VCPU {
-	return VCPU{ID: id, Guest: seconds * time.Second, Idle: 5 * time.Second, InKernel: 250 * time.Millisecond,
+func vcpu(id int, seconds time.Duration) stats.VCPU {
+	return stats.VCPU{ID: id, Guest: seconds * time.Second, Idle: 5 * time.Second, InKernel: 250 * time.Millisecond,
 		InUser: 125 * time.Millisecond, Waiting: time.Microsecond, Initial: 1500 * time.Microsecond}
 }
 
@@ -64,7 +66,7 @@ func TestFixture(t *testing.T) {
 	}
 }
 
-func TestWhatIsLeftOut(t *testing.T) {
+func TestOmittedKstats(t *testing.T) {
 	t.Parallel()
 	zone := func(instance, name, zonename, user string) string {
 		prefix := "zones:" + instance + ":" + name + ":"
@@ -72,22 +74,22 @@ func TestWhatIsLeftOut(t *testing.T) {
 	}
 	for _, v := range []struct {
 		name, out string
-		want      Sample
+		want      stats.Sample
 	}{
-		{"nothing", "", Sample{}},
-		{"other modules", "cpu:0:sys:nsec\t12\nvmm:0:other:x\t1\n", Sample{}},
-		{"a zone that has no name yet", "zones:3:a:nsec_user\t1\nzones:3:a:nsec_sys\t1\n", Sample{}},
-		{"a zone of another name", zone("3", "a", "b", "1"), Sample{}},
-		{"a number that is none", zone("3", "a", "a", "-1"), Sample{}},
-		{"a number too large for a duration", zone("3", "a", "a", "9223372036854775808"), Sample{}},
+		{"nothing", "", stats.Sample{}},
+		{"other modules", "cpu:0:sys:nsec\t12\nvmm:0:other:x\t1\n", stats.Sample{}},
+		{"a zone that has no name yet", "zones:3:a:nsec_user\t1\nzones:3:a:nsec_sys\t1\n", stats.Sample{}},
+		{"a zone of another name", zone("3", "a", "b", "1"), stats.Sample{}},
+		{"a number that is none", zone("3", "a", "a", "-1"), stats.Sample{}},
+		{"a number too large for a duration", zone("3", "a", "a", "9223372036854775808"), stats.Sample{}},
 		{"the older ones of one name", zone("9", "a", "a", "5") + zone("1", "a", "a", "5") + zone("10", "a", "a", "6") +
-			zone("2", "a", "a", "5") + zone("3", "a", "a", "5") + zone("4", "a", "a", "5") + zone("5", "a", "a", "5"), Sample{Zones: []Zone{{Name: "a", ID: 10, CPU: 6}}}},
-		{"lines of another form", "\n\t\nzones\nzones:x:a:b\t1\nzones:1:a\t1\n" + zone("3", "a", "a", "1"), Sample{Zones: []Zone{{Name: "a", ID: 3, CPU: 1}}}},
-		{"half a link", "link:0:net0:rbytes64\t1\n", Sample{}},
-		{"a link with colons", "link:0:a:b:rbytes64\t1\nlink:0:a:b:obytes64\t2\n", Sample{Links: []Link{{Name: "a:b", Received: 1, Sent: 2}}}},
-		{"half a reservoir", "vmm:0:vmm_reservoir:bytes_free\t1\n", Sample{}},
-		{"a VM without CPUs", "vmm:4:vm:vm_name\tv\nvmm:4:vcpu0:time_run\t1\nvmm:5:vcpu0:time_run\t1\n", Sample{VMs: []VM{{Name: "v"}}}},
-		{"CPUs without a VM", "vmm:4:vm:vm_name\t\n", Sample{}},
+			zone("2", "a", "a", "5") + zone("3", "a", "a", "5") + zone("4", "a", "a", "5") + zone("5", "a", "a", "5"), stats.Sample{Zones: []stats.Zone{{Name: "a", ID: 10, CPU: 6}}}},
+		{"lines of another form", "\n\t\nzones\nzones:x:a:b\t1\nzones:1:a\t1\n" + zone("3", "a", "a", "1"), stats.Sample{Zones: []stats.Zone{{Name: "a", ID: 3, CPU: 1}}}},
+		{"half a link", "link:0:net0:rbytes64\t1\n", stats.Sample{}},
+		{"a link with colons", "link:0:a:b:rbytes64\t1\nlink:0:a:b:obytes64\t2\n", stats.Sample{Links: []stats.Link{{Name: "a:b", Received: 1, Sent: 2}}}},
+		{"half a reservoir", "vmm:0:vmm_reservoir:bytes_free\t1\n", stats.Sample{}},
+		{"a VM without CPUs", "vmm:4:vm:vm_name\tv\nvmm:4:vcpu0:time_run\t1\nvmm:5:vcpu0:time_run\t1\n", stats.Sample{VMs: []stats.VM{{Name: "v"}}}},
+		{"CPUs without a VM", "vmm:4:vm:vm_name\t\n", stats.Sample{}},
 	} {
 		if diff := cmp.Diff(v.want, parse([]byte(v.out)).sample()); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", v.name, diff)
@@ -117,48 +119,28 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func TestCommand(t *testing.T) {
-	t.Parallel()
-	var asked []string
-	c := New(func(_ context.Context, name string, args ...string) ([]byte, error) {
-		asked = append([]string{name}, args...)
-		return fixture(t), nil
-	})
-	got, err := c.Sample(t.Context())
-	if diff := cmp.Diff(wantFixture, got); diff != "" || err != nil {
-		t.Errorf("%v, -want +got:\n%s", err, diff)
-	}
-	want := []string{"kstat", "-p", "zones:::", "vmm:::", "link:::rbytes64", "link:::obytes64"}
-	if diff := cmp.Diff(want, asked); diff != "" {
-		t.Errorf("asked for: -want +got:\n%s", diff)
-	}
-	broken := errors.New("broken")
-	_, err = Command{Run: func(context.Context, string, ...string) ([]byte, error) { return nil, broken }}.Sample(t.Context())
-	if !errors.Is(err, broken) {
-		t.Errorf("a run that fails: %v", err)
-	}
-}
-
-func TestIn(t *testing.T) {
+func TestSample(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := os.Symlink("/bin/sh", filepath.Join(dir, "kstat")); err != nil {
+	sample := func(ctx context.Context) (stats.Sample, error) {
+		set, err := command.Find("/nonexistent:"+dir, nil, []string{"kstat"}, zerolog.Nop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Sample(ctx, set)
+	}
+	if _, err := sample(t.Context()); err == nil {
+		t.Error("a sample without the command")
+	}
+	if err := os.Symlink("/bin/echo", filepath.Join(dir, "kstat")); err != nil {
 		t.Fatal(err)
 	}
-	run := In("/nonexistent:" + dir)
-	out, err := run(t.Context(), "kstat", "-c", `test -z "$HOME" && echo got "$@"`, "x", "-p", "zones:::")
-	if err != nil || string(out) != "got -p zones:::\n" {
-		t.Errorf("%q, %v", out, err)
+	if got, err := sample(t.Context()); err != nil || !cmp.Equal(got, stats.Sample{}) {
+		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := run(t.Context(), "kstat", "-c", "echo why >&2; exit 1"); err == nil || !strings.HasSuffix(err.Error(), ": exit status 1: why") {
-		t.Errorf("one that fails: %v", err)
-	}
-	if _, err := run(t.Context(), "dladm"); err == nil || err.Error() != "find dladm in /nonexistent:"+dir+": executable file not found in $PATH" {
-		t.Errorf("one that is not there: %v", err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	if _, err := run(ctx, "kstat", "-c", "exec sleep 1000"); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("one that hangs: %v", err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := sample(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("a run that fails: %v", err)
 	}
 }

@@ -2,6 +2,15 @@
 
 package kstat
 
-// New returns the source that this program was built with: the command kstat(8),
-// run by run.
-func New(run Runner) Source { return Command{Run: run} }
+import (
+	"context"
+
+	"github.com/sledagent/sledagent/internal/command"
+	"github.com/sledagent/sledagent/zone/stats"
+)
+
+// Sample takes a sample of the host's statistics, in this build with the command
+// kstat(8).
+func Sample(ctx context.Context, commands *command.Set) (stats.Sample, error) {
+	return sampleCommand(ctx, commands)
+}

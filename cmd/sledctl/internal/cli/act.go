@@ -3,109 +3,118 @@ package cli
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/sledagent/sledagent/agent/api"
 	"github.com/sledagent/sledagent/agent/vmm"
-	"github.com/sledagent/sledagent/cmd/sledctl/internal/sledapi"
+	"github.com/sledagent/sledagent/agent/wire"
 	"github.com/sledagent/sledagent/cmd/sledctl/internal/view"
 )
 
-// onVMM is a command that does one thing to one VMM.
-func (a *app) onVMM(cmd *cobra.Command, do func(context.Context, uuid.UUID) error) *cobra.Command {
-	cmd.Use += " ID"
+// onVMM makes a command on one VMM. find resolves its argument.
+func (a *app) onVMM(cmd *cobra.Command, limit time.Duration, find func(context.Context, string) (uuid.UUID, error),
+	do func(context.Context, uuid.UUID) error) *cobra.Command {
 	cmd.Args = cobra.ExactArgs(1)
 	cmd.ValidArgsFunction = a.completeID
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ctx, cancel := a.bounded(cmd.Context(), requestTimeout)
-		defer cancel()
-		id, err := a.resolve(ctx, args[0])
-		if err == nil {
-			err = do(ctx, id)
-		}
-		return timedOut(ctx, err)
+		return a.within(cmd.Context(), limit, func(ctx context.Context) error {
+			id, err := find(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return do(ctx, id)
+		})
 	}
 	return cmd
 }
 
-func (a *app) startCommand() *cobra.Command {
-	return a.onVMM(&cobra.Command{
-		Use:   "start",
-		Short: "Start a registered VMM",
-		Long: `Start a registered VMM, as Nexus would. It answers at once; what follows is
-seen in vmm show, and vmm wait waits for it.`,
-		Example: "  sledctl vmm start 81bc22de && sledctl vmm wait 81bc22de --for running",
-	}, func(ctx context.Context, id uuid.UUID) error {
-		return a.setState(ctx, id, sledapi.Running, "is starting")
-	})
-}
-
-func (a *app) rebootCommand() *cobra.Command {
-	return a.onVMM(&cobra.Command{
-		Use:     "reboot",
-		Short:   "Reboot a VMM's guest",
-		Long:    "Reboot a VMM's guest, as Nexus would.",
-		Example: "  sledctl vmm reboot 81bc22de",
-	}, func(ctx context.Context, id uuid.UUID) error {
-		return a.setState(ctx, id, sledapi.Reboot, "is rebooting")
-	})
-}
-
-func (a *app) setState(ctx context.Context, id uuid.UUID, to sledapi.Target, otherwise string) error {
-	sled, err := a.sled(ctx)
-	if err != nil {
-		return err
-	}
-	defer sled.Close()
-	record, err := sled.SetState(ctx, id, to, nil)
-	if err != nil {
-		return err
-	}
-	return a.print(record, func(view.View) string { return oneLine(id, record, otherwise) })
-}
-
-func (a *app) unregisterCommand() *cobra.Command {
-	return a.onVMM(&cobra.Command{
-		Use:   "unregister",
-		Short: "Remove a VMM and take its state over, as Nexus would",
-		Long: `Remove a VMM's zone at once and forget the VMM, as Nexus does in its sagas. The
-agent publishes nothing of it afterwards, so that Nexus does not learn of it: to
-end a VMM that Nexus knows, use vmm stop or vmm kill.`,
-		Example: "  sledctl vmm unregister 81bc22de",
-	}, func(ctx context.Context, id uuid.UUID) error {
+// change makes a command that changes one VMM through the sled API. otherwise is the
+// output if the answer has no record.
+func (a *app) change(cmd *cobra.Command, otherwise string,
+	ask func(context.Context, *api.Client, uuid.UUID) (*vmm.Record, error)) *cobra.Command {
+	return a.onVMM(cmd, requestTimeout, a.resolve, func(ctx context.Context, id uuid.UUID) error {
 		sled, err := a.sled(ctx)
 		if err != nil {
 			return err
 		}
 		defer sled.Close()
-		record, err := sled.Unregister(ctx, id)
+		record, err := ask(ctx, sled, id)
 		if err != nil {
 			return err
 		}
-		return a.print(record, func(view.View) string { return oneLine(id, record, "was not registered") })
+		return a.print(record, func(view.View) string { return oneLine(id, record, otherwise) })
+	})
+}
+
+func (a *app) startCommand() *cobra.Command {
+	return a.change(&cobra.Command{
+		Use:   "start ID",
+		Short: "Start a registered VMM",
+		Long: `Start a registered VMM, as Nexus would. It answers at once; what follows is
+seen in vmm show, and vmm wait waits for it.`,
+		Example: "  sledctl vmm start 81bc22de && sledctl vmm wait 81bc22de --for running",
+	}, "is starting", func(ctx context.Context, sled *api.Client, id uuid.UUID) (*vmm.Record, error) {
+		return sled.SetState(ctx, id, wire.Running, nil, nil)
+	})
+}
+
+func (a *app) rebootCommand() *cobra.Command {
+	var soft softFlag
+	cmd := a.change(&cobra.Command{
+		Use:   "reboot ID",
+		Short: "Reboot a VMM's guest",
+		Long: `Reboot a VMM's guest, as Nexus would. With --soft Propolis presses the guest's
+power button and resets the guest by force only if it has not shut down by the end
+of that time. That needs Propolis's API 7 (propolis.api_version); with an earlier
+one the guest is reset at once.`,
+		Example: `  sledctl vmm reboot 81bc22de
+  sledctl vmm reboot 81bc22de --soft 30s`,
+	}, "is rebooting", func(ctx context.Context, sled *api.Client, id uuid.UUID) (*vmm.Record, error) {
+		return sled.SetState(ctx, id, wire.Reboot, nil, soft.given)
+	})
+	soft.add(cmd, "how long the guest has to shut down by itself (default: it is reset at once)")
+	return cmd
+}
+
+func (a *app) unregisterCommand() *cobra.Command {
+	return a.change(&cobra.Command{
+		Use:   "unregister ID",
+		Short: "Remove a VMM and take its state over, as Nexus would",
+		Long: `Remove a VMM's zone at once and forget the VMM, as Nexus does in its sagas. The
+agent publishes nothing of it afterwards, so that Nexus does not learn of it: to
+end a VMM that Nexus knows, use vmm stop or vmm kill.`,
+		Example: "  sledctl vmm unregister 81bc22de",
+	}, "was not registered", func(ctx context.Context, sled *api.Client, id uuid.UUID) (*vmm.Record, error) {
+		return sled.Unregister(ctx, id)
 	})
 }
 
 func (a *app) killCommand() *cobra.Command {
 	return a.onVMM(&cobra.Command{
-		Use:   "kill",
+		Use:   "kill ID",
 		Short: "Remove a VMM's zone by force, now",
 		Long: `Remove a VMM's zone by force, now: no grace, Propolis is not asked. The VMM ends
-Destroyed and Nexus is told so. The guest loses what it has not written.`,
+Destroyed and Nexus receives that. The guest loses unwritten data.`,
 		Example: "  sledctl vmm kill 81bc22de && sledctl vmm wait 81bc22de --for gone",
-	}, func(ctx context.Context, id uuid.UUID) error {
+	}, requestTimeout, a.resolve, func(ctx context.Context, id uuid.UUID) error {
 		status, err := a.admin.Kill(ctx, id)
 		if err != nil {
 			return err
 		}
 		return a.print(status, func(view.View) string {
-			return fmt.Sprintf("%s (%s) is being removed by force: %s\n", id, status.Hostname, standing(status))
+			doing := "is being removed by force"
+			if status.Record.VMM.State.Terminal() {
+				doing = "has ended"
+			}
+			return fmt.Sprintf("%s (%s) %s: %s\n", id, status.Hostname, doing, standing(status))
 		})
 	})
 }
 
-// oneLine says what a request to the sled API led to.
+// oneLine describes the result of a request to the sled API.
 func oneLine(id uuid.UUID, record *vmm.Record, otherwise string) string {
 	if record == nil {
 		return fmt.Sprintf("%s %s\n", id, otherwise)
@@ -113,7 +122,7 @@ func oneLine(id uuid.UUID, record *vmm.Record, otherwise string) string {
 	return fmt.Sprintf("%s is %s, generation %d\n", id, record.VMM.State, record.VMM.Gen)
 }
 
-// standing is where a VMM stands, in a few words.
+// standing summarizes a VMM's phase and what it waits for.
 func standing(s vmm.Status) string {
 	text := fmt.Sprintf("%s, %s", s.Record.VMM.State, s.Phase)
 	if s.Removal != nil && s.Removal.Gone == nil && s.Removal.Rung != "" {

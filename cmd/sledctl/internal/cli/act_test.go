@@ -25,13 +25,11 @@ func record(state vmm.WireState, gen uint64) vmm.Record {
 	return vmm.Record{VMM: vmm.Runtime{State: state, Gen: gen, Updated: now}}
 }
 
-func ptr[T any](v T) *T { return &v }
-
-// TestRequests pins what the commands ask of the sled API and what they say.
+// TestRequests compares the commands' requests to the sled API and their output.
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	path := "/vmms/" + stopID.String()
-	stoppingRecord := ptr(record(vmm.WireStopping, 10))
+	stoppingRecord := new(record(vmm.WireStopping, 10))
 	for _, c := range []struct {
 		line   string
 		answer updated
@@ -41,7 +39,7 @@ func TestRequests(t *testing.T) {
 		out    string
 	}{
 		{"start", updated{}, "PUT", path + "/state", `{"state":{"type":"running"}}`, stopID.String() + " is starting\n"},
-		{"reboot", updated{ptr(record(vmm.WireRebooting, 4))}, "PUT", path + "/state", `{"state":{"type":"reboot"}}`,
+		{"reboot", updated{new(record(vmm.WireRebooting, 4))}, "PUT", path + "/state", `{"state":{"type":"reboot"}}`,
 			stopID.String() + " is rebooting, generation 4\n"},
 		{"stop", updated{stoppingRecord}, "PUT", path + "/state", `{"state":{"type":"stopped"}}`,
 			stopID.String() + " is stopping, generation 10\nits zone is removed by force at 22:41:41, in 5m48s\n"},
@@ -49,7 +47,13 @@ func TestRequests(t *testing.T) {
 			stopID.String() + " is stopping, generation 10\nits zone is removed by force at 22:41:41, in 5m48s\n"},
 		{"stop --grace 0s", updated{stoppingRecord}, "PUT", path + "/state?grace=0s", `{"state":{"type":"stopped"}}`,
 			stopID.String() + " is stopping, generation 10\nits zone is removed by force at 22:41:41, in 5m48s\n"},
-		{"unregister", updated{ptr(record(vmm.WireFailed, 5))}, "DELETE", path, "", stopID.String() + " is failed, generation 5\n"},
+		{"stop --soft 29.5s", updated{stoppingRecord}, "PUT", path + "/state", `{"state":{"type":"stopped"},"acpi_timeout_secs":30}`,
+			stopID.String() + " is stopping, generation 10\nits zone is removed by force at 22:41:41, in 5m48s\n"},
+		{"stop --soft 0s --grace 1s", updated{stoppingRecord}, "PUT", path + "/state?grace=1s", `{"state":{"type":"stopped"},"acpi_timeout_secs":0}`,
+			stopID.String() + " is stopping, generation 10\nits zone is removed by force at 22:41:41, in 5m48s\n"},
+		{"reboot --soft 2m", updated{new(record(vmm.WireRebooting, 4))}, "PUT", path + "/state", `{"state":{"type":"reboot"},"acpi_timeout_secs":120}`,
+			stopID.String() + " is rebooting, generation 4\n"},
+		{"unregister", updated{new(record(vmm.WireFailed, 5))}, "DELETE", path, "", stopID.String() + " is failed, generation 5\n"},
 		{"unregister", updated{}, "DELETE", path, "", stopID.String() + " was not registered\n"},
 	} {
 		t.Run(c.line, func(t *testing.T) {
@@ -60,7 +64,7 @@ func TestRequests(t *testing.T) {
 			if r.out != c.out {
 				t.Errorf("said %q, want %q", r.out, c.out)
 			}
-			want := []asked{{c.method, c.path, "48.0.0", c.body}}
+			want := []asked{{c.method, c.path, "54.0.0", c.body}}
 			if diff := cmp.Diff(want, s.api.requests()); diff != "" {
 				t.Errorf("asked (-want +got):\n%s", diff)
 			}
@@ -75,17 +79,21 @@ func TestRequests(t *testing.T) {
 
 func TestKill(t *testing.T) {
 	t.Parallel()
-	s := newSled(t, stopping())
+	s := newSled(t, stopping(), ended())
+	r := s.must("vmm kill b771")
+	if want := endedID.String() + " (mail) has ended: destroyed, ended, waits for Nexus to acknowledge generation 12\n"; r.out != want {
+		t.Errorf("said %q, want %q", r.out, want)
+	}
 	s.agent.OnKill(func(_ context.Context, s vmm.Status) (vmm.Status, error) {
 		s.Phase, s.Removal, s.WaitsFor = "removing", &vmm.RemovalStatus{Rung: "kill"}, "the zone to be halted"
 		return s, nil
 	})
-	r := s.must("vmm kill 52c0")
+	r = s.must("vmm kill 52c0")
 	want := stopID.String() + " (db-1) is being removed by force: stopping, removing (kill), waits for the zone to be halted\n"
 	if r.out != want {
 		t.Errorf("said %q, want %q", r.out, want)
 	}
-	if diff := cmp.Diff([]uuid.UUID{stopID}, s.agent.Killed()); diff != "" {
+	if diff := cmp.Diff([]uuid.UUID{endedID, stopID}, s.agent.Killed()); diff != "" {
 		t.Error(diff)
 	}
 	if len(s.api.requests()) > 0 {

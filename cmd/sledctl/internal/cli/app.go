@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,7 +10,7 @@ import (
 	"time"
 
 	"github.com/sledagent/sledagent/agent/admin"
-	"github.com/sledagent/sledagent/cmd/sledctl/internal/sledapi"
+	"github.com/sledagent/sledagent/agent/api"
 	"github.com/sledagent/sledagent/cmd/sledctl/internal/view"
 )
 
@@ -20,24 +21,25 @@ const (
 	formatTable = "table"
 	formatJSON  = "json"
 
-	// requestTimeout bounds commands that make a few requests and no more. It is
-	// what Nexus grants the sled API, and twice what an unregister may take.
+	// requestTimeout bounds commands that make only a few requests. It is Nexus's timeout
+	// for the sled API, and twice what an unregister may take.
 	requestTimeout = time.Minute
-	// waitTimeout bounds commands that wait for a VMM, unless a longer grace
-	// was asked for: the default grace with time for the removal.
+	// waitTimeout bounds commands that wait for a VMM, unless a longer grace was
+	// requested. It is the default grace plus time for the removal.
 	waitTimeout = 15 * time.Minute
 )
 
-// app is one run of sledctl: its surroundings, its global flags and the client
-// that came of them.
+// app is one run of sledctl: its environment, its global flags and the client made
+// from them.
 type app struct {
 	Env
 	socket, api, output string
+	tls                 tlsFlags
 	timeout             time.Duration
 
 	admin *admin.Client
-	// begun is set once a command's own code runs: an error before that is one
-	// of usage.
+	// begun is set once a command's own code runs. An error before that is a usage
+	// error.
 	begun bool
 }
 
@@ -46,32 +48,32 @@ func (a *app) prepare() error {
 		return fail(exitUsage, "-o %q: want table or json", a.output)
 	}
 	if a.timeout < 0 {
-		return fail(exitUsage, "--timeout %s: want more than nothing", a.timeout)
+		return fail(exitUsage, "--timeout %s: must not be negative", a.timeout)
 	}
 	a.admin = admin.NewClient(a.socket)
 	return nil
 }
 
-// bounded limits a command to --timeout, or to its own limit without one.
-func (a *app) bounded(ctx context.Context, otherwise time.Duration) (context.Context, context.CancelFunc) {
-	limit := otherwise
-	if a.timeout > 0 {
-		limit = a.timeout
+// within calls do with --timeout as its limit, or with otherwise if there is no
+// --timeout. It returns a special error on timeout. A limit of 0 means none.
+func (a *app) within(ctx context.Context, otherwise time.Duration, do func(context.Context) error) error {
+	limit := cmp.Or(a.timeout, otherwise)
+	if limit == 0 {
+		return do(ctx)
 	}
-	return context.WithTimeoutCause(ctx, limit, fail(exitTimedOut, "timed out after %s", limit))
+	late := fail(exitTimedOut, "timed out after %s", limit)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, late)
+	defer cancel()
+	err := do(ctx)
+	own := late
+	if err == nil || !errors.Is(context.Cause(ctx), late) || errors.As(err, &own) && own != late {
+		return err
+	}
+	return late
 }
 
-// timedOut says which limit it was that ended ctx, where one did; err otherwise.
-func timedOut(ctx context.Context, err error) error {
-	var limit *exitError
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && errors.As(context.Cause(ctx), &limit) {
-		return limit
-	}
-	return err
-}
-
-// sled returns a client of the sled API: at --api, or where the agent says.
-func (a *app) sled(ctx context.Context) (*sledapi.Client, error) {
+// sled returns a client of the sled API at --api, or at the agent's address.
+func (a *app) sled(ctx context.Context) (*api.Client, error) {
 	base := a.api
 	if base == "" {
 		about, err := a.admin.About(ctx)
@@ -80,7 +82,11 @@ func (a *app) sled(ctx context.Context) (*sledapi.Client, error) {
 		}
 		base = about.API
 	}
-	client, err := sledapi.New(base)
+	secure, err := a.tls.config(base)
+	if err != nil {
+		return nil, err
+	}
+	client, err := api.NewClient(base, secure)
 	if err != nil {
 		return nil, &exitError{code: exitUsage, err: err}
 	}
@@ -91,7 +97,7 @@ func (a *app) view() view.View {
 	return view.View{Now: a.Now(), Color: a.color(), Width: a.Width, UTF8: a.utf8()}
 }
 
-// print writes an answer: as JSON if that is wanted, else as text makes it.
+// print prints an answer as JSON if that was requested, otherwise as text formats it.
 func (a *app) print(answer any, text func(view.View) string) error {
 	if a.output == formatJSON {
 		return printJSON(a.Out, answer)

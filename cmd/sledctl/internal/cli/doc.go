@@ -1,9 +1,9 @@
-// Package cli is sledctl's commands: they ask the agent's admin API or play
-// Nexus towards its sled API, and print what view makes of the answers. What
-// must not live here: drawing (view), HTTP (admin.Client, sledapi) and opinions
-// about VMMs.
+// Package cli implements sledctl's commands. They query the agent's admin API, or act
+// as Nexus towards its sled API, and print the answers with package view. Drawing
+// belongs to view, HTTP to admin.Client and api.Client, and judgments about VMMs to
+// package admin.
 //
-// Every command reads its surroundings from an Env, so that tests run the very
-// commands in their own process. What a command prints with -o json is what the
-// API answered; scripts may rely on it and on the exit codes below.
+// Commands get their environment from an Env, so that tests can run them in process.
+// The output of -o json is the API's answer. Scripts may rely on it and on the exit
+// codes.
 package cli

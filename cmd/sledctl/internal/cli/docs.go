@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra/doc"
 )
 
-// docsCommand writes the man pages, for packages.
+// docsCommand writes the man pages for packages.
 func docsCommand() *cobra.Command {
 	docs := group("docs", "Write sledctl's documentation", &cobra.Command{
 		Use:     "man DIR",
@@ -22,7 +22,7 @@ func docsCommand() *cobra.Command {
 			}
 			root := cmd.Root()
 			root.DisableAutoGenTag = true
-			// A date of today would make every build differ from the last.
+			// With today's date every build would differ from the last.
 			return doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "sled-agent", Date: &manDate}, args[0])
 		},
 	})
@@ -30,5 +30,5 @@ func docsCommand() *cobra.Command {
 	return docs
 }
 
-// manDate is the month that the pages are dated with.
+// manDate is the date on the pages.
 var manDate = time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC)

@@ -9,25 +9,25 @@ import (
 	"golang.org/x/term"
 )
 
-// An Env is all that the commands know of the world but for the agent.
+// An Env is the environment of the commands, except for the agent.
 type Env struct {
 	In       io.Reader
 	Out, Err io.Writer
-	// Now is the clock that "ago" is told by.
+	// Now is the clock for relative times.
 	Now    func() time.Time
 	Getenv func(string) string
-	// IsTerminal is whether Out is one, and Width its width in columns.
+	// IsTerminal reports whether Out is a terminal, and Width is its width in columns.
 	IsTerminal bool
 	Width      int
-	// Poll is how often a command that waits looks again.
+	// Poll is the polling interval of commands that wait.
 	Poll time.Duration
 }
 
-// pollInterval keeps a waiting command prompt for a person and cheap for the
-// agent, which answers from memory.
+// pollInterval is short for a waiting person and cheap for the agent, which answers from
+// memory.
 const pollInterval = 200 * time.Millisecond
 
-// Terminal is the Env of this process.
+// Terminal returns the Env of this process.
 func Terminal() Env {
 	env := Env{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Now: time.Now, Getenv: os.Getenv, Poll: pollInterval}
 	fd := int(os.Stdout.Fd())
@@ -39,14 +39,14 @@ func Terminal() Env {
 	return env
 }
 
-// color tells whether colours are wanted: on a terminal that has them, unless
+// color reports whether to use colors: on a terminal that supports them, unless
 // NO_COLOR is set (no-color.org).
 func (e Env) color() bool {
 	return e.IsTerminal && e.Getenv("NO_COLOR") == "" && e.Getenv("TERM") != "dumb"
 }
 
-// utf8 tells whether more than ASCII can be drawn. A serial console in the C
-// locale cannot; a file can.
+// utf8 reports whether the output can show characters beyond ASCII. A serial console in
+// the C locale cannot; a file can.
 func (e Env) utf8() bool {
 	if !e.IsTerminal {
 		return true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -12,7 +13,7 @@ import (
 	"github.com/sledagent/sledagent/cmd/sledctl/internal/view"
 )
 
-// shortID is how much of an id a line of events shows.
+// shortID is the length of an id in a line of events.
 const shortID = 8
 
 func (a *app) eventsCommand() *cobra.Command {
@@ -20,33 +21,33 @@ func (a *app) eventsCommand() *cobra.Command {
 	query := admin.EventQuery{}
 	cmd := &cobra.Command{
 		Use:   "events [ID]",
-		Short: "Show what happened to the VMMs, and follow what happens",
+		Short: "Show and follow the events of VMMs",
 		Long: `Show the latest events of all VMMs, or of one, oldest first. With --follow, go on
-with what happens until interrupted. Times are UTC. With -o json each line is one
-event. A reader that does not keep up loses events and is told how many.`,
+with new events until interrupted, also after a restart of the agent. Times are UTC.
+With -o json each line is one event. A reader that does not keep up loses events; a
+line says how many. For a VMM that has ended, all recorded events are shown; see
+"sledctl vmm list --ended".`,
 		Example: `  sledctl events
   sledctl events --follow 81bc22de
   sledctl events --follow --past 0 -o json | jq -c 'select(.error)'`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.completeID,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx := cmd.Context()
-			if !query.Follow || a.timeout > 0 {
-				var cancel context.CancelFunc
-				ctx, cancel = a.bounded(ctx, requestTimeout)
-				defer cancel()
-			}
-			if len(args) == 1 {
-				var err error
-				if query.VMM, err = a.resolve(ctx, args[0]); err != nil {
-					return timedOut(ctx, err)
-				}
-			}
-			digits := shortID
+			digits, limit := shortID, requestTimeout
 			if full {
 				digits = len(uuid.Nil.String())
 			}
-			return timedOut(ctx, a.events(ctx, query, digits))
+			if query.Follow {
+				limit = 0
+			}
+			return a.within(cmd.Context(), limit, func(ctx context.Context) (err error) {
+				if len(args) == 1 {
+					if query.VMM, err = a.find(ctx, args[0]); err != nil {
+						return err
+					}
+				}
+				return a.events(ctx, query, digits)
+			})
 		},
 	}
 	cmd.Flags().BoolVarP(&query.Follow, "follow", "f", false, "go on with what happens from now on")
@@ -55,27 +56,63 @@ event. A reader that does not keep up loses events and is told how many.`,
 	return cmd
 }
 
+// missed is how many past events are requested when a stream is resumed.
+const missed = 1000
+
+// events prints events. A followed stream is resumed when it ends, for example because
+// the agent restarts.
 func (a *app) events(ctx context.Context, query admin.EventQuery, digits int) error {
+	var last time.Time // time of the newest printed event
+	for resumed := false; ; resumed = true {
+		err := a.stream(ctx, query, digits, &last)
+		ended := err == nil || !refused(err)
+		var output *exitError
+		if !query.Follow || ctx.Err() != nil || errors.As(err, &output) || !ended && !(resumed && transient(err)) {
+			return err
+		}
+		if ended {
+			a.say("the agent ended the stream; reconnecting\n")
+		}
+		if !last.IsZero() {
+			query.Past = missed
+		}
+		select {
+		case <-time.After(a.Poll):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// refused reports whether err is a refused connection or a refusal by the agent.
+func refused(err error) bool {
+	var noAgent *admin.NoAgentError
+	var answer *admin.Error
+	return errors.As(err, &noAgent) || errors.As(err, &answer)
+}
+
+// stream prints the events of one stream that are later than last, and advances last.
+func (a *app) stream(ctx context.Context, query admin.EventQuery, digits int, last *time.Time) error {
 	lines := json.NewEncoder(a.Out)
 	lines.SetEscapeHTML(false)
+	seen := *last
 	for e, err := range a.admin.Events(ctx, query) {
 		switch {
 		case err != nil:
 			return err
+		case !e.At.After(seen):
+			continue
 		case a.output == formatJSON:
 			err = lines.Encode(e)
 		default:
 			err = a.print(e, func(v view.View) string { return v.Event(e, digits) })
 		}
 		if err != nil {
-			return err
+			return fail(exitOther, "%w", err)
 		}
-	}
-	if query.Follow {
-		return errAgentLeft
+		if e.At.After(*last) {
+			*last = e.At
+		}
 	}
 	return nil
 }
-
-// errAgentLeft ends a followed stream that the reader did not end.
-var errAgentLeft = errors.New("the agent ended the stream: it stops, or this reader stalled")

@@ -7,24 +7,24 @@ import (
 	"syscall"
 
 	"github.com/sledagent/sledagent/agent/admin"
-	"github.com/sledagent/sledagent/cmd/sledctl/internal/sledapi"
+	"github.com/sledagent/sledagent/agent/api"
 )
 
-// The exit codes, which scripts may rely on.
+// The exit codes are a contract with scripts.
 const (
 	exitDone     = 0
 	exitOther    = 1
 	exitUsage    = 2
 	exitNotFound = 3
 	exitTimedOut = 4
-	// exitOtherEnd: the VMM ended in another way than was waited for.
+	// exitOtherEnd: the VMM ended in a state other than the awaited ones.
 	exitOtherEnd = 5
 )
 
 const exitCodesHelp = `Exit codes: 0 done, 2 wrong usage, 3 no such VMM, 4 timed out,
 5 the VMM ended in another way than was waited for, 1 anything else.`
 
-// exitError is an error that has an exit code of its own.
+// exitError is an error with its own exit code.
 type exitError struct {
 	code int
 	err  error
@@ -33,7 +33,7 @@ type exitError struct {
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
-func fail(code int, format string, args ...any) error {
+func fail(code int, format string, args ...any) *exitError {
 	return &exitError{code: code, err: fmt.Errorf(format, args...)}
 }
 
@@ -44,7 +44,7 @@ func exitCode(err error) int {
 		return exitDone
 	case errors.As(err, &own):
 		return own.code
-	case admin.IsUnknown(err), sledapi.Gone(err):
+	case admin.IsUnknown(err), api.Gone(err):
 		return exitNotFound
 	case errors.Is(err, context.DeadlineExceeded):
 		return exitTimedOut
@@ -52,11 +52,13 @@ func exitCode(err error) int {
 	return exitOther
 }
 
-// explain is an error for people, with what to try next.
+// explain returns the text of an error with a hint.
 func explain(err error) string {
-	var nobody *admin.NoAgentError
+	var noAgent *admin.NoAgentError
 	switch {
-	case errors.As(err, &nobody):
+	case errors.As(err, &noAgent) && errors.Is(err, syscall.EACCES):
+		return err.Error() + ": run sledctl as that user"
+	case errors.As(err, &noAgent):
 		return err.Error() + ": is sled-agent running? try --socket"
 	case errors.Is(err, context.Canceled):
 		return "interrupted"

@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/uuid"
@@ -15,7 +18,7 @@ import (
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
-// TestMistakes pins what is said and answered to whoever got something wrong.
+// TestMistakes checks the messages and exit codes of mistakes.
 func TestMistakes(t *testing.T) {
 	t.Parallel()
 	s := newSled(t, wholeSled()...)
@@ -43,6 +46,8 @@ func TestMistakes(t *testing.T) {
 		{"vmm wait 52c0 --for stopped", 2, "--for stopped: want some of"},
 		{"vmm stop 52c0 --grace -1s", 2, "--grace -1s"},
 		{"vmm stop 52c0 --grace soon", 2, "invalid argument"},
+		{"vmm stop 52c0 --soft -1s", 2, "must not be negative"},
+		{"vmm reboot 52c0 --soft soon", 2, "want a duration such as 30s"},
 		{"vmm start 52c0 --api localhost:1", 2, "want one such as http://[::1]:12345"},
 		{"vmm start 52c0 --api http://127.0.0.1:1", 1, "call the sled API at http://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused; is --api right?"},
 		{"vmm register --body a --cpus 3", 2, "none of the others can be"},
@@ -64,12 +69,33 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// full is a writer without space.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+func TestOutputThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	s := newSled(t, wholeSled()...)
+	for _, line := range []string{"--help", "vmm", "vmm list", "vmm list -o json", "events", "events --follow"} {
+		var stderr bytes.Buffer
+		code := Run(t.Context(), append([]string{"--socket", s.socket}, strings.Fields(line)...), testEnv(full{}, &stderr))
+		if want := "sledctl: no space left on device\n"; code != exitOther || stderr.String() != want {
+			t.Errorf("%s: exit %d, %q", line, code, stderr.String())
+		}
+	}
+}
+
 func TestNoAgent(t *testing.T) {
 	t.Parallel()
 	path := socketPath(t)
 	want := "sledctl: no agent listens on " + path + ": is sled-agent running? try --socket\n"
 	if r := run(t.Context(), []string{"--socket", path, "vmm", "list"}); r.code != 1 || r.err != want {
 		t.Errorf("--socket: %+v", r)
+	}
+	closed := &admin.NoAgentError{Socket: path, Err: &net.OpError{Op: "dial", Err: syscall.EACCES}}
+	if got := explain(closed); got != "the socket "+path+" may be opened by its owner alone: run sledctl as that user" {
+		t.Errorf("no permission: %s", got)
 	}
 	fromVariable := func(e *Env) {
 		e.Getenv = func(name string) string { return map[string]string{socketVariable: path}[name] }
@@ -79,11 +105,11 @@ func TestNoAgent(t *testing.T) {
 	}
 }
 
-// With a whole id and --api, a VMM can be steered though the admin socket is dead.
-func TestSteeringWithoutTheSocket(t *testing.T) {
+// With a full id and --api, commands work without the admin socket.
+func TestCommandsWithoutTheSocket(t *testing.T) {
 	t.Parallel()
 	api := newSledAPI(t)
-	api.answers(http.StatusOK, updated{ptr(record(vmm.WireStopping, 3))})
+	api.answers(http.StatusOK, updated{new(record(vmm.WireStopping, 3))})
 	r := run(t.Context(), []string{"--socket", socketPath(t), "--api", api.URL, "vmm", "stop", stopID.String()})
 	if want := stopID.String() + " is stopping, generation 3\n"; r.code != 0 || r.out != want {
 		t.Errorf("%+v", r)
@@ -113,7 +139,7 @@ func TestErrorsOfTheSledAPI(t *testing.T) {
 	}
 }
 
-// Whoever reads the help at night copies the example.
+// Every command has help with an example, for users who copy it.
 func TestEveryCommandHasHelpAndAnExample(t *testing.T) {
 	t.Parallel()
 	var check func(*cobra.Command)

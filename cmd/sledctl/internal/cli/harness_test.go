@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// sled is an agent to run commands against: its admin socket and its sled API.
+// sled is a simulated agent: its admin socket and its sled API.
 type sled struct {
 	t      *testing.T
 	agent  *admintest.Agent
@@ -43,8 +43,8 @@ func newSled(t *testing.T, vmms ...vmm.Status) *sled {
 	return s
 }
 
-// socketPath is short: a unix socket's path has about 100 characters, and
-// t.TempDir's grows with the test's name.
+// socketPath returns a short path: a Unix socket's path is limited to about 100
+// characters, and t.TempDir's grows with the test's name.
 func socketPath(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ctl")
@@ -78,7 +78,7 @@ func serveAdmin(t *testing.T, agent admin.Agent, socket string) (stop func()) {
 	return stop
 }
 
-// result is what a command left behind.
+// result is the output and the exit code of a command.
 type result struct {
 	code     int
 	out, err string
@@ -89,6 +89,12 @@ type option func(*Env)
 func onTerminal(e *Env) {
 	e.IsTerminal, e.Width = true, 110
 	e.Getenv = func(name string) string { return map[string]string{"TERM": "xterm", "LANG": "en_US.UTF-8"}[name] }
+}
+
+func columns80(e *Env) {
+	onTerminal(e)
+	e.Width = 80
+	e.Getenv = func(name string) string { return map[string]string{"NO_COLOR": "1", "LANG": "en_US.UTF-8"}[name] }
 }
 
 func stdin(text string) option { return func(e *Env) { e.In = strings.NewReader(text) } }
@@ -115,7 +121,7 @@ func (s *sled) run(line string, options ...option) result {
 	return run(s.t.Context(), args, options...)
 }
 
-// must is run of a command that has to succeed.
+// must is run for a command that has to succeed.
 func (s *sled) must(line string, options ...option) result {
 	s.t.Helper()
 	r := s.run(line, options...)
@@ -125,8 +131,7 @@ func (s *sled) must(line string, options ...option) result {
 	return r
 }
 
-// sledAPI is a sled API that answers what it is told to and remembers what it
-// was asked.
+// sledAPI is a sled API that returns configured answers and records requests.
 type sledAPI struct {
 	*httptest.Server
 	mu     sync.Mutex

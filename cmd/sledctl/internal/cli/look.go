@@ -1,6 +1,10 @@
 package cli
 
 import (
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/sledagent/sledagent/agent/admin"
@@ -10,86 +14,87 @@ import (
 
 func (a *app) listCommand() *cobra.Command {
 	var o view.ListOptions
+	var ended bool
 	cmd := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List the VMMs on this sled",
 		Long: `List the VMMs on this sled: state and generation as Nexus knows them, the
 agent's phase and for how long it has lasted, the deadline of a forced removal,
-and what has to happen next. A VMM in trouble is marked and says why.`,
+and what has to happen next. A VMM in trouble is marked, with the reason.
+
+With --ended, list those that have ended instead, the latest first: when, who asked
+for it and why. They are kept for as long as the agent's admin.keep_ended says.`,
 		Example: `  sledctl vmm list
   sledctl vmm list --unhealthy
+  sledctl vmm list --ended
   sledctl vmm list -o json | jq -r '.[] | select(.phase == "removing") | .id'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := a.bounded(cmd.Context(), requestTimeout)
-			defer cancel()
-			all, err := a.admin.List(ctx)
-			if err != nil {
-				return timedOut(ctx, err)
+			ask, show := a.admin.List, view.View.List
+			if ended {
+				ask, show = a.admin.Ended, view.View.Ended
 			}
-			return a.print(a.chosen(all, o), func(v view.View) string { return v.List(all, o) })
+			return a.within(cmd.Context(), requestTimeout, func(ctx context.Context) error {
+				all, err := ask(ctx)
+				if err != nil {
+					return err
+				}
+				return a.print(a.chosen(all, o), func(v view.View) string { return show(v, all, o) })
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&o.Full, "full", false, "show whole ids")
 	cmd.Flags().BoolVar(&o.Unhealthy, "unhealthy", false, "show only VMMs in trouble")
+	cmd.Flags().BoolVar(&ended, "ended", false, "show VMMs that have ended, the latest first")
 	return cmd
 }
 
-// chosen is what -o json prints of a list.
+// chosen returns the part of a list that -o json prints.
 func (a *app) chosen(all []vmm.Status, o view.ListOptions) []vmm.Status {
-	chosen := []vmm.Status{}
 	now := a.Now()
-	for _, s := range all {
-		if !o.Unhealthy || len(admin.Troubles(s, now)) > 0 {
-			chosen = append(chosen, s)
-		}
-	}
-	return chosen
+	return slices.DeleteFunc(slices.Clone(all), func(s vmm.Status) bool {
+		return o.Unhealthy && len(admin.Troubles(s, now)) == 0
+	})
 }
 
 func (a *app) showCommand() *cobra.Command {
-	return &cobra.Command{
+	return a.onVMM(&cobra.Command{
 		Use:   "show ID",
-		Short: "Show all there is to know of a VMM, and its timeline",
-		Long: `Show all there is to know of a VMM: what is wrong with it, where it stands, what
+		Short: "Show everything known about a VMM, with a timeline",
+		Long: `Show everything known about a VMM: what is wrong with it, its state, what
 it waits for and until when, what Propolis, the host and Nexus were asked and said
-last, and a timeline of its events up to now and to its deadline. Times are UTC.`,
+last, and a timeline of its events up to now and to its deadline. Times are UTC.
+
+A VMM that has ended is shown as it was then. It is found by its id, the beginning
+of that, or its hostname, as "sledctl vmm list --ended" has them.`,
 		Example: `  sledctl vmm show 81bc22de
+  sledctl vmm show web-1                    # how it has ended
   sledctl vmm show 81bc22de -o json | jq .removal.last_error`,
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeID,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := a.bounded(cmd.Context(), requestTimeout)
-			defer cancel()
-			id, err := a.resolve(ctx, args[0])
-			if err != nil {
-				return timedOut(ctx, err)
-			}
-			status, err := a.admin.Show(ctx, id)
-			if err != nil {
-				return timedOut(ctx, err)
-			}
-			return a.print(status, func(v view.View) string { return v.Show(status) })
-		},
-	}
+	}, requestTimeout, a.find, func(ctx context.Context, id uuid.UUID) error {
+		status, err := a.admin.Show(ctx, id)
+		if err != nil {
+			return err
+		}
+		return a.print(status, func(v view.View) string { return v.Show(status) })
+	})
 }
 
 func (a *app) agentCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "agent",
-		Short: "Show which agent this is",
+		Short: "Describe the running agent",
 		Example: `  sledctl agent
   sledctl agent -o json | jq -r .api`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := a.bounded(cmd.Context(), requestTimeout)
-			defer cancel()
-			about, err := a.admin.About(ctx)
-			if err != nil {
-				return timedOut(ctx, err)
-			}
-			return a.print(about, func(v view.View) string { return v.About(about) })
+			return a.within(cmd.Context(), requestTimeout, func(ctx context.Context) error {
+				about, err := a.admin.About(ctx)
+				if err != nil {
+					return err
+				}
+				return a.print(about, func(v view.View) string { return v.About(about) })
+			})
 		},
 	}
 }

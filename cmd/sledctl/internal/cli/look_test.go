@@ -6,7 +6,7 @@ import (
 	"github.com/sledagent/sledagent/internal/golden"
 )
 
-// TestGolden pins what people see. Each file is one screen.
+// TestGolden compares the output for people. Each file is one screen.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	s := newSled(t, wholeSled()...)
@@ -18,6 +18,8 @@ func TestGolden(t *testing.T) {
 		{"list-full.txt", "vmm list --full", nil},
 		{"list-unhealthy.txt", "vmm list --unhealthy", nil},
 		{"list-terminal.txt", "vmm list", []option{onTerminal}},
+		{"list-80.txt", "vmm list", []option{columns80}},
+		{"show-80.txt", "vmm show 81bc", []option{columns80}},
 		{"show-well.txt", "vmm show 3f2a9c01-7", nil},
 		{"show-migrating.txt", "vmm show 3f2a9c01-d", nil},
 		{"show-stopping.txt", "vmm show 52c0", nil},

@@ -17,7 +17,7 @@ import (
 	"github.com/sledagent/sledagent/cmd/sledctl/internal/view"
 )
 
-// registration is the register command's flags.
+// registration holds the flags of the register command.
 type registration struct {
 	id, instance, migration, addr, body, hostname string
 	cpus                                          uint8
@@ -38,9 +38,7 @@ starts it. The VMM is a small one without disks, made from the flags, unless
   generate-registration | sledctl vmm register --body -`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := a.bounded(cmd.Context(), requestTimeout)
-			defer cancel()
-			return timedOut(ctx, a.register(ctx, r))
+			return a.within(cmd.Context(), requestTimeout, func(ctx context.Context) error { return a.register(ctx, r) })
 		},
 	}
 	flags := cmd.Flags()
@@ -87,7 +85,7 @@ func (a *app) register(ctx context.Context, r registration) error {
 	return a.print(answer, func(view.View) string { return id.String() + "\n" })
 }
 
-// maxRegistration is as much as the sled API takes.
+// maxRegistration is the sled API's limit in bytes.
 const maxRegistration = 1 << 20
 
 func (a *app) registrationBody(r registration) ([]byte, error) {
@@ -146,8 +144,8 @@ func (r registration) propolisAddr() (netip.AddrPort, error) {
 	return addr, nil
 }
 
-// freeAddr is a port that nobody has at this moment. Somebody may take it before
-// Propolis does; for a VMM made by hand that is good enough.
+// freeAddr returns a port that is free now. Another process may take it before Propolis
+// does; for a VMM made by hand that is good enough.
 func freeAddr() (netip.AddrPort, error) {
 	l, err := net.Listen("tcp", "[::1]:0")
 	if err != nil {
@@ -157,7 +155,7 @@ func freeAddr() (netip.AddrPort, error) {
 	return netip.ParseAddrPort(l.Addr().String())
 }
 
-// parseUUID reads a flag's value; an empty one is uuid.Nil.
+// parseUUID parses a flag's value; an empty one is uuid.Nil.
 func parseUUID(flag, text string) (uuid.UUID, error) {
 	if text == "" {
 		return uuid.Nil, nil

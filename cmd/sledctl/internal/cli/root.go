@@ -4,18 +4,17 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/spf13/cobra"
-
-	"github.com/sledagent/sledagent/cmd/sledctl/internal/demo"
 )
 
-const rootHelp = `sledctl shows and steers the VMMs of the sled-agent on this host.
+const rootHelp = `sledctl shows and controls the VMMs of the sled-agent on this host.
 
-It looks through the agent's admin socket, which works without Nexus and without
-the network. What Nexus would ask (register, start, stop, reboot, unregister)
-goes to the agent's sled API, just as Nexus would ask it.
+It reads from the agent's admin socket, which works without Nexus and without
+the network. Requests that Nexus makes (register, start, stop, reboot, unregister)
+go to the agent's sled API, as from Nexus.
 
 A VMM is named by its id or by the beginning of one that no other VMM shares.`
 
@@ -25,6 +24,8 @@ const rootExample = `  sledctl vmm list --unhealthy    # what is wrong on this s
 
 // Run runs one command line and returns the exit code.
 func Run(ctx context.Context, args []string, env Env) int {
+	out := &checked{w: env.Out}
+	env.Out = out
 	a := &app{Env: env}
 	root := a.root()
 	root.SetArgs(args)
@@ -36,20 +37,35 @@ func Run(ctx context.Context, args []string, env Env) int {
 		a.admin.Close()
 	}
 	if err == nil {
+		err = out.err
+	}
+	if err == nil {
 		return exitDone
 	}
 	fmt.Fprintln(env.Err, "sledctl: "+explain(err))
-	if !a.begun {
+	if !a.begun && out.err == nil {
 		fmt.Fprintln(env.Err, "Try sledctl --help.")
 		return exitUsage
 	}
 	return exitCode(err)
 }
 
+// checked records the first error of a writer: cobra ignores errors of its help.
+type checked struct {
+	w   io.Writer
+	err error
+}
+
+func (c *checked) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.err = cmp.Or(c.err, err)
+	return n, err
+}
+
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:               "sledctl",
-		Short:             "Show and steer the VMMs of this host's sled-agent",
+		Short:             "Show and control the VMMs of this host's sled-agent",
 		Long:              rootHelp + "\n\n" + exitCodesHelp,
 		Example:           rootExample,
 		SilenceErrors:     true,
@@ -60,20 +76,21 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.socket, "socket", cmp.Or(a.Getenv(socketVariable), defaultSocket),
 		"the agent's admin `socket`; "+socketVariable+" sets the default")
 	flags.StringVar(&a.api, "api", "", "base `URL` of the sled API (default: the agent is asked for it)")
+	a.tls.add(flags)
 	flags.StringVarP(&a.output, "output", "o", formatTable, "`format` of what is printed: table or json")
 	flags.DurationVar(&a.timeout, "timeout", 0, "give up after this long (default 1m; 15m for what waits)")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(
 		[]string{formatTable, formatJSON}, cobra.ShellCompDirectiveNoFileComp))
-	vmm := group("vmm", "Show and steer VMMs",
+	vmm := group("vmm", "Show and control VMMs",
 		a.listCommand(), a.showCommand(), a.registerCommand(), a.startCommand(), a.stopCommand(),
 		a.rebootCommand(), a.unregisterCommand(), a.killCommand(), a.waitCommand())
 	vmm.Aliases = []string{"vmms"}
-	root.AddCommand(vmm, a.eventsCommand(), a.agentCommand(), demo.Command(), docsCommand())
+	root.AddCommand(vmm, a.drainCommand(), a.undrainCommand(), a.eventsCommand(), a.agentCommand(), docsCommand())
 	a.noteBegun(root)
 	return root
 }
 
-// noteBegun has every command set begun. A hook before the commands would be
+// noteBegun makes every command set begun. A hook that runs before the commands would be
 // too early: cobra checks flags after those.
 func (a *app) noteBegun(cmd *cobra.Command) {
 	if run := cmd.RunE; run != nil {
@@ -87,8 +104,8 @@ func (a *app) noteBegun(cmd *cobra.Command) {
 	}
 }
 
-// group is a command that only holds others. Unlike cobra's own it refuses a
-// name that none of them has, instead of printing help and calling it success.
+// group makes a command that only has subcommands. Unlike cobra's default, an unknown
+// subcommand is an error and does not print help with exit code 0.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	g := &cobra.Command{
 		Use:   use,

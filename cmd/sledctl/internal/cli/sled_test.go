@@ -9,8 +9,8 @@ import (
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
-// The sled of the golden files: one VMM in each condition that somebody could
-// be woken up for, and some that are well.
+// The sled of the golden files: a VMM in each condition that needs attention, and some
+// healthy ones.
 var (
 	now = time.Date(2026, 8, 21, 22, 35, 53, 0, time.UTC)
 
@@ -67,7 +67,7 @@ func stopping() vmm.Status {
 	deadline := ago(252 * time.Second).Add(10 * time.Minute)
 	s.Deadline, s.DeadlineFor = &deadline, "stop"
 	s.Outcome, s.Reason = "destroyed", "nexus asked for a stop"
-	s.Stop = &vmm.StopStatus{By: "nexus", Requested: ago(252 * time.Second), Grace: 10 * time.Minute,
+	s.Stop = &vmm.StopStatus{By: "nexus", Requested: ago(252 * time.Second), Grace: 10 * time.Minute, Soft: time.Minute,
 		Acked: agoPtr(252*time.Second - 12*time.Millisecond)}
 	s.Propolis = &vmm.PropolisStatus{State: "Stopping", Gen: 5, Seen: ago(251 * time.Second)}
 	s.Events = []vmm.Event{

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,85 +17,59 @@ import (
 	"github.com/sledagent/sledagent/cmd/sledctl/internal/view"
 )
 
-// A goal is what a VMM may be waited for to be.
-type goal string
+// gone is the goal of a VMM that the agent has forgotten. The other goals are wire
+// states.
+const gone = "gone"
 
-const (
-	running   goal = "running"
-	destroyed goal = "destroyed"
-	failed    goal = "failed"
-	// gone: the agent has forgotten the VMM.
-	gone goal = "gone"
-)
+var goals = []string{string(vmm.WireRunning), string(vmm.WireDestroyed), string(vmm.WireFailed), gone}
 
-// phaseForgotten is the phase of a VMM that the agent has only a memory of.
+// phaseForgotten is the phase of a VMM of which the agent has only a record.
 var phaseForgotten = vmm.Forgotten.String()
 
-// goals are reached when one of them is.
-type goals []goal
-
-var allGoals = goals{running, destroyed, failed, gone}
-
-func (g goals) String() string {
-	names := make([]string, len(g))
-	for i, one := range g {
-		names[i] = string(one)
-	}
-	return strings.Join(names, ", ")
-}
-
-func parseGoals(names []string) (goals, error) {
-	var g goals
+func parseGoals(names []string) (wanted []string, err error) {
 	for _, name := range names {
-		one := goal(strings.ToLower(name))
-		if !slices.Contains(allGoals, one) {
-			return nil, fail(exitUsage, "--for %s: want some of %s", name, allGoals)
+		name = strings.ToLower(name)
+		if !slices.Contains(goals, name) {
+			return nil, fail(exitUsage, "--for %s: want some of %s", name, list(goals))
 		}
-		g = append(g, one)
+		wanted = append(wanted, name)
 	}
-	if len(g) == 0 {
-		return nil, fail(exitUsage, "--for is missing: want some of %s", allGoals)
+	if len(wanted) == 0 {
+		return nil, fail(exitUsage, "--for is missing: want some of %s", list(goals))
 	}
-	return g, nil
+	return wanted, nil
 }
+
+func list(names []string) string { return strings.Join(names, ", ") }
 
 func (a *app) waitCommand() *cobra.Command {
 	var names []string
-	cmd := &cobra.Command{
+	var wanted []string
+	cmd := a.onVMM(&cobra.Command{
 		Use:   "wait ID --for STATE",
 		Short: "Wait until a VMM is running, destroyed, failed or gone",
 		Long: `Wait until a VMM is in a state, or in one of several. Gone means that the agent
-has forgotten it, since Nexus knows of its end. A restart of the agent does not
-end the wait. The VMM's last status is printed.
+has forgotten it, since Nexus has acknowledged its end; a VMM of which the agent
+has no record is an error. A restart of the agent does not end the wait. The VMM's
+last status is printed.
 
 ` + exitCodesHelp,
 		Example: `  sledctl vmm wait 81bc22de --for running --timeout 2m
   sledctl vmm wait 81bc22de --for destroyed,failed`,
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeID,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			wanted, err := parseGoals(names)
-			if err != nil {
-				return err
-			}
-			ctx, cancel := a.bounded(cmd.Context(), waitTimeout)
-			defer cancel()
-			id, err := a.resolve(ctx, args[0])
-			if err != nil {
-				return timedOut(ctx, err)
-			}
-			return a.wait(ctx, id, wanted)
+		PreRunE: func(*cobra.Command, []string) (err error) {
+			wanted, err = parseGoals(names)
+			return err
 		},
-	}
-	cmd.Flags().StringSliceVar(&names, "for", nil, "`state` to wait for: "+allGoals.String()+"; may be several")
+	}, waitTimeout, a.find, func(ctx context.Context, id uuid.UUID) error { return a.wait(ctx, id, wanted) })
+	cmd.Flags().StringSliceVar(&names, "for", nil, "`state` to wait for: "+list(goals)+"; may be several")
 	_ = cmd.RegisterFlagCompletionFunc("for", cobra.FixedCompletions(
-		strings.Split(allGoals.String(), ", "), cobra.ShellCompDirectiveNoFileComp))
+		goals, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-// wait looks at a VMM until one of the goals is reached or cannot be any more,
-// tells its steps on stderr and prints its last status.
-func (a *app) wait(ctx context.Context, id uuid.UUID, wanted goals) error {
+// wait polls a VMM until one of the goals is reached or has become impossible. It
+// reports progress on stderr and prints the last status.
+func (a *app) wait(ctx context.Context, id uuid.UUID, wanted []string) error {
 	w := &waiter{wanted: wanted}
 	ticks := time.NewTicker(a.Poll)
 	defer ticks.Stop()
@@ -118,18 +91,15 @@ func (a *app) wait(ctx context.Context, id uuid.UUID, wanted goals) error {
 }
 
 func (a *app) gaveUp(ctx context.Context, w *waiter) error {
-	err := timedOut(ctx, ctx.Err())
+	err := context.Cause(ctx)
 	if w.last != nil {
-		err = fmt.Errorf("%w waiting for %s; VMM %s is %s", err, w.wanted, w.last.ID, standing(*w.last))
+		err = fail(exitCode(err), "%w waiting for %s; VMM %s is %s", err, list(w.wanted), w.last.ID, standing(*w.last))
 	}
 	return errors.Join(a.printLast(w.last), err)
 }
 
-// printLast prints the status that was seen last; null in JSON if there was none.
+// printLast prints the last status seen, or null in JSON if there was none.
 func (a *app) printLast(last *vmm.Status) error {
-	if a.output == formatJSON && last == nil {
-		return printJSON(a.Out, json.RawMessage("null"))
-	}
 	return a.print(last, func(view.View) string {
 		if last == nil {
 			return ""
@@ -138,16 +108,16 @@ func (a *app) printLast(last *vmm.Status) error {
 	})
 }
 
-// say tells of progress, on stderr so that scripts' output stays clean.
+// say reports progress, on stderr to keep the output clean for scripts.
 func (a *app) say(format string, args ...any) { fmt.Fprintf(a.Err, format, args...) }
 
-// A waiter decides by each look at a VMM whether the wait is over.
+// A waiter decides whether a wait is over.
 type waiter struct {
-	wanted goals
+	wanted []string
 	last   *vmm.Status
 }
 
-// look takes one answer of the agent's and tells whether the wait is over, and
+// look evaluates one answer of the agent. It reports whether the wait is over, and
 // with which error.
 func (w *waiter) look(s vmm.Status, err error) (bool, error) {
 	switch {
@@ -161,7 +131,7 @@ func (w *waiter) look(s vmm.Status, err error) (bool, error) {
 	w.last = &s
 	state := s.Record.VMM.State
 	switch {
-	case slices.Contains(w.wanted, goal(state)):
+	case slices.Contains(w.wanted, string(state)):
 		return true, nil
 	case s.Phase == phaseForgotten && slices.Contains(w.wanted, gone):
 		return true, nil
@@ -171,15 +141,15 @@ func (w *waiter) look(s vmm.Status, err error) (bool, error) {
 	return false, nil
 }
 
-// vanished: the agent does not know the VMM, or no longer. How it ended is what
-// the last look said would become of it.
+// vanished handles an answer that the VMM is unknown. The last status tells how it has
+// ended.
 func (w *waiter) vanished(err error) error {
 	switch {
+	case w.last == nil:
+		return err // probably a mistyped id, since ended VMMs are recorded
 	case slices.Contains(w.wanted, gone):
 		return nil
-	case w.last == nil:
-		return err
-	case slices.Contains(w.wanted, goal(w.last.Outcome)):
+	case slices.Contains(w.wanted, w.last.Outcome):
 		return nil
 	case w.last.Outcome != "":
 		return w.otherEnd(w.last.Outcome)
@@ -188,7 +158,7 @@ func (w *waiter) vanished(err error) error {
 }
 
 func (w *waiter) otherEnd(how string) error {
-	return fail(exitOtherEnd, "VMM %s ended %s, not %s", w.last.ID, joinReason(how, w.last.Reason), w.wanted)
+	return fail(exitOtherEnd, "VMM %s ended %s, not %s", w.last.ID, joinReason(how, w.last.Reason), list(w.wanted))
 }
 
 func joinReason(how, why string) string {
@@ -198,18 +168,18 @@ func joinReason(how, why string) string {
 	return how + " (" + why + ")"
 }
 
-// transient tells whether an error may be that of an agent which restarts: its
-// VMs live on, so it is worth asking again.
+// transient reports whether an error may come from a restart of the agent. VMs survive
+// it, so the wait goes on.
 func transient(err error) bool {
-	var nobody *admin.NoAgentError
+	var noAgent *admin.NoAgentError
 	var refused *admin.Error
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return err != nil // the wait's own end; its loop sees to that
-	case errors.As(err, &nobody):
+		return err != nil // the wait's own context; its loop handles that
+	case errors.As(err, &noAgent):
 		return true
 	case errors.As(err, &refused):
 		return refused.Status == http.StatusServiceUnavailable
 	}
-	return true // a connection that broke
+	return true // a broken connection
 }

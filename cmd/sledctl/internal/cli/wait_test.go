@@ -14,8 +14,8 @@ import (
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
-// background is a command that goes on while the test does. Lines of its
-// stderr, or stdout, can be waited for.
+// background is a command that runs during the test. The test can wait for lines of its
+// stderr or stdout.
 type background struct {
 	t    *testing.T
 	done chan int
@@ -24,7 +24,7 @@ type background struct {
 	seen chan string
 }
 
-// lineWriter passes what is written on, write by write; commands write lines.
+// lineWriter passes each write on; commands write whole lines.
 type lineWriter struct {
 	w     io.Writer
 	lines chan<- string
@@ -123,7 +123,8 @@ func TestWait(t *testing.T) {
 func TestWaitForGoneOfAnUnknownVMM(t *testing.T) {
 	t.Parallel()
 	s := newSled(t)
-	if r := s.must("-o json vmm wait " + wellID.String() + " --for gone"); r.out != "null\n" {
+	r := s.run("-o json vmm wait " + wellID.String() + " --for gone")
+	if r.code != exitNotFound || r.out != "null\n" || !strings.Contains(r.err, "no such VMM") {
 		t.Errorf("%+v", r)
 	}
 }
@@ -143,8 +144,8 @@ func TestWaitTimesOut(t *testing.T) {
 	}
 }
 
-// VMs outlive the agent's restart, and so does a wait for one.
-func TestWaitOutlivesTheAgent(t *testing.T) {
+// VMs survive a restart of the agent, and so does a wait for one.
+func TestWaitAcrossAgentRestart(t *testing.T) {
 	t.Parallel()
 	agent, socket := admintest.New(theAgent(), stopping()), socketPath(t)
 	stop := serveAdmin(t, agent, socket)
@@ -160,7 +161,7 @@ func TestWaitOutlivesTheAgent(t *testing.T) {
 func TestStopAndWait(t *testing.T) {
 	t.Parallel()
 	s := newSled(t, stopping())
-	s.api.answers(http.StatusOK, updated{ptr(record(vmm.WireStopping, 10))})
+	s.api.answers(http.StatusOK, updated{new(record(vmm.WireStopping, 10))})
 	b := s.begin("vmm stop 52c0 --grace 1s --wait -o json")
 	b.until("is stopping, generation 10")
 	b.until("waits for Propolis")
@@ -172,7 +173,7 @@ func TestStopAndWait(t *testing.T) {
 	}
 }
 
-// A request that nobody answers ends with the time limit's exit code.
+// A request without an answer ends with the exit code for a timeout.
 func TestRequestTimesOut(t *testing.T) {
 	t.Parallel()
 	s := newSled(t, stopping())
@@ -219,6 +220,40 @@ func TestFollowEvents(t *testing.T) {
 		}
 		s.agent.Emit(stopID, vmm.Event{At: now, Kind: "gone", Took: 2 * time.Second})
 	}
+	interrupt()
+	if code := <-done; code != exitOther {
+		t.Errorf("exit %d", code)
+	}
+}
+
+// A followed stream continues with the next agent and repeats no event.
+func TestFollowEventsAcrossAgentRestart(t *testing.T) {
+	t.Parallel()
+	agent, socket := admintest.New(theAgent(), stopping()), socketPath(t)
+	stop := serveAdmin(t, agent, socket)
+	s := &sled{t: t, agent: agent, socket: socket}
+	lines := make(chan string, 100)
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	done := make(chan int, 1)
+	go func() {
+		args := []string{"--socket", s.socket, "events", "--follow", "--past", "1", "52c0"}
+		done <- Run(ctx, args, testEnv(lineWriter{io.Discard, lines}, lineWriter{io.Discard, lines}))
+	}()
+	next := func(want string) {
+		t.Helper()
+		if got := <-lines; !strings.Contains(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	next("Stopping")
+	stop()
+	next("reconnecting")
+	agent.Put(after(stopping(), func(s *vmm.Status) {
+		s.Events = append(s.Events, vmm.Event{At: now, Kind: "deadline"})
+	}))
+	serveAdmin(t, agent, socket)
+	next("deadline")
 	interrupt()
 	if code := <-done; code != exitOther {
 		t.Errorf("exit %d", code)

@@ -1,6 +1,5 @@
-// Package view turns what the agent says into text for people: tables, one
-// VMM's page with its timeline, lines of events. It is pure: the same data at
-// the same moment on the same terminal gives the same text. What must not live
-// here: requests, flags, JSON, and any opinion on who is in trouble, which is
-// admin.Troubles's alone.
+// Package view formats the agent's answers for people: tables, one VMM's page with its
+// timeline, lines of events. It is pure: the output depends only on the data, the time
+// and the terminal. It makes no requests, has no flags and no JSON. admin.Troubles
+// alone decides which VMMs are in trouble.
 package view

@@ -7,14 +7,13 @@ import (
 	"github.com/sledagent/sledagent/agent/admin"
 )
 
-// Event is one line of the sled's events. digits is how much of the VMM's id is
-// shown.
+// Event returns one line for an event, with the first digits characters of the VMM's id.
 func (v View) Event(e admin.NamedEvent, digits int) string {
 	var out strings.Builder
 	if e.Lost > 0 {
 		fmt.Fprintf(&out, "%s\n", v.paint(trouble, fmt.Sprintf("%s %d lost here: this reader was too slow", v.glyphs().dots, e.Lost)))
 	}
-	kind := plain
+	kind := normal
 	if e.Error != "" {
 		kind = trouble
 	}

@@ -10,17 +10,17 @@ import (
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
-// ListOptions say which of all VMMs are listed and how.
+// ListOptions select the listed VMMs and the format.
 type ListOptions struct {
-	// Full shows whole ids instead of the shortest prefixes that name one VMM.
+	// Full shows full ids instead of the shortest unique prefixes.
 	Full bool
-	// Unhealthy leaves out the VMMs that are well.
+	// Unhealthy lists only VMMs in trouble.
 	Unhealthy bool
 }
 
-// List is a table of VMMs, with a line for each trouble below the VMM that is
-// in it. all are all the agent's, also where only some are shown: prefixes and
-// totals are counted over them.
+// List returns a table of VMMs, with a line for each trouble below its VMM. all must be
+// all of the agent's VMMs, even if o selects fewer: prefixes and totals are computed from
+// them.
 func (v View) List(all []vmm.Status, o ListOptions) string {
 	if len(all) == 0 {
 		return "There are no VMMs on this sled.\n"
@@ -50,7 +50,7 @@ func (v View) List(all []vmm.Status, o ListOptions) string {
 	return t.render(v) + v.total(unwell, len(all))
 }
 
-// branch is what hangs a line below another.
+// branch returns the glyph that connects a note to its row.
 func (v View) branch(last bool) string {
 	if last {
 		return v.glyphs().corner
@@ -122,15 +122,15 @@ func orDash(v View, text string) string {
 	return text
 }
 
-// maxHostname bounds the hostname on a terminal, where the room is needed for
-// what the VMM waits for.
-const maxHostname = 18
+// maxHostname bounds the hostname on a terminal, so that the columns before "waits for"
+// fit into 80 columns.
+const maxHostname = 14
 
-// minPrefix is the shortest prefix of an id that is shown, so that it stays
-// good for a while when VMMs come and go.
+// minPrefix is the shortest prefix of an id shown, so that it stays unique for a while as
+// VMMs come and go.
 const minPrefix = 8
 
-// PrefixLength is how many characters of their ids tell these VMMs apart.
+// PrefixLength returns how many characters make the ids of these VMMs distinct.
 func PrefixLength(all []vmm.Status) int {
 	for n := minPrefix; n < len(uuid.Nil.String()); n++ {
 		seen := make(map[string]bool, len(all))

@@ -11,32 +11,32 @@ import (
 // labelWidth is the width of the left column of a page.
 const labelWidth = 11
 
-// page collects labelled lines; a line without a label belongs to the one above.
+// A page has labelled lines. A line without a label continues the one above.
 type page struct {
 	view View
 	out  strings.Builder
 }
 
-func (p *page) line(label, text string) { p.styled(label, plain, text) }
+func (p *page) line(label, text string) { p.styled(label, normal, text) }
 
 func (p *page) styled(label string, s style, text string) {
 	if text == "" {
 		return
 	}
 	padding := strings.Repeat(" ", max(labelWidth-width(label), 0))
-	fmt.Fprintf(&p.out, "  %s%s %s\n", p.view.paint(faint, label), padding, p.view.paint(s, clean(text)))
+	fmt.Fprintf(&p.out, "  %s%s %s\n", p.view.paint(faint, label), padding, p.view.wrapped(s, clean(text), 2+labelWidth+1))
 }
 
 func (p *page) gap() { p.out.WriteString("\n") }
 
-// Show is one VMM's page: what it is, what is wrong, where it stands, what it
-// waits for and until when, who was asked what, and how it came to this.
+// Show returns one VMM's page: its troubles, its state, what it waits for and until when,
+// what was asked of each party, and its timeline.
 func (v View) Show(s vmm.Status) string {
 	p := &page{view: v}
 	fmt.Fprintf(&p.out, "%s  %s\n\n", v.paint(strong, s.ID.String()), clean(s.Hostname))
 	if troubles := admin.Troubles(s, v.Now); len(troubles) > 0 {
 		for _, text := range troubles {
-			fmt.Fprintf(&p.out, "  %s\n", v.paint(trouble, "! "+clean(text)))
+			fmt.Fprintf(&p.out, "  %s\n", v.wrapped(trouble, "! "+clean(text), 4))
 		}
 		p.gap()
 	}
@@ -47,7 +47,7 @@ func (v View) Show(s vmm.Status) string {
 	return p.out.String() + v.timeline(s)
 }
 
-// standing says where the VMM stands.
+// standing adds the VMM's state, its phase and what it waits for.
 func (p *page) standing(s vmm.Status) {
 	v, r := p.view, s.Record.VMM
 	p.line("state", fmt.Sprintf("%s, generation %d, since %s", r.State, r.Gen, v.At(r.Updated)))
@@ -67,7 +67,7 @@ func (p *page) deadlineStyle(s vmm.Status) style {
 	if admin.Overdue(s, p.view.Now) {
 		return trouble
 	}
-	return plain
+	return normal
 }
 
 func (p *page) deadline(s vmm.Status) string {
@@ -83,11 +83,13 @@ func (p *page) deadline(s vmm.Status) string {
 	return text
 }
 
-// parties says what became of what each of them was asked.
+// parties adds the requests to each party and their outcomes.
 func (p *page) parties(s vmm.Status) {
 	before := p.out.Len()
 	p.stop(s.Stop)
 	p.propolis(s.Propolis)
+	p.unsure(s.Unsure)
+	p.network(s.Network)
 	p.removal(s.Removal)
 	p.nexus(s)
 	p.migration("in", s.Record.MigrationIn)
@@ -102,6 +104,9 @@ func (p *page) stop(s *vmm.StopStatus) {
 		return
 	}
 	p.line("stop", fmt.Sprintf("asked for by %s at %s, grace %s", s.By, p.view.At(s.Requested), admin.Span(s.Grace)))
+	if s.Soft > 0 {
+		p.line("", fmt.Sprintf("by force if the guest has not powered off within %s", admin.Span(s.Soft)))
+	}
 	if s.Acked != nil {
 		p.line("", "Propolis accepted it after "+admin.Span(s.Acked.Sub(s.Requested)))
 	} else if s.By != string(vmm.ByGuest) {
@@ -121,8 +126,21 @@ func (p *page) propolis(s *vmm.PropolisStatus) {
 	if s.SilentSince != nil {
 		p.line("", "silent since "+p.view.At(*s.SilentSince))
 	}
-	if s.LastError != "" {
+	if s.LastError != "" && s.LastCall == "" {
+		p.line("", s.LastError)
+	} else if s.LastError != "" {
 		p.line("", fmt.Sprintf("%s failed (attempt %d): %s", s.LastCall, s.Attempts, s.LastError))
+	}
+}
+
+// unsure adds since when it is unknown whether the zone runs. The line also says that
+// the VMM goes on, since a reader may suspect otherwise.
+func (p *page) unsure(all []vmm.UnsureStatus) {
+	for _, u := range all {
+		if u.Of == vmm.OfZone {
+			p.line("unsure", fmt.Sprintf("whether its zone runs, since %s, asked %d times; the VMM goes on", p.view.At(u.Since), u.Asked))
+			p.line("", u.Why)
+		}
 	}
 }
 

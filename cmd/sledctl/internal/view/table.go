@@ -5,14 +5,14 @@ import "strings"
 // gutter is the space between columns.
 const gutter = "  "
 
-// A cell is one text in a table and how it stands out.
+// A cell is one text in a table with its style.
 type cell struct {
 	text  string
 	style style
 	right bool
 }
 
-// table aligns rows of cells. A note is a line of its own below its row.
+// A table aligns rows of cells. A note is a line below its row.
 type table struct {
 	rows  [][]cell
 	notes map[int][]cell
@@ -47,14 +47,35 @@ func (t *table) widths() []int {
 	return w
 }
 
-// render writes the table; the last column is cut where the terminal ends.
+const (
+	// leastRoom is the minimum width of the last column on a terminal.
+	leastRoom = 24
+	// noteIndent is the indentation of a note's second line.
+	noteIndent = 5
+)
+
+// render formats the table. On a terminal the last column is wrapped, or moved below its
+// row if there is too little room.
 func (t *table) render(v View) string {
 	var out strings.Builder
 	widths := t.widths()
+	last, indent := len(widths)-1, 0
+	for _, w := range widths[:last] {
+		indent += w + len(gutter)
+	}
+	below := v.Width > 0 && v.Width-indent < leastRoom
 	for i, row := range t.rows {
-		out.WriteString(strings.TrimRight(renderRow(v, row, widths), " ") + "\n")
+		line, end := renderRow(v, row[:last], widths), row[last]
+		switch {
+		case !below:
+			line += v.wrapped(end.style, end.text, indent)
+		case i > 0 && end.text != v.glyphs().dash:
+			what := strings.ToLower(t.rows[0][last].text) + ": "
+			line = strings.TrimRight(line, " ") + "\n" + strings.Repeat(" ", noteIndent) + v.wrapped(end.style, what+end.text, noteIndent)
+		}
+		out.WriteString(strings.TrimRight(line, " ") + "\n")
 		for _, n := range t.notes[i] {
-			out.WriteString(v.paint(n.style, v.fit(n.text, v.Width)) + "\n")
+			out.WriteString(v.wrapped(n.style, n.text, noteIndent) + "\n")
 		}
 	}
 	return out.String()
@@ -62,22 +83,13 @@ func (t *table) render(v View) string {
 
 func renderRow(v View, row []cell, widths []int) string {
 	var line strings.Builder
-	column := 0
 	for i, c := range row {
-		text, last := c.text, i == len(row)-1
-		pad := max(widths[i]-width(text), 0)
-		switch {
-		case last:
-			text, pad = v.fit(text, v.Width-column), 0
-		case c.right:
-			line.WriteString(strings.Repeat(" ", pad))
-			pad = 0
+		pad := strings.Repeat(" ", widths[i]-width(c.text))
+		if c.right {
+			line.WriteString(pad + v.paint(c.style, c.text) + gutter)
+		} else {
+			line.WriteString(v.paint(c.style, c.text) + pad + gutter)
 		}
-		line.WriteString(v.paint(c.style, text) + strings.Repeat(" ", pad))
-		if !last {
-			line.WriteString(gutter)
-		}
-		column += widths[i] + len(gutter)
 	}
 	return line.String()
 }

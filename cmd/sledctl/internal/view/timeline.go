@@ -22,13 +22,12 @@ type mark struct {
 	text, error string
 	took        time.Duration
 	style       style
-	// future marks have not happened: their distance counts from now.
+	// future marks a point that lies ahead; its distance counts from now.
 	future bool
 }
 
-// timeline draws a VMM's events from top to bottom, then now, then the deadline
-// if that lies ahead. The longer the time between two marks, the longer the
-// line between them.
+// timeline draws a VMM's events from top to bottom, then now, then the deadline if it
+// lies ahead. The line between two marks is longer for a longer time between them.
 func (v View) timeline(s vmm.Status) string {
 	marks := v.marks(s)
 	if len(s.Events) == 0 {
@@ -57,6 +56,9 @@ func (v View) marks(s vmm.Status) []mark {
 	marks := make([]mark, 0, len(s.Events)+2)
 	for _, e := range s.Events {
 		m := mark{at: e.At, glyph: g.event, kind: e.Kind, text: e.Text, error: e.Error, took: e.Took}
+		if e.Times > 1 && e.Last != nil {
+			m.text = strings.TrimSpace(fmt.Sprintf("%s  %d times, last at %s", e.Text, e.Times, fineClock(*e.Last)))
+		}
 		switch {
 		case e.Error != "":
 			m.glyph, m.style = g.failed, trouble
@@ -77,8 +79,8 @@ func (v View) marks(s vmm.Status) []mark {
 	return marks
 }
 
-// lines is how many rows the line between two marks takes: none for what
-// follows at once, one more for each step towards hours.
+// lines is the number of rows between two marks: one more for each of the steps that the
+// time between them reaches.
 func lines(since time.Duration) int {
 	n := 0
 	for _, step := range []time.Duration{10 * time.Second, 5 * time.Minute, time.Hour} {
@@ -97,7 +99,7 @@ func (v View) mark(m mark, since time.Duration) string {
 	case since > 0:
 		distance = "+" + admin.Span(since)
 	case since < -1:
-		distance = admin.Span(since) // the wall clock was stepped back
+		distance = admin.Span(since) // the wall clock was set back
 	}
 	text := clean(m.text)
 	if m.took > 0 {
@@ -112,7 +114,7 @@ func (v View) mark(m mark, since time.Duration) string {
 	return line
 }
 
-// rail is a line of the drawing that stands for no moment of its own.
+// rail returns a line of the drawing between marks.
 func (v View) rail(glyph, text string) string {
 	indent := strings.Repeat(" ", 2+clockWidth+2+spanWidth+2)
 	if text != "" {

@@ -12,8 +12,8 @@ func fineClock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
 
 func date(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
-// ago says how long before Now something was: "4m12s ago". Clocks are stepped,
-// so that it may lie ahead.
+// ago returns the distance of t from Now, such as "4m12s ago". t may lie ahead, since
+// clocks are set back.
 func (v View) ago(t time.Time) string {
 	switch d := v.Now.Sub(t); {
 	case d < 0:
@@ -25,8 +25,8 @@ func (v View) ago(t time.Time) string {
 	}
 }
 
-// At is a moment with its distance: "22:31:40, 4m12s ago", with the date unless
-// it is Now's.
+// At returns a time with its distance, such as "22:31:40, 4m12s ago", and with the date
+// unless it is Now's.
 func (v View) At(t time.Time) string {
 	text := clock(t)
 	if date(t) != date(v.Now) {

@@ -3,40 +3,42 @@ package view
 import (
 	"strings"
 	"time"
-	"unicode/utf8"
+
+	"github.com/mattn/go-runewidth"
+
+	"github.com/sledagent/sledagent/internal/plain"
 )
 
-// A View says for whom text is made. The zero View is a file in ASCII.
+// A View describes the output device. The zero View is a file in ASCII.
 type View struct {
-	// Now is the moment that "ago" counts from.
+	// Now is the current time, for relative times.
 	Now time.Time
-	// Color allows terminal colours.
+	// Color allows terminal colors.
 	Color bool
-	// Width is the terminal's in columns; 0 for no limit.
+	// Width is the terminal's width in columns; 0 for no limit.
 	Width int
-	// UTF8 allows characters beyond ASCII to draw with.
+	// UTF8 allows drawing characters beyond ASCII.
 	UTF8 bool
 }
 
-// A style is how a piece of text stands out. There are few on purpose: red is
-// for trouble alone.
+// A style is a terminal style. Red is used only for trouble.
 type style string
 
 const (
-	plain   style = ""
+	normal  style = ""
 	trouble style = "31"
 	strong  style = "1"
 	faint   style = "2"
 )
 
 func (v View) paint(s style, text string) string {
-	if !v.Color || s == plain || text == "" {
+	if !v.Color || s == normal || text == "" {
 		return text
 	}
 	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
 }
 
-// glyphs are what timelines and trees are drawn with.
+// glyphs are the drawing characters of timelines and trees.
 type glyphs struct{ event, failed, deadline, now, ahead, line, tee, corner, dash, dots string }
 
 func (v View) glyphs() glyphs {
@@ -46,30 +48,42 @@ func (v View) glyphs() glyphs {
 	return glyphs{event: "*", failed: "x", deadline: "#", now: "o", ahead: "?", line: "|", tee: "|", corner: "`", dash: "-", dots: "..."}
 }
 
-// fit cuts text that would not fit into room columns of a terminal.
+// fit truncates text to room columns of a terminal.
 func (v View) fit(text string, room int) string {
 	if v.Width == 0 || width(text) <= room {
 		return text
 	}
-	dots := v.glyphs().dots
-	room = max(room-width(dots), 0)
-	return string([]rune(text)[:room]) + dots
+	return columns.Truncate(text, room, v.glyphs().dots)
 }
 
-// clean keeps text on its line and free of terminal control: errors carry what
-// helper commands and guests wrote.
-func clean(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return '?'
+// wrapped breaks text between words at the terminal's width. The first line begins at
+// column, and the others are indented to it.
+func (v View) wrapped(s style, text string, column int) string {
+	var lines []string
+	for word := range strings.SplitSeq(text, " ") {
+		last := len(lines) - 1
+		if last < 0 || v.Width > 0 && column+width(lines[last]+" "+word) > v.Width {
+			lines = append(lines, word)
+		} else {
+			lines[last] += " " + word
 		}
-		return r
-	}, text)
+	}
+	for i := range lines {
+		lines[i] = v.paint(s, lines[i])
+	}
+	return strings.Join(lines, "\n"+strings.Repeat(" ", column))
 }
 
-func width(text string) int { return utf8.RuneCountInString(text) }
+// clean keeps text on one line without control characters: errors may contain output of
+// commands and guests.
+func clean(text string) string { return plain.Line(text, len(text)) }
 
-func padRight(text string, to int) string { return text + strings.Repeat(" ", max(to-width(text), 0)) }
+// columns measures the width of text on a terminal. Characters of ambiguous width, such as
+// the drawing characters, are narrow regardless of the environment.
+var columns = &runewidth.Condition{}
 
-func padLeft(text string, to int) string { return strings.Repeat(" ", max(to-width(text), 0)) + text }
+func width(text string) int { return columns.StringWidth(text) }
+
+func padRight(text string, to int) string { return columns.FillRight(text, to) }
+
+func padLeft(text string, to int) string { return columns.FillLeft(text, to) }

@@ -27,8 +27,8 @@ func status() vmm.Status {
 	}
 }
 
-// A serial console in the C locale can show everything, and no error text can
-// take the terminal over.
+// The output is ASCII for a serial console in the C locale, and error texts cannot
+// control the terminal.
 func TestASCIIAndNoControlCharacters(t *testing.T) {
 	t.Parallel()
 	v := view.View{Now: now, Width: 90}
@@ -98,7 +98,7 @@ func TestPrefixLength(t *testing.T) {
 	}
 }
 
-// The times beside the drawing: steps back of the clock are shown as such.
+// The timeline shows when the clock was set back.
 func TestTimelineDistances(t *testing.T) {
 	t.Parallel()
 	text := view.View{Now: now, UTF8: true}.Show(status())

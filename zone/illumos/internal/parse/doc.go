@@ -1,7 +1,5 @@
-// Package parse reads what the commands of an illumos host print. Its functions
-// are pure, and take any input without a panic: what they cannot read, they
-// say, and read the rest.
+// Package parse parses the output of illumos commands. Its functions are pure and do
+// not panic on any input: they report what they cannot parse, and parse the rest.
 //
-// What must not live here: running the commands, and what follows from what
-// they print.
+// It must not run commands or decide anything from their output.
 package parse

@@ -45,12 +45,22 @@ func TestZonesGolden(t *testing.T) {
 
 func TestExportGolden(t *testing.T) {
 	t.Parallel()
-	checkJSON(t, "export.json", Export(testdata(t, "export.txt")))
+	out := testdata(t, "export.txt")
+	cfg, whole := Export(out)
+	checkJSON(t, "export.json", cfg)
+	if !whole {
+		t.Error("it is not whole")
+	}
+	for _, cut := range []string{"", "\n", "create -b\nadd net\nset physical=a0\nend\n", string(out[:len(out)-1]), string(out[:len(out)-4])} {
+		if cfg, whole := Export([]byte(cut)); whole {
+			t.Errorf("%q is whole: %+v", cut, cfg)
+		}
+	}
 }
 
 func TestColumn(t *testing.T) {
 	t.Parallel()
-	// One field stands raw: colons and backslashes are its own.
+	// A single field is not escaped.
 	got := Column([]byte("oxControlInstance0\n\n2:8:20:aa:b:c\r\na\\b\nlast"))
 	want := []string{"oxControlInstance0", "2:8:20:aa:b:c", `a\b`, "last"}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -89,13 +99,41 @@ net0/dhcp:dhcp:disabled:?
 net0:static:ok:10.0.0.3/24
 `
 	want := []Addr{
-		{"lo0", "static", "ok", netip.MustParseAddr("127.0.0.1")},
-		{"underlay0", "addrconf", "ok", netip.MustParseAddr("fe80::8:20ff:fe00:1")},
-		{"underlay0", "static", "ok", netip.MustParseAddr("fd00:1122:3344:101::1")},
-		{"tun0", "static", "ok", netip.MustParseAddr("10.0.0.1")},
+		{"lo0", "static", "ok", netip.MustParseAddr("127.0.0.1"), 8},
+		{"underlay0", "addrconf", "ok", netip.MustParseAddr("fe80::8:20ff:fe00:1"), 10},
+		{"underlay0", "static", "ok", netip.MustParseAddr("fd00:1122:3344:101::1"), 64},
+		{"tun0", "static", "ok", netip.MustParseAddr("10.0.0.1"), -1},
 	}
 	if diff := cmp.Diff(want, Addrs([]byte(out)), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestAddrContains(t *testing.T) {
+	t.Parallel()
+	a := Addr{Addr: netip.MustParseAddr("fd00:1::1"), Bits: 64}
+	for other, want := range map[string]bool{"fd00:1::c": true, "fd00:1:0:0:ffff::": true, "fd00:1:0:1::c": false, "10.0.0.1": false} {
+		if got := a.Contains(netip.MustParseAddr(other)); got != want {
+			t.Errorf("%s: %v", other, got)
+		}
+	}
+	a.Bits = -1
+	if a.Contains(a.Addr) {
+		t.Error("an address without a prefix contains something")
+	}
+}
+
+func TestService(t *testing.T) {
+	t.Parallel()
+	for out, want := range map[string]ServiceView{
+		"online         -\n               10:00:00     4711 ctrun\n               10:00:00     4712 sh\n": {"online", "-", 2},
+		"offline        online\n": {"offline", "online", 0},
+		"":                        {}, "online\n": {}, "offline* -\n": {}, "a b c\n": {},
+	} {
+		got, ok := Service([]byte(out))
+		if got != want || ok != (want != ServiceView{}) {
+			t.Errorf("%q: got %v, %v", out, got, ok)
+		}
 	}
 }
 
@@ -121,8 +159,7 @@ func TestDataset(t *testing.T) {
 	}
 }
 
-// Whatever is printed, no zone is both lost and not reported, and none is
-// listed as absent.
+// For any output, each line is a zone or garbage, and no zone is absent.
 func FuzzZones(f *testing.F) {
 	data, err := os.ReadFile("testdata/list.txt")
 	if err != nil {
@@ -139,7 +176,7 @@ func FuzzZones(f *testing.F) {
 			}
 		}
 		if len(zones)+len(garbage) != lines {
-			t.Errorf("%d zones and %d lines that are none of %d", len(zones), len(garbage), lines)
+			t.Errorf("%d zones and %d unparseable lines of %d lines", len(zones), len(garbage), lines)
 		}
 		for _, z := range zones {
 			if z.State == zone.Absent || z.ID < -1 || z.Name != GlobalZone && zone.ValidName(z.Name) != nil {
@@ -149,7 +186,7 @@ func FuzzZones(f *testing.F) {
 	})
 }
 
-// What is escaped is read back, in any field.
+// Escaped values are parsed back, in any field.
 func FuzzRecords(f *testing.F) {
 	f.Add("link", `2:8:20`, `back\slash`)
 	f.Add("", "", "")
@@ -170,7 +207,7 @@ func FuzzRecords(f *testing.F) {
 	})
 }
 
-// None of the rest panics, and no link is named emptily.
+// The other functions do not panic, and no link has an empty name.
 func FuzzOthers(f *testing.F) {
 	data, err := os.ReadFile("testdata/export.txt")
 	if err != nil {
@@ -180,7 +217,8 @@ func FuzzOthers(f *testing.F) {
 	f.Add([]byte("lo0/v4:static:ok:127.0.0.1/8\n"))
 	f.Add([]byte("end\nset physical=a\nadd net\nset\nset =\nadd\n"))
 	f.Fuzz(func(t *testing.T, out []byte) {
-		for _, link := range Export(out).Links {
+		cfg, _ := Export(out)
+		for _, link := range cfg.Links {
 			if link == "" {
 				t.Error("a link without a name")
 			}

@@ -1,23 +1,23 @@
 package parse
 
 import (
+	"bytes"
 	"strings"
 )
 
-// A ZoneConfig is what zonecfg export tells of a zone, as far as it matters here.
+// A ZoneConfig is the part of a zone's configuration that this project uses.
 type ZoneConfig struct {
-	Path, Brand string
+	Path string
 	// Links are the datalinks of its net resources.
 	Links []string
-	// Devices are the patterns of its device resources.
-	Devices []string
 	// Attrs are its attributes by name.
 	Attrs map[string]string
 }
 
-// Export reads the output of zonecfg export. Commands that it does not know
-// are passed over.
-func Export(out []byte) ZoneConfig {
+// Export parses the output of zonecfg export and ignores commands that it does not
+// know. whole is false if the output has no zonepath, which every zone has, or ends
+// within a line or a resource.
+func Export(out []byte) (cfg ZoneConfig, whole bool) {
 	r := exportReader{cfg: ZoneConfig{Attrs: make(map[string]string)}}
 	for line := range strings.Lines(string(out)) {
 		verb, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -30,12 +30,12 @@ func Export(out []byte) ZoneConfig {
 			r.end()
 		}
 	}
-	return r.cfg
+	return r.cfg, r.cfg.Path != "" && r.resource == "" && bytes.HasSuffix(out, []byte("\n"))
 }
 
 type exportReader struct {
 	cfg      ZoneConfig
-	resource string // empty outside of one
+	resource string // empty outside a resource
 	props    map[string]string
 }
 
@@ -50,8 +50,6 @@ func (r *exportReader) set(assignment string) {
 		r.props[key] = value
 	case key == "zonepath":
 		r.cfg.Path = value
-	case key == "brand":
-		r.cfg.Brand = value
 	}
 }
 
@@ -61,10 +59,6 @@ func (r *exportReader) end() {
 		if link := r.props["physical"]; link != "" {
 			r.cfg.Links = append(r.cfg.Links, link)
 		}
-	case "device":
-		if match := r.props["match"]; match != "" {
-			r.cfg.Devices = append(r.cfg.Devices, match)
-		}
 	case "attr":
 		if name := r.props["name"]; name != "" {
 			r.cfg.Attrs[name] = r.props["value"]
@@ -73,7 +67,7 @@ func (r *exportReader) end() {
 	r.resource, r.props = "", nil
 }
 
-// unquote takes off the quotes that zonecfg puts around a value with spaces.
+// unquote removes the quotes that zonecfg puts around a value with spaces.
 func unquote(value string) string {
 	if len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"' {
 		return value[1 : len(value)-1]

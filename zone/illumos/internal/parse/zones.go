@@ -10,22 +10,21 @@ import (
 
 // A Zone is one line of zoneadm list -cip.
 type Zone struct {
-	// ID is the kernel's id of the zone's present boot; -1 when it is not active.
+	// ID is the kernel's id of the zone's current boot; -1 if it is not active.
 	ID    int
 	Name  string
 	State zone.State
 	Path  string
-	// UUID is empty until the zone was installed.
-	UUID   string
-	Brand  string
-	IPType string
+	// Rest holds the remaining fields, such as the brand. Two lines of one zone that
+	// differ in it contradict each other.
+	Rest string
 }
 
-// GlobalZone is the name of the zone that is always there.
+// GlobalZone is the name of the zone that always exists.
 const GlobalZone = "global"
 
-// Zones reads the output of zoneadm list -cip, and returns beside it each line
-// that is none of a zone.
+// Zones parses the output of zoneadm list -cip. It also returns the lines that it
+// cannot parse.
 func Zones(out []byte) (zones []Zone, garbage []string) {
 	lines := strings.SplitAfter(string(out), "\n")
 	for _, line := range lines {
@@ -34,7 +33,7 @@ func Zones(out []byte) (zones []Zone, garbage []string) {
 			continue
 		}
 		z, err := readZone(text)
-		// A last line without its end may lack more than that.
+		// A last line without a newline may be truncated.
 		if err != nil || !ended {
 			garbage = append(garbage, text)
 			continue
@@ -44,18 +43,18 @@ func Zones(out []byte) (zones []Zone, garbage []string) {
 	return zones, garbage
 }
 
-// readZone reads one line. Later releases may add fields at its end
-// (zoneadm(8)), and SmartOS does.
+// readZone parses one line. Later releases may add fields at its end (zoneadm(8)),
+// and SmartOS does.
 func readZone(line string) (Zone, error) {
 	f := splitPath(line)
 	if len(f) < 4 {
-		return Zone{}, fmt.Errorf("%d fields, want 4 at least", len(f))
+		return Zone{}, fmt.Errorf("%d fields, want at least 4", len(f))
 	}
-	z := Zone{ID: -1, Name: f[1], State: readState(f[2]), Path: f[3]}
+	z := Zone{ID: -1, Name: f[1], State: readState(f[2]), Path: f[3], Rest: strings.Join(f[4:], ":")}
 	if f[0] != "-" {
 		id, err := strconv.ParseUint(f[0], 10, 31)
 		if err != nil {
-			return Zone{}, fmt.Errorf("zone id %q is no number", f[0])
+			return Zone{}, fmt.Errorf("zone id %q is not a number", f[0])
 		}
 		z.ID = int(id)
 	}
@@ -64,15 +63,10 @@ func readZone(line string) (Zone, error) {
 			return Zone{}, err
 		}
 	}
-	for i, field := range []*string{&z.UUID, &z.Brand, &z.IPType} {
-		if len(f) > 4+i {
-			*field = f[4+i]
-		}
-	}
 	return z, nil
 }
 
-// readState reads a state. A zone that is listed is there, whatever is said of it.
+// readState parses a state. A listed zone exists, so its state is never Absent.
 func readState(word string) zone.State {
 	s := zone.ParseState(word)
 	if s == zone.Absent {
@@ -81,8 +75,8 @@ func readState(word string) zone.State {
 	return s
 }
 
-// splitPath splits a line at its colons. One within a zonepath is written \:,
-// and a backslash stands for itself everywhere else (illumos zoneadm.c).
+// splitPath splits a line at its colons. A colon in a zonepath is written \:, and a
+// backslash elsewhere is literal (illumos zoneadm.c).
 func splitPath(line string) []string {
 	var fields []string
 	begin := 0

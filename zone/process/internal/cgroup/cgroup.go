@@ -1,26 +1,30 @@
-// Package cgroup makes, kills and removes cgroup v2 groups by their directory.
-// It needs cgroup.kill (Linux 5.14), with which every process below a group
-// dies at once, those that are being forked included.
+// Package cgroup makes, limits, kills and removes cgroup v2 groups by their
+// directory. It needs cgroup.kill (Linux 5.14), which kills every process in a group
+// and below at once, including those being forked. Of cgroup v1 it supports the
+// hierarchy that counts tasks, since v2 cannot count them where that is mounted.
 //
-// What must not live here: controllers and limits, and what the groups are for.
+// What the groups are used for does not belong here.
 package cgroup
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
-// ErrNone: this host shows the process no usable cgroup v2 hierarchy.
+// ErrNone: no usable cgroup v2 hierarchy is visible to this process.
 var ErrNone = errors.New("no cgroup v2 hierarchy")
 
-// Own returns the directory of the group that this process is in, wherever the
-// hierarchy is mounted.
+// Own returns the directory of this process's group.
 func Own() (string, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -33,15 +37,22 @@ func Own() (string, error) {
 	return find(mounts, self)
 }
 
-// find works out the directory from what proc_pid_mountinfo(5) and cgroups(7)
-// describe: the hierarchy's mount may show only what lies below a root.
+// find determines the directory from the files described in proc_pid_mountinfo(5) and
+// cgroups(7). The hierarchy's mount may show only the part below a root.
 func find(mountinfo, self []byte) (string, error) {
-	path, ok := ownPath(self)
+	path, ok := pathOf(self, func(controllers string) bool { return controllers == "" })
 	if !ok {
 		return "", ErrNone
 	}
+	return below(mountinfo, path, func(tail []string) bool { return tail[0] == "cgroup2" })
+}
+
+// below returns the directory of a group's path in the hierarchy whose mount is
+// accepts. The argument of is are the fields after the "-" of a mountinfo line: type,
+// source, super options.
+func below(mountinfo []byte, path string, is func(tail []string) bool) (string, error) {
 	for line := range bytes.Lines(mountinfo) {
-		root, point, ok := cgroup2Mount(string(line))
+		root, point, ok := groupMount(string(line), is)
 		if !ok {
 			continue
 		}
@@ -54,20 +65,9 @@ func find(mountinfo, self []byte) (string, error) {
 	return "", ErrNone
 }
 
-func ownPath(self []byte) (string, bool) {
-	for line := range bytes.Lines(self) {
-		if path, ok := bytes.CutPrefix(bytes.TrimRight(line, "\n"), []byte("0::")); ok {
-			// Within a cgroup namespace, a group outside it begins with "/..".
-			outside := string(path) == "/.." || strings.HasPrefix(string(path), "/../")
-			return string(path), strings.HasPrefix(string(path), "/") && !outside
-		}
-	}
-	return "", false
-}
-
-// cgroup2Mount reads one line of mountinfo: id, parent, device, root, mount
+// groupMount reads one line of mountinfo: id, parent, device, root, mount
 // point, options, any number of tags, "-", type, source, super options.
-func cgroup2Mount(line string) (root, point string, ok bool) {
+func groupMount(line string, is func(tail []string) bool) (root, point string, ok bool) {
 	fields := strings.Fields(line)
 	if len(fields) < 6 {
 		return "", "", false
@@ -75,7 +75,7 @@ func cgroup2Mount(line string) (root, point string, ok bool) {
 	for i, f := range fields[6:] {
 		if f == "-" {
 			tail := fields[6+i+1:]
-			ok = len(tail) > 0 && tail[0] == "cgroup2"
+			ok = len(tail) > 0 && is(tail)
 			break
 		}
 	}
@@ -87,84 +87,165 @@ var octal = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`,
 
 func unescape(s string) string { return octal.Replace(s) }
 
-// Make makes the group, or keeps the one that is there, and checks that it can
-// be killed.
-func Make(dir string) error {
+// Make makes the group, or keeps an existing one, sets its limits and checks that it
+// can be killed.
+func Make(dir string, limits Limits) error {
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make cgroup: %w", err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "cgroup.kill"), os.O_WRONLY, 0)
+	if err == nil {
+		_ = f.Close()
+		err = limit(dir, limits)
+	}
 	if err != nil {
 		_ = os.Remove(dir)
 		return fmt.Errorf("make cgroup: %w", err)
 	}
-	return f.Close()
+	return nil
 }
 
-// Kill kills every process in the group and below; no group is success.
+// Enter moves a process into the group.
+func Enter(dir string, pid int) error {
+	if err := write(filepath.Join(dir, "cgroup.procs"), strconv.Itoa(pid)); err != nil {
+		return fmt.Errorf("enter cgroup: %w", err)
+	}
+	return nil
+}
+
+// Kill kills every process in the group and below. It succeeds if there is no group.
 func Kill(dir string) error {
-	f, err := os.OpenFile(filepath.Join(dir, "cgroup.kill"), os.O_WRONLY, 0)
-	if gone(err) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("kill cgroup: %w", err)
-	}
-	_, err = f.WriteString("1")
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil && !gone(err) {
+	if err := write(filepath.Join(dir, "cgroup.kill"), "1"); err != nil && !gone(err) {
 		return fmt.Errorf("kill cgroup: %w", err)
 	}
 	return nil
 }
 
-// Populated tells whether a process lives in the group or below; ended ones
-// that nobody has reaped do not count. No group is none.
+// Populated reports whether the group or one below has a live process; zombies do not
+// count. An absent group has none, if its hierarchy is visible. If the hierarchy is
+// not visible, the error is ErrNone.
 func Populated(dir string) (bool, error) {
 	data, err := os.ReadFile(filepath.Join(dir, "cgroup.events"))
 	if gone(err) {
-		return false, nil
+		return false, visible(filepath.Dir(dir))
 	}
 	if err != nil {
 		return false, fmt.Errorf("look at cgroup: %w", err)
 	}
-	return bytes.Contains(data, []byte("populated 1")), nil
+	return parsePopulated(data)
 }
 
-// Remove removes the group and what was made below it. It fails while a
-// process is left; no group is success.
-func Remove(dir string) error {
-	err := rmdir(dir)
-	if err == nil || gone(err) {
-		return nil
-	}
-	entries, rerr := os.ReadDir(dir)
-	if rerr != nil {
-		return fmt.Errorf("remove cgroup: %w", rerr)
-	}
-	for _, e := range entries {
-		if e.IsDir() {
-			if err := Remove(filepath.Join(dir, e.Name())); err != nil {
-				return err
-			}
+func parsePopulated(events []byte) (bool, error) {
+	for line := range bytes.Lines(events) {
+		switch string(bytes.TrimSpace(line)) {
+		case "populated 0":
+			return false, nil
+		case "populated 1":
+			return true, nil
 		}
 	}
-	if err := rmdir(dir); err != nil && !gone(err) {
-		return fmt.Errorf("remove cgroup: %w", err)
+	return false, fmt.Errorf("look at cgroup: its events lack populated: %q", events)
+}
+
+// visible returns ErrNone unless the nearest directory that exists, from dir
+// upwards, is a group.
+func visible(dir string) error {
+	for {
+		_, err := os.Stat(dir)
+		if err == nil {
+			_, err = os.Stat(filepath.Join(dir, "cgroup.procs"))
+			if gone(err) {
+				return fmt.Errorf("look at cgroup: %s is not in one: %w", dir, ErrNone)
+			}
+		}
+		if err == nil {
+			return nil
+		}
+		if !gone(err) {
+			return fmt.Errorf("look at cgroup: %w", err)
+		}
+		if dir == filepath.Dir(dir) {
+			return ErrNone
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// Remove removes the group and all groups below it, at any depth. It fails while a
+// process is left. It succeeds if there is no group.
+func Remove(dir string) error {
+	err := syscall.Rmdir(dir)
+	if err != nil && !gone(err) {
+		if err = removeBelow(dir); err == nil {
+			err = syscall.Rmdir(dir)
+		}
+	}
+	if err != nil && !gone(err) {
+		return fmt.Errorf("remove cgroup %s: %w", dir, err)
 	}
 	return nil
 }
 
-func rmdir(dir string) error {
-	if err := syscall.Rmdir(dir); err != nil {
-		return &fs.PathError{Op: "rmdir", Path: dir, Err: err}
+// removeBelow removes every group below dir. It keeps one of them open at a time and
+// returns to the parent by "..", which is safe because groups cannot be moved.
+func removeBelow(dir string) error {
+	at, err := os.Open(dir)
+	if err != nil {
+		return err
 	}
-	return nil
+	defer func() { _ = at.Close() }()
+	var down []string
+	for {
+		name, err := child(at)
+		if err != nil {
+			return err
+		}
+		next := name
+		if name == "" {
+			next = ".."
+		}
+		if next == ".." && len(down) == 0 {
+			return nil
+		}
+		fd, err := unix.Openat(int(at.Fd()), next, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		_ = at.Close()
+		at = os.NewFile(uintptr(fd), "cgroup")
+		if name != "" {
+			down = append(down, name)
+			continue
+		}
+		last := down[len(down)-1]
+		down = down[:len(down)-1]
+		if err := unix.Unlinkat(fd, last, unix.AT_REMOVEDIR); err != nil && !gone(err) {
+			return fmt.Errorf("%s: %w", last, err)
+		}
+	}
 }
 
-// gone tells of a group that is not there, or was removed while it was open.
+// child returns the name of a child of an open group; empty if there is none.
+func child(group *os.File) (string, error) {
+	for {
+		names, err := group.Readdirnames(64)
+		for _, name := range names {
+			var st unix.Stat_t
+			if unix.Fstatat(int(group.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+				return name, nil
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+}
+
+// gone reports whether an error means that the group does not exist, or was removed
+// while it was open.
 func gone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENODEV)
 }

@@ -1,11 +1,14 @@
-// Package proc names, watches and kills processes without ever taking one for
-// another. A process is known by its pid together with its start time (ID);
-// within one boot of the host no two processes share both. Signals go through
-// a Handle, which on Linux is a pidfd, so a pid that was used again in the
-// meantime is never hit. A zombie counts as ended everywhere.
+// Package proc identifies, watches and kills processes without confusing one with
+// another. A process is identified by its pid and its start time (ID); within one boot
+// of the host no two processes share both. Signals are sent through a Handle, which is
+// a pidfd on Linux, so that a reused pid is never signaled. A zombie counts as ended
+// once its last thread has ended.
 //
-// One Poller notices the end of any number of processes with one goroutine,
-// of children and of strangers alike, and reaps the children.
+// Every question has three answers: yes, no, and an error, which means unknown. Only
+// ErrGone proves an end. A scan that cannot look at every process fails as a whole.
 //
-// What must not live here: anything that knows a zone, its files or cgroups.
+// One Poller watches any number of processes, children or not, with one goroutine, and
+// reaps the children.
+//
+// Nothing that knows zones, their files or cgroups belongs here.
 package proc

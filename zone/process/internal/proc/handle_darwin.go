@@ -6,24 +6,26 @@ import (
 	"syscall"
 )
 
-// A Handle stands for one process. macOS has no pidfd: the start time is looked
-// at just before each signal, which leaves a window of microseconds in which
-// the pid could be used again.
+// A Handle refers to one process. macOS has no pidfd: the start time is checked just
+// before each signal, which leaves a window of microseconds in which the pid could be
+// reused.
 type Handle struct {
 	id   ID
 	done chan struct{}
 }
 
-// Open returns a handle of the process of that ID, or ErrGone.
+// Open returns a handle of the process with that ID, or ErrGone.
 func Open(id ID) (*Handle, error) {
-	if !Alive(id) {
+	if alive, err := Alive(id); err != nil {
+		return nil, err
+	} else if !alive {
 		return nil, ErrGone
 	}
 	return &Handle{id: id, done: make(chan struct{})}, nil
 }
 
-// Started returns the handle of a child that was not yet reaped.
-func Started(pid, _ int) (*Handle, error) {
+// Child returns the handle of a child that was not reaped yet.
+func Child(pid int) (*Handle, error) {
 	info, err := Stat(pid)
 	if err != nil {
 		return nil, err
@@ -31,16 +33,18 @@ func Started(pid, _ int) (*Handle, error) {
 	return &Handle{id: info.ID, done: make(chan struct{})}, nil
 }
 
-// ID returns which process it is.
+// ID returns the process's ID.
 func (h *Handle) ID() ID { return h.id }
 
-// Done is closed once a Poller has seen the process end and reaped it if it was
-// a child.
+// Done returns a channel that is closed after a Poller has seen the process end and
+// has reaped it if it was a child.
 func (h *Handle) Done() <-chan struct{} { return h.done }
 
 // Signal sends a signal, or returns ErrGone.
 func (h *Handle) Signal(sig syscall.Signal) error {
-	if !Alive(h.id) {
+	if alive, err := Alive(h.id); err != nil {
+		return err
+	} else if !alive {
 		return ErrGone
 	}
 	err := syscall.Kill(h.id.PID, sig)
@@ -53,16 +57,9 @@ func (h *Handle) Signal(sig syscall.Signal) error {
 	return nil
 }
 
-// Close gives up the handle; the process is left alone.
+// Close releases the handle. It does not affect the process.
 func (h *Handle) Close() {}
 
 func (h *Handle) reap() End {
-	var ws syscall.WaitStatus
-	for {
-		pid, err := syscall.Wait4(h.id.PID, &ws, syscall.WNOHANG, nil)
-		if err == syscall.EINTR {
-			continue
-		}
-		return End{Child: err == nil && pid == h.id.PID, Status: ws}
-	}
+	return reapChild(h.id.PID)
 }

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Poller tells of the end of processes: one kqueue, one goroutine.
+// A Poller reports the end of processes: one kqueue, one goroutine.
 type Poller struct {
 	kq   int
 	done chan struct{}
@@ -43,9 +43,9 @@ func NewPoller() (*Poller, error) {
 	return p, nil
 }
 
-// Add takes over the handle and calls ended once when its process has ended
-// and, if it was a child, was reaped. ended runs on a goroutine of the
-// poller's and must not wait. When Add fails, the handle is still the caller's.
+// Add takes over the handle and calls ended once, after its process has ended and, if
+// it was a child, was reaped. ended runs on a goroutine of the poller and must not
+// block. When Add fails, the caller still owns the handle.
 func (p *Poller) Add(h *Handle, ended func(End)) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -70,7 +70,7 @@ func (p *Poller) Add(h *Handle, ended func(End)) error {
 	return nil
 }
 
-// Close stops watching and leaves the processes alone.
+// Close stops watching. It does not affect the processes.
 func (p *Poller) Close() error {
 	p.mu.Lock()
 	closed := p.items == nil

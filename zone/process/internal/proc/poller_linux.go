@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Poller tells of the end of processes. It is an epoll instance over pidfds,
-// which itself waits in the Go runtime's poller: one goroutine, no thread.
+// A Poller reports the end of processes. It is an epoll instance over pidfds, which is
+// itself polled by the Go runtime: it needs one goroutine and no thread.
 type Poller struct {
 	epoll *os.File
 	fd    int
@@ -45,9 +45,9 @@ func NewPoller() (*Poller, error) {
 	return p, nil
 }
 
-// Add takes over the handle and calls ended once when its process has ended
-// and, if it was a child, was reaped. ended runs on the poller's goroutine and
-// must not wait. When Add fails, the handle is still the caller's.
+// Add takes over the handle and calls ended once, after its process has ended and, if
+// it was a child, was reaped. ended runs on the poller's goroutine and must not block.
+// When Add fails, the caller still owns the handle.
 func (p *Poller) Add(h *Handle, ended func(End)) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -64,7 +64,7 @@ func (p *Poller) Add(h *Handle, ended func(End)) error {
 	return nil
 }
 
-// Close stops watching, closes every handle and leaves the processes alone.
+// Close stops watching and closes every handle. It does not affect the processes.
 func (p *Poller) Close() error {
 	err := p.epoll.Close()
 	<-p.done

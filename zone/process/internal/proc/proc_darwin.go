@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,21 +14,14 @@ const stateZombie = 5
 // Check returns nil: every macOS can do what the package needs.
 func Check() error { return nil }
 
-// BootID names this boot of the host.
-func BootID() (string, error) {
-	tv, err := unix.SysctlTimeval("kern.boottime")
-	if err != nil {
-		return "", fmt.Errorf("read boot time: %w", err)
-	}
-	return strconv.FormatInt(tv.Sec, 10), nil
-}
-
 // Stat looks at one process. It fails with ErrGone if there is none.
 func Stat(pid int) (Info, error) {
 	k, err := unix.SysctlKinfoProc("kern.proc.pid", pid)
 	switch {
-	case errors.Is(err, unix.ESRCH), errors.Is(err, unix.EIO):
-		return Info{}, ErrGone // the kernel answers nothing for a pid that nobody has
+	case errors.Is(err, unix.ESRCH):
+		return Info{}, ErrGone
+	case errors.Is(err, unix.EIO):
+		return absent(pid)
 	case err != nil:
 		return Info{}, fmt.Errorf("look at process %d: %w", pid, err)
 	case int(k.Proc.P_pid) != pid:
@@ -38,7 +30,16 @@ func Stat(pid int) (Info, error) {
 	return info(k), nil
 }
 
-// list looks at every process that this one may see.
+// absent checks that no process has the pid. The kernel then returns no data, which
+// x/sys reports as EIO; but EIO may also be a real error.
+func absent(pid int) (Info, error) {
+	if err := unix.Kill(pid, 0); errors.Is(err, unix.ESRCH) {
+		return Info{}, ErrGone
+	}
+	return Info{}, fmt.Errorf("look at process %d: %w", pid, unix.EIO)
+}
+
+// list looks at every process that is visible to this one.
 func list() ([]Info, error) {
 	procs, err := unix.SysctlKinfoProcSlice("kern.proc.all")
 	if err != nil {
@@ -74,11 +75,41 @@ func startOf(k *unix.KinfoProc) uint64 {
 	return uint64(tv.Sec)*1e6 + uint64(tv.Usec)
 }
 
-// HasEnv is always false: macOS shows no other process's environment.
-func HasEnv(int, string) bool { return false }
+// Args returns the command line of a process.
+func Args(pid int) ([]string, error) {
+	args, _, err := Started(pid, "")
+	return args, err
+}
 
-// HasArgs is always false: the command line is not needed to find anything here.
-func HasArgs(int, ...string) bool { return false }
+// Started returns the command line of a process and the value of a variable in the
+// environment it was started with, empty if it had none. The kernel provides both for
+// this user's processes only; for others and for zombies it returns EINVAL.
+func Started(pid int, key string) (args []string, value string, err error) {
+	data, err := unix.SysctlRaw("kern.procargs2", pid)
+	if err == nil {
+		args, env, err := ParseProcArgs(data)
+		return args, lookup(env, key), err
+	}
+	if info, serr := Stat(pid); errors.Is(serr, ErrGone) || serr == nil && info.Ended() {
+		return nil, "", ErrGone
+	}
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM) {
+		err = fmt.Errorf("%w (%w)", ErrHidden, err)
+	}
+	return nil, "", fmt.Errorf("look at process %d: %w", pid, err)
+}
 
-// Subreaper does nothing: macOS has no such thing, orphans go to launchd.
+// Users returns the real and the effective user of a process.
+func Users(pid int) (real, effective int, err error) {
+	k, err := unix.SysctlKinfoProc("kern.proc.pid", pid)
+	if err != nil {
+		return 0, 0, fmt.Errorf("look at process %d: %w", pid, err)
+	}
+	return int(k.Eproc.Pcred.P_ruid), int(k.Eproc.Ucred.Uid), nil
+}
+
+// Group returns nothing: macOS has no control groups.
+func Group(int) (string, error) { return "", nil }
+
+// Subreaper does nothing: macOS has no subreapers, orphans go to launchd.
 func Subreaper() error { return nil }

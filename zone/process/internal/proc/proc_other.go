@@ -7,21 +7,24 @@ import "syscall"
 // Check fails.
 func Check() error { return ErrUnsupported }
 
-// BootID fails with ErrUnsupported, as all else here does: the process backend
-// is not made for this system.
-func BootID() (string, error) { return "", ErrUnsupported }
-
-// Stat fails.
+// Stat fails with ErrUnsupported, like all functions here: the process backend does
+// not support this system.
 func Stat(int) (Info, error) { return Info{}, ErrUnsupported }
 
 // list fails.
 func list() ([]Info, error) { return nil, ErrUnsupported }
 
-// HasEnv is false.
-func HasEnv(int, string) bool { return false }
+// Args fails.
+func Args(int) ([]string, error) { return nil, ErrUnsupported }
 
-// HasArgs is false.
-func HasArgs(int, ...string) bool { return false }
+// Started fails.
+func Started(int, string) (args []string, value string, err error) { return nil, "", ErrUnsupported }
+
+// Users fails.
+func Users(int) (real, effective int, err error) { return 0, 0, ErrUnsupported }
+
+// Group fails.
+func Group(int) (string, error) { return "", ErrUnsupported }
 
 // Subreaper fails.
 func Subreaper() error { return ErrUnsupported }
@@ -32,10 +35,10 @@ type Handle struct{}
 // Open fails.
 func Open(ID) (*Handle, error) { return nil, ErrUnsupported }
 
-// Started fails.
-func Started(int, int) (*Handle, error) { return nil, ErrUnsupported }
+// Child fails.
+func Child(int) (*Handle, error) { return nil, ErrUnsupported }
 
-// ID returns nobody.
+// ID returns the zero ID.
 func (*Handle) ID() ID { return ID{} }
 
 // Done never ends.

@@ -2,19 +2,22 @@ package proc
 
 import (
 	"errors"
+	"slices"
 	"syscall"
 )
 
 // maxPasses bounds how often one KillTree looks for processes that were forked
-// while it killed: a tree that forks faster than that is left to the next call.
+// meanwhile. The rest of a tree that forks faster is left to the next call.
 const maxPasses = 64
 
-// Descendants returns the processes below root, root itself left out, and
-// those for which also holds. Ended ones are left out.
-func Descendants(all []Info, root ID, also func(Info) bool) []Info {
+// Descendants returns the descendants of root, the processes for which also returns
+// true and their descendants. Root itself and processes that have ended are left out.
+// After an error from also it still returns the others.
+func Descendants(all []Info, root ID, also func(Info) (bool, error)) ([]Info, error) {
 	children := make(map[int][]Info, len(all))
 	in := make(map[int]bool)
 	var found []Info
+	var errs []error
 	rooted := false
 	for _, p := range all {
 		children[p.PPID] = append(children[p.PPID], p)
@@ -33,8 +36,14 @@ func Descendants(all []Info, root ID, also func(Info) bool) []Info {
 		}
 	}
 	for _, p := range all {
-		if !p.Ended() && also != nil && also(p) {
+		if p.Ended() || also == nil {
+			continue
+		}
+		is, err := also(p)
+		if is {
 			take(p)
+		} else if err != nil && !errors.Is(err, ErrGone) {
+			errs = append(errs, err)
 		}
 	}
 	for i := 0; i < len(found); i++ {
@@ -42,45 +51,51 @@ func Descendants(all []Info, root ID, also func(Info) bool) []Info {
 			take(p)
 		}
 	}
-	live := found[:0]
-	for _, p := range found {
-		if !p.Ended() {
-			live = append(live, p)
-		}
-	}
-	return live
+	found = slices.DeleteFunc(found, Info.Ended)
+	return found, first(errs)
 }
 
-// KillTree kills every descendant of root and every process for which also
-// holds, again and again until it finds none that it has not killed. It does
-// not kill root and does not wait for anybody's end. While root lives and is a
-// Subreaper (or stopped), nothing that stays a descendant escapes it.
-func KillTree(root ID, also func(Info) bool) error {
+// first returns the first of the errors. There may be one for each process of the
+// host.
+func first(errs []error) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return errs[0]
+}
+
+// KillTree kills all Descendants and repeats that until it finds none that it has not
+// killed. It neither kills root nor waits for processes to end. While root is alive and
+// a Subreaper, or stopped, no process that stays a descendant escapes. It continues
+// after a process that it cannot kill or look at.
+func KillTree(root ID, also func(Info) (bool, error)) error {
 	killed := make(map[ID]bool)
+	var errs []error
 	for range maxPasses {
 		all, err := All()
 		if err != nil {
-			return err
+			return errors.Join(first(errs), err)
 		}
+		found, unsure := Descendants(all, root, also)
 		fresh := 0
-		for _, p := range Descendants(all, root, also) {
+		for _, p := range found {
 			if killed[p.ID] {
 				continue
 			}
 			fresh++
 			killed[p.ID] = true
 			if err := Kill(p.ID); err != nil {
-				return err
+				errs = append(errs, err)
 			}
 		}
 		if fresh == 0 {
-			return nil
+			return errors.Join(first(errs), unsure)
 		}
 	}
-	return nil
+	return first(errs)
 }
 
-// Kill sends SIGKILL to one process; that it is gone is success.
+// Kill sends SIGKILL to one process. It succeeds if the process is gone.
 func Kill(id ID) error {
 	h, err := Open(id)
 	if errors.Is(err, ErrGone) {

@@ -1,18 +1,21 @@
 package zonedir
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
-	"path"
+	"path/filepath"
 
 	"github.com/sledagent/sledagent/zone"
+	"github.com/sledagent/sledagent/zone/internal/rmtree"
 )
 
-// Open opens the directory of one zone below dir. The error is fs.ErrNotExist
-// if there is none, and a *NotDirError if something else has its name; no
-// symbolic link is followed.
+// Open opens the directory of one zone below dir. The error is fs.ErrNotExist if there
+// is none, and a *NotDirError if the name is not a directory. It follows no symbolic
+// link.
 func Open(dir, name string) (*os.Root, error) {
 	all, err := os.OpenRoot(dir)
 	if err != nil {
@@ -33,128 +36,117 @@ func Open(dir, name string) (*os.Root, error) {
 	return root, nil
 }
 
-// A NotDirError tells that something that is no directory has a zone's name.
+// A NotDirError is the error for a zone's name that is not a directory.
 type NotDirError struct {
 	Name string
 	Type fs.FileMode
 }
 
 func (e *NotDirError) Error() string {
-	return fmt.Sprintf("open zone %s: it is no directory (%v)", e.Name, e.Type)
+	return fmt.Sprintf("open zone %s: it is not a directory (%v)", e.Name, e.Type)
 }
 
-// State says what the files make the zone: Configured, Incomplete with why, or
-// Installed. Whether it runs is not asked here.
+// State returns the state that the zone's files show: Configured, Incomplete with the
+// reason, or Installed. It does not check whether the zone runs. An error means that
+// the state is unknown.
 func State(root *os.Root) (s zone.State, why string, err error) {
-	names, err := list(root)
+	st, err := root.Lstat(RootDir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return rootless(root)
+	case err != nil:
+		return zone.Unknown, "", fmt.Errorf("look at zone's root: %w", err)
+	case !st.IsDir():
+		return zone.Incomplete, "its root is not a directory", nil
+	}
+	_, err = Read(root, ConfigFile, ParseConfig)
+	if errors.Is(err, ErrRecord) || errors.Is(err, fs.ErrNotExist) {
+		return zone.Incomplete, err.Error(), nil
+	}
 	if err != nil {
 		return zone.Unknown, "", err
-	}
-	has := make(map[string]bool, len(names))
-	for _, n := range names {
-		has[n] = true
-	}
-	if len(names) == 0 || len(names) == 1 && has[ConfigFile] {
-		return zone.Configured, "", nil
-	}
-	if !has[RootDir] {
-		return zone.Incomplete, "it has no root directory", nil
-	}
-	if st, err := root.Lstat(RootDir); err != nil || !st.IsDir() {
-		return zone.Incomplete, "its root is no directory", nil
-	}
-	if _, err := Read(root, ConfigFile, ParseConfig); err != nil {
-		return zone.Incomplete, err.Error(), nil
 	}
 	return zone.Installed, "", nil
 }
 
-// Strip removes everything but the configuration. It begins by taking the root
-// its name, so that the zone is not Installed from then on. It goes on after
-// an entry that cannot be removed and returns the first error; between two
-// entries it asks goOn.
-func Strip(root *os.Root, goOn func() error) error {
-	if err := root.Rename(RootDir, doomed); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		// A doomed root of an earlier try is in the way, or the root is odd:
-		// removing it under its own name does as well, only less atomically.
-		if err := removeAll(root, RootDir); err != nil {
-			return err
-		}
-	}
-	names, err := list(root)
-	if err != nil {
-		return err
-	}
-	var first error
-	for _, n := range names {
-		if n == ConfigFile {
-			continue
-		}
-		if err := goOn(); err != nil {
-			return err
-		}
-		if err := removeAll(root, n); err != nil && first == nil {
-			first = err
-		}
-	}
-	return first
-}
-
-// Remove removes whatever has the zone's name below dir; nothing is success.
-func Remove(dir, name string) error {
-	all, err := os.OpenRoot(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("remove zone: %w", err)
-	}
-	defer all.Close()
-	return removeAll(all, name)
-}
-
-func list(root *os.Root) ([]string, error) {
+// rootless distinguishes a zone that has only its configuration, or nothing, from one
+// that is half made or half removed. It reads at most two names.
+func rootless(root *os.Root) (s zone.State, why string, err error) {
 	d, err := root.Open(".")
 	if err != nil {
-		return nil, fmt.Errorf("list zone: %w", err)
+		return zone.Unknown, "", fmt.Errorf("list zone: %w", err)
 	}
 	defer d.Close()
-	names, err := d.Readdirnames(-1)
-	if err != nil {
-		return nil, fmt.Errorf("list zone: %w", err)
+	names, err := d.Readdirnames(2)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return zone.Unknown, "", fmt.Errorf("list zone: %w", err)
 	}
-	return names, nil
+	if len(names) == 0 || len(names) == 1 && names[0] == ConfigFile {
+		return zone.Configured, "", nil
+	}
+	return zone.Incomplete, "it has no root directory", nil
 }
 
-// removeAll removes one entry with all below it. What the server made
-// unreadable for its own user is made readable first.
-func removeAll(root *os.Root, name string) error {
-	err := root.RemoveAll(name)
-	if errors.Is(err, fs.ErrPermission) {
-		makeRemovable(root, name)
-		err = root.RemoveAll(name)
+// Strip removes everything but the configuration. It first renames the root, so that
+// the zone is no longer Installed. It continues after an entry that cannot be removed
+// and returns the first error. It ends with ctx and crosses no mount point.
+func Strip(ctx context.Context, root *os.Root) error {
+	if err := retireRoot(root); err != nil {
+		return fmt.Errorf("remove zone's files: %w", err)
 	}
+	return contents(ctx, root, func(name string) bool { return name == ConfigFile })
+}
+
+// maxRetired bounds how many renamed roots of earlier removals may exist.
+const maxRetired = 16
+
+func retireRoot(root *os.Root) error {
+	name := retiredRoot
+	for i := 1; ; i++ {
+		err := root.Rename(RootDir, name)
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if i == maxRetired {
+			return err
+		}
+		name = fmt.Sprintf("%s.%d", retiredRoot, i)
+	}
+}
+
+func contents(ctx context.Context, root *os.Root, keep func(string) bool) error {
+	d, err := root.Open(".")
 	if err != nil {
+		return fmt.Errorf("remove zone's files: %w", err)
+	}
+	defer d.Close()
+	if err := rmtree.Contents(ctx, d, keep); err != nil {
 		return fmt.Errorf("remove zone's files: %w", err)
 	}
 	return nil
 }
 
-// makeRemovable makes every directory from name on searchable and writable. What it
-// cannot, RemoveAll will name.
-func makeRemovable(root *os.Root, name string) {
-	st, err := root.Lstat(name)
-	if err != nil || !st.IsDir() {
-		return
-	}
-	_ = root.Chmod(name, 0o700)
-	entries, err := fs.ReadDir(root.FS(), name)
-	if err != nil {
-		return
-	}
-	for _, e := range entries {
-		if e.IsDir() {
-			makeRemovable(root, path.Join(name, e.Name()))
+// Remove removes the zone's directory, or whatever else has its name below dir. It
+// succeeds if there is nothing.
+func Remove(ctx context.Context, dir, name string) error {
+	root, err := Open(dir, name)
+	var notDir *NotDirError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.As(err, &notDir):
+	case err != nil:
+		return err
+	default:
+		err := contents(ctx, root, nil)
+		root.Close()
+		if err != nil {
+			return err
 		}
 	}
+	err = os.Remove(filepath.Join(dir, name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove zone: %w", err)
+	}
+	return nil
 }

@@ -1,17 +1,16 @@
-// Package zonedir says what a zone's directory holds, reads it without trust
-// and writes it so that no reader ever sees half a file:
+// Package zonedir reads and writes a zone's directory. It trusts no content, and its
+// readers never see a partly written file:
 //
-//	config.json   what Create was asked for and gave: there until Delete
-//	root/         the server's working directory: there while the zone is installed
-//	boot.json     which process tree was booted last
+//	config.json   the arguments and results of Create; exists until Delete
+//	root/         the server's working directory; exists while the zone is installed
+//	boot.json     the process tree that was booted last
 //	exit.json     how the server of that boot ended, once it has
 //	log/          the server's log, see LogFile
 //
-// Which state a zone is in follows from what is there, never from a word that
-// somebody wrote down. Nothing is synced to the disk: the files must survive
-// the agent's death and need not survive the host's, after which no process of
-// any zone is left and whatever is unreadable makes the zone Incomplete, which
-// is removed like any other.
+// A zone's state follows from which files exist and is not recorded. Nothing is synced
+// to the disk: the files must survive the agent, but not the host. After a crash of the
+// host no process of any zone is left, and an unreadable file makes the zone
+// Incomplete, which is removed like any other.
 //
-// What must not live here: processes, cgroups, and decisions about zones.
+// Processes, cgroups and decisions about zones do not belong here.
 package zonedir

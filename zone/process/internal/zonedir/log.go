@@ -6,17 +6,18 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
-// LogFile is the server's log as it is now; LogFile+".1" is what came before.
-// Together they hold at most the limit and, once they were full, never less
-// than its last half, so what a server said last is always there.
+// LogFile is the server's current log; LogFile+".1" is the previous one. Together they
+// hold at most the limit and, once that was reached, at least the last half of it, so
+// that a server's last output is always kept.
 const LogFile = LogDir + "/server.log"
 
 const oldLog = LogFile + ".1"
 
-// A Log keeps the end of what is written to it. It is for one goroutine;
-// readers may use Tail meanwhile.
+// A Log keeps the end of what is written to it. It is not safe for concurrent use, but
+// Tail may be called meanwhile.
 type Log struct {
 	root *os.Root
 	half int64
@@ -24,9 +25,9 @@ type Log struct {
 	size int64
 }
 
-// OpenLog opens the log of the zone for appending and makes it if it is absent.
-// limit is the most bytes that both files hold, at least 2. The zone's root
-// must stay open as long as the log.
+// OpenLog opens the zone's log for appending and makes it if it is absent. limit, at
+// least 2, bounds both files together in bytes. The zone's root must stay open as long
+// as the log.
 func OpenLog(root *os.Root, limit int64) (*Log, error) {
 	w := &Log{root: root, half: max(limit/2, 1)}
 	if err := w.open(); err != nil {
@@ -36,11 +37,15 @@ func OpenLog(root *os.Root, limit int64) (*Log, error) {
 }
 
 func (w *Log) open() error {
-	f, err := w.root.OpenFile(LogFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	// The server may have replaced the file: do not block on it or follow a link.
+	f, err := w.root.OpenFile(LogFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
 	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = fmt.Errorf("%s is %v, want a regular file", LogFile, st.Mode().Type())
+	}
 	if err != nil {
 		_ = f.Close()
 		return fmt.Errorf("open log: %w", err)
@@ -49,8 +54,8 @@ func (w *Log) open() error {
 	return nil
 }
 
-// Write appends data, turning the files over as often as they are full. An
-// error leaves the writer usable: what did not fit on the disk is lost.
+// Write appends data and rotates the files when they are full. The log stays usable
+// after an error; data that was not written is lost.
 func (w *Log) Write(data []byte) (int, error) {
 	written := 0
 	for len(data) > 0 {
@@ -84,10 +89,11 @@ func (w *Log) rotate() error {
 // Close closes the log.
 func (w *Log) Close() error { return w.file.Close() }
 
-// tailTries bounds how often Tail starts anew because the files turned over.
+// tailTries bounds how often Tail reads because the files were rotated meanwhile.
 const tailTries = 4
 
-// Tail returns the last bytes of the log, at most limit. No log is no bytes.
+// Tail returns the last bytes of the log, at most limit. It returns none if there is
+// no log.
 func Tail(root *os.Root, limit int) ([]byte, error) {
 	for try := 1; ; try++ {
 		data, turned, err := tail(root, limit)
@@ -100,8 +106,8 @@ func Tail(root *os.Root, limit int) ([]byte, error) {
 	}
 }
 
-// tail reads once. turned tells that the files turned over between the two
-// opens, so that both were the same file.
+// tail reads once. turned reports whether the files were rotated between the two
+// opens, so that both opened the same file.
 func tail(root *os.Root, limit int) (data []byte, turned bool, err error) {
 	now, err := openOr(root, LogFile)
 	if err != nil {
@@ -113,6 +119,9 @@ func tail(root *os.Root, limit int) (data []byte, turned bool, err error) {
 		return data, false, err
 	}
 	old, err := openOr(root, oldLog)
+	if errors.Is(err, ErrRecord) {
+		return data, false, nil // a server has replaced it
+	}
 	if err != nil {
 		return nil, false, err
 	}
@@ -124,7 +133,7 @@ func tail(root *os.Root, limit int) (data []byte, turned bool, err error) {
 	return append(before, data...), false, err
 }
 
-// openOr returns nil, which reads as empty, for a file that is not there.
+// openOr opens a file. It returns nil, which reads as empty, if there is none.
 func openOr(root *os.Root, name string) (*os.File, error) {
 	f, err := openRegular(root, name)
 	if errors.Is(err, fs.ErrNotExist) {

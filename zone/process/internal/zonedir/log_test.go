@@ -24,8 +24,8 @@ func zoneRoot(t testing.TB) *os.Root {
 	return root
 }
 
-// However it is written, opened and read, the log keeps at most its limit and
-// at least the last half of that.
+// Whatever the writes, the log keeps at most its limit and at least the last half of
+// it.
 func TestLogKeepsItsEnd(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
@@ -63,7 +63,7 @@ func TestLogKeepsItsEnd(t *testing.T) {
 	})
 }
 
-func TestTailWhileItTurnsOver(t *testing.T) {
+func TestTailDuringRotation(t *testing.T) {
 	t.Parallel()
 	root := zoneRoot(t)
 	log, err := OpenLog(root, 200)

@@ -1,6 +1,7 @@
 package zonedir
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -25,7 +26,7 @@ func TestRecordsComeBack(t *testing.T) {
 			NICs: []zone.NIC{{ID: "n", MAC: "a8:40:25:00:00:01", MTU: 1500}}, Devices: []string{"/dev/zvol/x"}},
 		Links: map[string]string{"n": "vnic0"},
 	}
-	boot := Boot{Init: proc.ID{PID: 12, Start: 1 << 63}, BootID: "b", PIDNS: true, Cgroup: "/cg/x"}
+	boot := Boot{Init: proc.ID{PID: 12, Start: 1 << 63}, PIDNS: true, Cgroup: "/cg/x", Dir: Dir{Device: 1 << 63, Inode: 7}}
 	exit := Exit{How: "exit status 1", At: time.Unix(1700000000, 5).UTC()}
 	comeBack(t, root, ConfigFile, config, ParseConfig)
 	comeBack(t, root, BootFile, boot, ParseBoot)
@@ -52,8 +53,8 @@ func FuzzRecords(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if b, err := ParseBoot(data); err == nil && (b.Init.PID <= 1 || b.Init.Start == 0 || b.BootID == "") {
-			t.Errorf("boot %+v names nobody", b)
+		if b, err := ParseBoot(data); err == nil && (b.Init.PID <= 1 || b.Init.Start == 0) {
+			t.Errorf("boot %+v identifies no process", b)
 		}
 		if c, err := ParseConfig(data); err == nil {
 			if zone.ValidName(c.Spec.Name) != nil {
@@ -64,16 +65,28 @@ func FuzzRecords(f *testing.F) {
 			}
 		}
 		if e, err := ParseExit(data); err == nil && e.How == "" {
-			t.Error("exit says nothing")
+			t.Error("exit is empty")
 		}
 	})
 }
 
-// An uninstall that ends half-way leaves a zone that is Incomplete, never one
-// that could be booted.
-func TestStripIsBrokenOff(t *testing.T) {
+// countdown is a context that ends after that many calls of Err.
+type countdown struct {
+	context.Context
+	left *int
+}
+
+func (c countdown) Err() error {
+	if *c.left--; *c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// An interrupted uninstall leaves a zone that is Incomplete, never one that could be
+// booted.
+func TestStripIsInterrupted(t *testing.T) {
 	t.Parallel()
-	errStop := errors.New("stop")
 	for steps := range 6 {
 		root := zoneRoot(t)
 		if err := Write(root, ConfigFile, Config{Spec: zone.Spec{Name: "a"}}); err != nil {
@@ -86,12 +99,7 @@ func TestStripIsBrokenOff(t *testing.T) {
 			t.Fatal(s, why, err)
 		}
 		left := steps
-		err := Strip(root, func() error {
-			if left--; left < 0 {
-				return errStop
-			}
-			return nil
-		})
+		err := Strip(countdown{context.Background(), &left}, root)
 		s, why, serr := State(root)
 		if serr != nil || (err == nil) != (s == zone.Configured) || s == zone.Installed {
 			t.Errorf("after %d steps: %v (%s), %v, %v", steps, s, why, err, serr)

@@ -1,8 +1,8 @@
-// Package zoneinit is the first process of a zone: a small init that starts
-// one server, reaps whatever loses its parent, keeps the server's log, writes
-// down how the server ended and then takes the rest of the zone with it.
+// Package zoneinit is the first process of a zone: a small init that starts one
+// server, reaps orphans, keeps the server's log, records how the server ended and then
+// kills the rest of the zone.
 //
-// Between its start and its server's there is a handshake over a socket:
+// A handshake over a socket precedes the start of the server:
 //
 //	agent                              init
 //	fork, exec                 ------> waits
@@ -11,10 +11,9 @@
 //	                           <------ Reply
 //	                                   closes the socket
 //
-// The end of the socket before the Job means that the agent died before it had
-// written down whom it started: the init leaves without having started
-// anything, so no zone ever runs that nobody knows. Once the Job is there, the
-// agent's life no longer matters.
+// If the socket is closed before the Job arrives, the agent died before it had
+// recorded the init. The init then exits without having started anything, so no zone
+// runs that is not recorded. After the Job the init no longer depends on the agent.
 //
-// What must not live here: anything that the agent itself runs.
+// Nothing that the agent itself runs belongs here.
 package zoneinit

@@ -10,13 +10,14 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sledagent/sledagent/zone"
 	"github.com/sledagent/sledagent/zone/process/internal/proc"
 	"github.com/sledagent/sledagent/zone/process/internal/zonedir"
 )
 
-// drainTime bounds how long the init stays to read what the server had written
-// before it ended. All writers are dead by then, so it takes next to nothing.
-const drainTime = time.Second
+// diskTime is how long the init waits for a disk that makes no progress: once for the
+// exit record and once for the last output of the server.
+const diskTime = time.Second
 
 // Exit statuses of the init, for people who see them in a log.
 const (
@@ -25,10 +26,10 @@ const (
 	exitNoStart  = 4
 )
 
-// Run is the init's life. It returns the status to exit with.
+// Run runs the init. It returns the exit status.
 func Run(zoneDir string) int {
 	syscall.CloseOnExec(socketFD)
-	closeInherited()
+	proc.CloseInherited(socketFD)
 	runtime.GOMAXPROCS(1)
 	outliveSignals()
 	conn := os.NewFile(socketFD, "agent")
@@ -42,9 +43,9 @@ func Run(zoneDir string) int {
 	z, err := begin(zoneDir, job)
 	var reply Reply
 	if err != nil {
-		reply.Error = err.Error()
+		reply = Reply{Error: err.Error(), Short: zone.IsShortage(err)}
 	}
-	// The agent may have died since; the zone is on record and goes on.
+	// If the agent has died meanwhile, the zone is recorded and continues to run.
 	_ = json.NewEncoder(conn).Encode(reply)
 	_ = conn.Close()
 	if err != nil {
@@ -54,33 +55,10 @@ func Run(zoneDir string) int {
 	return exitServed
 }
 
-// outliveSignals keeps signals of the zone's own processes from ending the
-// init. They are caught and dropped rather than ignored, because what is
-// ignored stays so in the server that is started from here.
+// outliveSignals keeps signals from the zone's own processes from ending the init. They
+// are caught and dropped. If they were ignored, the server would inherit that.
 func outliveSignals() {
 	signal.Notify(make(chan os.Signal, 1))
-}
-
-// closeInherited closes what came over exec beside the standard streams and the
-// socket. Descriptors of the agent's own are marked close-on-exec; these are
-// such as a shell or a service manager left open in the agent, and whoever
-// waits for their end must not wait for the zone's.
-func closeInherited() {
-	dir, err := os.Open("/dev/fd")
-	if err != nil {
-		return
-	}
-	defer dir.Close()
-	names, _ := dir.Readdirnames(-1)
-	for _, name := range names {
-		var fd int
-		if _, err := fmt.Sscan(name, &fd); err != nil || fd <= socketFD {
-			continue
-		}
-		if !closesOnExec(fd) {
-			_ = syscall.Close(fd)
-		}
-	}
 }
 
 // A running is an init with its server started.
@@ -88,9 +66,7 @@ type running struct {
 	root   *os.Root
 	server int
 	pidns  bool
-	out    *os.File
-	log    *zonedir.Log
-	pumped chan struct{}
+	log    *pump
 }
 
 func begin(zoneDir string, job Job) (*running, error) {
@@ -114,9 +90,10 @@ func begin(zoneDir string, job Job) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	z := &running{root, pid, job.PIDNS, out, log, make(chan struct{})}
-	go z.pump()
-	return z, nil
+	if !job.Counted {
+		limitTasks(pid)
+	}
+	return &running{root, pid, job.PIDNS, startPump(out, log)}, nil
 }
 
 func spawn(zoneDir string, argv []string, out *os.File) (int, error) {
@@ -138,49 +115,49 @@ func spawn(zoneDir string, argv []string, out *os.File) (int, error) {
 	return pid, nil
 }
 
-// pump moves the server's output to its log. It never lets the server wait for
-// the disk's sake: what cannot be written is dropped.
-func (z *running) pump() {
-	defer close(z.pumped)
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := z.out.Read(buf)
-		_, _ = z.log.Write(buf[:n])
-		if err != nil {
-			return
-		}
-	}
-}
-
-// serve reaps until the server has ended, then ends the rest.
+// serve reaps processes until the server has ended, then ends the rest.
 func (z *running) serve() {
 	var ws syscall.WaitStatus
 	for {
-		pid, err := wait(&ws)
+		pid, err := wait(&ws, 0)
 		if err != nil || pid == z.server {
 			break
 		}
 	}
-	// Best effort: without the record the end is still seen, only not why.
-	_ = zonedir.Write(z.root, zonedir.ExitFile, zonedir.Exit{How: proc.How(ws), At: time.Now()})
-	z.endRest()
 	select {
-	case <-z.pumped:
-	case <-time.After(drainTime):
+	case <-z.record(proc.How(ws)):
+	case <-time.After(diskTime):
 	}
-	_ = z.log.Close()
+	z.endRest()
+	z.log.drain(diskTime)
 }
 
-// endRest kills and reaps whatever the server left behind. Each round ends
-// with somebody's death, after which an orphan may newly be a child of this
-// process, so it is over when there are no children.
+// record records how the server ended. It is best effort: without the record the end
+// is still noticed, but not its reason.
+func (z *running) record(how string) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = zonedir.Write(z.root, zonedir.ExitFile, zonedir.Exit{How: how, At: time.Now()})
+	}()
+	return done
+}
+
+// killPause is the pause after a failed kill.
+const killPause = 10 * time.Millisecond
+
+// endRest kills and reaps the processes that the server left behind. Each round waits
+// for the end of one process, after which orphans may become children of this process.
+// It is done when there are no children.
 func (z *running) endRest() {
 	for {
+		options := 0
 		if err := z.killRest(); err != nil {
-			return
+			options = syscall.WNOHANG
+			time.Sleep(killPause)
 		}
 		var ws syscall.WaitStatus
-		if _, err := wait(&ws); err != nil {
+		if _, err := wait(&ws, options); err != nil {
 			return
 		}
 	}
@@ -188,8 +165,8 @@ func (z *running) endRest() {
 
 func (z *running) killRest() error {
 	if z.pidns {
-		// Everybody but the caller: in a PID namespace that is the zone. That
-		// there is nobody is no error.
+		// -1 means all processes but the caller: in a PID namespace, the zone's. The
+		// only error is that there are none.
 		_ = syscall.Kill(-1, syscall.SIGKILL)
 		return nil
 	}
@@ -200,9 +177,9 @@ func (z *running) killRest() error {
 	return proc.KillTree(self.ID, nil)
 }
 
-func wait(ws *syscall.WaitStatus) (int, error) {
+func wait(ws *syscall.WaitStatus, options int) (int, error) {
 	for {
-		pid, err := syscall.Wait4(-1, ws, 0, nil)
+		pid, err := syscall.Wait4(-1, ws, options, nil)
 		if !errors.Is(err, syscall.EINTR) {
 			return pid, err
 		}

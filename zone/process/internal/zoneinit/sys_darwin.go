@@ -2,6 +2,6 @@ package zoneinit
 
 import "syscall"
 
-// sysProcAttr keeps the server in the init's session, by which its orphans can
-// be told, and out of its process group.
+// sysProcAttr keeps the server in the init's session, which identifies its orphans, but
+// in a process group of its own.
 func sysProcAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

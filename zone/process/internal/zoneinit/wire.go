@@ -5,49 +5,67 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+
+	"github.com/sledagent/sledagent/zone"
 )
 
-// Arg0 is the init's name, by which Main knows itself and ps shows it. Its only
-// argument is the zone's directory.
+// Arg0 is the init's argv[0], which Main recognizes and ps shows. Its only argument is
+// the zone's directory.
 const Arg0 = "sled-zone-init"
 
-// EnvZone is the variable that carries the zone's directory in every process of
-// the zone. Where nothing stronger holds the zone together, it is how a process
-// that has lost its parent is still found.
+// Dir returns the directory of the zone whose init has this command line. ok is false
+// if it is not the command line of an init.
+func Dir(args []string) (dir string, ok bool) {
+	if len(args) != 2 || args[0] != Arg0 || !filepath.IsAbs(args[1]) {
+		return "", false
+	}
+	return args[1], true
+}
+
+// EnvZone is the variable with the zone's directory in the environment of every process
+// of the zone. Without a stronger isolation it identifies orphans.
 const EnvZone = "SLED_ZONE"
 
-// socketFD is where the init finds its end of the handshake.
+// socketFD is the descriptor of the init's end of the handshake.
 const socketFD = 3
 
-// maxMessage bounds what either side reads in the handshake, in bytes.
+// maxMessage bounds a message of the handshake, in bytes.
 const maxMessage = 4 << 20
 
-// A Job is what the agent asks of an init.
+// A Job is the agent's request to an init.
 type Job struct {
 	// Argv is the server's command; its first element is a path.
 	Argv []string `json:"argv"`
-	// LogMax is the most bytes of its log that are kept.
+	// LogMax bounds the server's log, in bytes.
 	LogMax int64 `json:"log_max"`
-	// PIDNS tells that the init is the first process of a PID namespace.
+	// PIDNS reports whether the init is the first process of a PID namespace.
 	PIDNS bool `json:"pid_namespace"`
+	// Counted reports whether a control group limits the zone's tasks.
+	Counted bool `json:"counted"`
 }
 
-// A Reply is how the server's start went; Error is empty if it runs.
+// A Reply is the result of the server's start; Error is empty if it was started.
 type Reply struct {
 	Error string `json:"error,omitempty"`
+	// Short reports whether the host was short of processes, memory or descriptors.
+	Short bool `json:"short,omitempty"`
 }
 
-// Start gives an init its job and returns when the server was started or could
-// not be. How long that may take is for conn's deadlines to say.
+// Start sends an init its job and waits for its reply. It is bounded by conn's
+// deadlines only.
 func Start(conn io.ReadWriter, job Job) error {
 	if err := json.NewEncoder(conn).Encode(job); err != nil {
-		return fmt.Errorf("tell zone init its job: %w", err)
+		return fmt.Errorf("send job to zone init: %w", err)
 	}
 	var reply Reply
 	if err := receive(conn, &reply); err != nil {
-		return fmt.Errorf("hear from zone init: %w", err)
+		return fmt.Errorf("receive reply from zone init: %w", err)
 	}
-	if reply.Error != "" {
+	switch {
+	case reply.Error != "" && reply.Short:
+		return fmt.Errorf("%w: %s", zone.ErrBusy, reply.Error)
+	case reply.Error != "":
 		return errors.New(reply.Error)
 	}
 	return nil

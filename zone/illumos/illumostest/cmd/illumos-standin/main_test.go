@@ -1,278 +1,137 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
-	"github.com/BurntSushi/toml"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/sledagent/sledagent/zone/illumos/illumostest/internal/hostdir"
+	"github.com/sledagent/sledagent/zone/illumos/illumostest/internal/standin"
 )
 
-// built is the program, in a directory of its own with a server beside it.
+// built is the program, in a directory with a server beside it.
 var built string
 
-// patience bounds waits for what happens soon unless something is broken.
-const patience = 30 * time.Second
-
 func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "standin-test-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
 	built = filepath.Join(dir, "illumos-standin")
 	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", built, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
-		return 1
+	if err := errors.Join(err, build.Run(), os.WriteFile(filepath.Join(dir, "propolis-sim"), []byte("#!/bin/sh\n"), 0o700)); err != nil {
+		panic(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "propolis-sim"), []byte("#!/bin/sh\n"), 0o700); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+	exit := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(exit)
 }
 
-// a result is what a command printed and its exit status.
-type result struct {
-	out, err string
-	exit     int
-}
-
-func program(t *testing.T, path string, args ...string) result {
+// program runs a program and returns both output streams and the exit status.
+func program(t *testing.T, path string, args ...string) (out, errOut string, exit int) {
 	t.Helper()
-	var out, errOut bytes.Buffer
+	var text strings.Builder
 	cmd := exec.CommandContext(t.Context(), path, args...)
-	cmd.Stdout, cmd.Stderr = &out, &errOut
-	if err := cmd.Run(); err != nil && !errors.As(err, new(*exec.ExitError)) {
+	cmd.Stderr = &text
+	printed, err := cmd.Output()
+	if err != nil && !errors.As(err, new(*exec.ExitError)) {
 		t.Fatal(err)
 	}
-	return result{out.String(), errOut.String(), cmd.ProcessState.ExitCode()}
+	return string(printed), text.String(), cmd.ProcessState.ExitCode()
 }
 
-// installed is a host in a new directory, taken down when the test ends.
-func installed(t *testing.T, server ...string) (dir string, s section) {
+// installed creates a host in a new directory and closes it when the test ends.
+func installed(t *testing.T, args ...string) (h *standin.Host, printed string) {
 	t.Helper()
-	dir = filepath.Join(t.TempDir(), "sled")
-	r := program(t, built, append([]string{"install", "-o", "json", dir}, server...)...)
-	if r.exit != 0 || json.Unmarshal([]byte(r.out), &s) != nil {
-		t.Fatalf("install: %+v", r)
+	dir := filepath.Join(t.TempDir(), `a "b`)
+	args = append([]string{"install"}, append(args, dir)...)
+	out, errOut, exit := program(t, built, args...)
+	h, err := standin.OpenHost(dir)
+	if exit != 0 || errOut != "" || err != nil {
+		t.Fatalf("install: exit %d, %s, %v", exit, errOut, err)
 	}
 	t.Cleanup(func() {
-		h, err := hostdir.Open(dir)
-		if err == nil {
-			err = h.Close(t.Context())
-		}
-		if err != nil && t.Context().Err() == nil {
+		if err := closeHost([]string{dir}); err != nil {
 			t.Error(err)
 		}
 	})
-	return dir, s
+	return h, out
 }
 
-// What is printed is the configuration of that host, in either format.
+// install prints the configuration for that host, in either format. The default server
+// is found beside the program.
 func TestInstallPrintsTheConfiguration(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), `a "b`)
-	r := program(t, built, "install", dir)
-	if r.exit != 0 || r.err != "" {
-		t.Fatalf("install: %+v", r)
+	h, out := installed(t)
+	quote := func(path string) string { return `"` + strings.ReplaceAll(path, `"`, `\"`) + `"` }
+	want := fmt.Sprintf("[zones]\n  backend = \"illumos\"\n  [zones.illumos]\n    command_path = %s\n    image = [%s, %s]\n"+
+		"    vmmctl = \"\"\n    zone_root = %s\n", quote(h.BinDir()), quote(h.Images()[0]), quote(h.Images()[1]), quote(h.ZoneRoot()))
+	if diff := cmp.Diff(want, out); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
-	var got struct {
-		Zones struct {
-			Backend string
-			Illumos map[string]any
-		}
+	server := []string{filepath.Join(filepath.Dir(built), "propolis-sim"), "run", "{addr}"}
+	if diff := cmp.Diff(server, h.Options().Server); diff != "" {
+		t.Errorf("its server (-want +got):\n%s", diff)
 	}
-	if _, err := toml.Decode(r.out, &got); err != nil {
-		t.Fatalf("%v in %s", err, r.out)
-	}
-	at := func(path string) string { return filepath.Join(dir, path) }
-	want := map[string]any{"command_path": at("bin"), "zone_root": at("zones"), "vmmctl": "",
-		"image": []any{at("images/propolis-server.tar.gz"), at("images/overlay.tar.gz")}}
-	if diff := cmp.Diff(want, got.Zones.Illumos); diff != "" || got.Zones.Backend != "illumos" {
-		t.Errorf("backend %q, zones.illumos (-want +got):\n%s", got.Zones.Backend, diff)
-	}
-	for _, image := range got.Zones.Illumos["image"].([]any) {
-		if _, err := os.Stat(image.(string)); err != nil {
-			t.Error(err)
-		}
-	}
-	_, s := installed(t)
-	if info, err := os.Stat(s.ZoneRoot); err != nil || !info.IsDir() {
-		t.Errorf("as JSON: %+v, %v", s, err)
-	}
-}
-
-// A host has addresses of both families, so that a server of either finds its gateway.
-func TestInstalledHostAnswers(t *testing.T) {
-	t.Parallel()
-	_, s := installed(t)
-	r := program(t, filepath.Join(s.CommandPath, "ipadm"), "show-addr", "-p", "-o", "ADDR")
-	if r.exit != 0 || !strings.Contains(r.out, "127.0.0.1/8") || !strings.Contains(r.out, "fd00") {
-		t.Errorf("ipadm: %+v", r)
-	}
-	if r := program(t, filepath.Join(s.CommandPath, "zoneadm"), "list", "-cip"); r.exit != 0 || !strings.HasPrefix(r.out, "0:global:running:") {
-		t.Errorf("zoneadm: %+v", r)
-	}
-	fault := filepath.Join(s.CommandPath, "illumos-standin")
-	if r := program(t, fault, "fault", `{"Do":"fail","Command":"dladm","Exit":7}`); r.exit != 0 {
-		t.Errorf("fault: %+v", r)
-	}
-	if r := program(t, filepath.Join(s.CommandPath, "dladm"), "show-link"); r.exit != 7 {
-		t.Errorf("dladm with a fault: %+v", r)
-	}
-}
-
-// profile has the zone's server start.
-const profile = `<?xml version="1.0" encoding="UTF-8"?>
-<!DOCTYPE service_bundle SYSTEM "/usr/share/lib/xml/dtd/service_bundle.dtd.1">
-<service_bundle type="profile" name="omicron">
-  <service name="system/illumos/propolis-server" type="service" version="1">
-    <instance name="default" enabled="true">
-      <property_group name="config" type="application">
-        <propval name="datalink" type="astring" value="vnic0"/>
-        <propval name="gateway" type="astring" value="127.0.0.1"/>
-        <propval name="listen_addr" type="astring" value="127.0.0.1"/>
-      </property_group>
-    </instance>
-  </service>
-</service_bundle>
-`
-
-// boot boots a zone of the host.
-func boot(t *testing.T, s section) {
-	t.Helper()
-	script := filepath.Join(t.TempDir(), "script")
-	zonepath := filepath.Join(s.ZoneRoot, "alice")
-	text := "create -b\nset brand=omicron1\nset zonepath=" + zonepath + "\nset ip-type=exclusive\nadd net\nset physical=vnic0\nend\n"
-	write(t, script, text)
-	must := func(name string, args ...string) {
-		t.Helper()
-		if r := program(t, filepath.Join(s.CommandPath, name), args...); r.exit != 0 {
-			t.Fatalf("%s: %+v", name, r)
-		}
-	}
-	must("dladm", "create-vnic", "-t", "-l", "underlay_stub0", "vnic0")
-	must("zonecfg", "-z", "alice", "-f", script)
-	must("zoneadm", append([]string{"-z", "alice", "install"}, s.Image...)...)
-	write(t, filepath.Join(zonepath, "root/var/svc/profile/site.xml"), profile)
-	must("zoneadm", "-z", "alice", "boot")
-}
-
-func write(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	h, out = installed(t, "-o", "json")
+	var got map[string]any
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
 		t.Fatal(err)
 	}
+	if diff := cmp.Diff(map[string]any{"command_path": h.BinDir(), "zone_root": h.ZoneRoot(), "vmmctl": "",
+		"image": []any{h.Images()[0], h.Images()[1]}}, got); diff != "" {
+		t.Errorf("as JSON (-want +got):\n%s", diff)
+	}
 }
 
-// Close ends every process of the host and every command that hangs, and does so
-// again if it is asked again.
-func TestClose(t *testing.T) {
+// A host has addresses of both families, so that servers of either find a gateway. Its
+// program injects faults. close ends all its processes, including those that hang, and
+// may be repeated.
+func TestInstalledHost(t *testing.T) {
 	t.Parallel()
-	dir, s := installed(t, "sleep", "600")
-	boot(t, s)
-	pgrep := func() (pids []int) {
-		for _, pid := range strings.Fields(program(t, filepath.Join(s.CommandPath, "pgrep"), "-z", "alice").out) {
-			var n int
-			if _, err := fmt.Sscan(pid, &n); err == nil {
-				pids = append(pids, n)
-			}
-		}
-		return pids
+	h, _ := installed(t)
+	ask := func(name string, args ...string) (printed string) {
+		out, errOut, exit := program(t, filepath.Join(h.BinDir(), name), args...)
+		return fmt.Sprint(exit, " ", out, errOut)
 	}
-	eventually(t, "init and the server run", func() bool { return len(pgrep()) == 2 })
-	pids := pgrep()
-	fault := program(t, filepath.Join(s.CommandPath, "illumos-standin"), "fault", `{"Do":"stuck","Object":"alice","State":"down"}`)
-	halt := exec.CommandContext(t.Context(), filepath.Join(s.CommandPath, "zoneadm"), "-z", "alice", "halt")
-	if err := halt.Start(); err != nil || fault.exit != 0 {
-		t.Fatal(err, fault)
+	if got := ask("ipadm", "show-addr", "-p", "-o", "ADDR"); got != "0 127.0.0.1/8\nfd00:1122:3344:101::1/64\n" {
+		t.Errorf("ipadm: %q", got)
+	}
+	for _, step := range []struct{ command, argument, want string }{
+		{"fault", `{"Do":"fail","Command":"dladm","Exit":7,"Text":"no"}`, "0 1\n"},
+		{"dladm", "show-link", "7 no\n"},
+		{"fault", "release", "0 "},
+		{"zoneadm", "explode", "2 usage: zoneadm: [\"explode\"] is wrong, or not simulated\n"},
+	} {
+		if got := ask("illumos-standin", step.command, step.argument); got != step.want {
+			t.Errorf("%s: %q, want %q", step.command, got, step.want)
+		}
+	}
+	ask("illumos-standin", "fault", `{"Do":"hang","Command":"zfs"}`)
+	hangs := exec.CommandContext(t.Context(), filepath.Join(h.BinDir(), "zfs"), "list")
+	if err := hangs.Start(); err != nil {
+		t.Fatal(err)
 	}
 	for range 2 {
-		if r := program(t, built, "close", dir); r != (result{}) {
-			t.Errorf("close: %+v", r)
+		if out, errOut, exit := program(t, built, "close", filepath.Dir(h.BinDir())); exit != 0 || out+errOut != "" {
+			t.Errorf("close: exit %d, %s%s", exit, out, errOut)
 		}
 	}
-	if err := halt.Wait(); err == nil {
-		t.Error("a halt that hung ended well")
-	}
-	for _, pid := range pids {
-		eventually(t, fmt.Sprintf("process %d is gone", pid), func() bool { return !runs(pid) })
-	}
-}
-
-// runs tells whether there is such a process that is no zombie: whose parent has
-// died is the system's to reap.
-func runs(pid int) bool {
-	if syscall.Kill(pid, 0) != nil {
-		return false
-	}
-	out, err := exec.Command("ps", "-o", "stat=", "-p", fmt.Sprint(pid)).Output()
-	return err == nil && !strings.HasPrefix(strings.TrimSpace(string(out)), "Z")
-}
-
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); !is(); <-tick.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("after %v it is still not so: %s", patience, what)
-		}
-	}
-}
-
-// The server that none is named for is found beside the program; what is found
-// is run by its absolute path.
-func TestServer(t *testing.T) {
-	t.Parallel()
-	sh, err := exec.LookPath("sh")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct {
-		args []string
-		want []string
-	}{
-		{nil, []string{filepath.Join(filepath.Dir(built), "propolis-sim"), "run", "{addr}"}},
-		{[]string{"sh", "-c", "exec a {addr}"}, []string{sh, "-c", "exec a {addr}"}},
-		{[]string{sh}, []string{sh}},
-	} {
-		dir, _ := installed(t, tt.args...)
-		h, err := hostdir.Open(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(tt.want, h.Store.Options().Server); diff != "" {
-			t.Errorf("server for %q (-want +got):\n%s", tt.args, diff)
-		}
+	if err := hangs.Wait(); err == nil {
+		t.Error("a hanging command exited with 0")
 	}
 }
 
 func TestWrongUse(t *testing.T) {
 	t.Parallel()
 	empty, full := t.TempDir(), t.TempDir()
-	write(t, filepath.Join(full, "file"), "")
+	if err := os.WriteFile(filepath.Join(full, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		args []string
 		exit int
@@ -280,37 +139,27 @@ func TestWrongUse(t *testing.T) {
 	}{
 		{nil, 2, "install one"},
 		{[]string{"zoneadm", "list"}, 2, "install one"},
-		{[]string{"install"}, 2, "want a directory"},
-		{[]string{"install", ""}, 2, "want a directory"},
-		{[]string{"install", "-o", "xml", empty}, 2, "want toml or json"},
+		{[]string{"install"}, 2, "DIR is missing"},
+		{[]string{"install", ""}, 2, "DIR is missing"},
+		{[]string{"install", "-o", "xml", empty}, 2, "must be toml or json"},
 		{[]string{"install", "--fast", empty}, 2, "-fast"},
-		{[]string{"install", empty, "./sim"}, 2, "want an absolute path or a name"},
+		{[]string{"install", empty, "./sim"}, 2, "must be an absolute path or a name"},
 		{[]string{"install", empty, "no-such-server"}, 1, "no-such-server"},
 		{[]string{"install", empty, "/no/such/server"}, 1, "/no/such/server"},
 		{[]string{"install", full}, 1, "not empty"},
 		{[]string{"install", filepath.Join(full, "file")}, 1, "file"},
-		{[]string{"close"}, 2, "want one directory"},
-		{[]string{"close", "-f"}, 2, "want one directory"},
-		{[]string{"close", empty, full}, 2, "want one directory"},
-		{[]string{"close", full}, 1, "holds no host"},
+		{[]string{"close"}, 2, "one DIR is required"},
+		{[]string{"close", "-f"}, 2, "one DIR is required"},
+		{[]string{"close", full}, 1, "contains no host"},
 		{[]string{"close", filepath.Join(full, "none")}, 1, "no such file"},
 	} {
-		if r := program(t, built, tt.args...); r.exit != tt.exit || !strings.Contains(r.err, tt.want) || r.out != "" {
-			t.Errorf("%q: %+v, want exit %d and %q", tt.args, r, tt.exit, tt.want)
+		if out, errOut, exit := program(t, built, tt.args...); exit != tt.exit || !strings.Contains(errOut, tt.want) || out != "" {
+			t.Errorf("%q: exit %d, %q, %q, want exit %d and %q", tt.args, exit, out, errOut, tt.exit, tt.want)
 		}
 	}
-	for _, dir := range []string{empty, full} {
-		if entries, err := os.ReadDir(dir); err != nil || len(entries) > 1 {
-			t.Errorf("%s holds %v, %v", dir, entries, err)
-		}
-	}
-}
-
-func TestHelp(t *testing.T) {
-	t.Parallel()
-	for _, args := range [][]string{{"help"}, {"-h"}, {"--help"}, {"install", "--help"}} {
-		if r := program(t, built, args...); r.exit != 0 || r.out != usage || r.err != "" {
-			t.Errorf("%q: %+v", args, r)
+	for _, args := range [][]string{{"help"}, {"-h"}, {"install", "--help"}} {
+		if out, errOut, exit := program(t, built, args...); exit != 0 || out != usage || errOut != "" {
+			t.Errorf("%q: exit %d, %q, %q", args, exit, out, errOut)
 		}
 	}
 }

@@ -1,23 +1,21 @@
-// Package standin is an illumos host as far as its zone commands show it: the
-// programs zoneadm, zonecfg, dladm, ipadm, svcs, svcprop, svcadm, svccfg,
-// zlogin, zfs, pkill, pgrep and kstat, and behind them a zone's zoneadmd, its
-// init and its one service.
+// Package standin simulates an illumos host as far as its zone commands show it: the
+// programs zoneadm, zonecfg, dladm, ipadm, opteadm, svcs, svcprop, svcadm, zfs, pkill
+// and pgrep, and a zone's zoneadmd, its init and its one service.
 //
-// What is simulated and what is real:
-//
-//	zoneadm, zonecfg, ...   real processes, one a call; state in files
+//	zoneadm, zonecfg, ...   real processes, one per call; state in files
 //	zoneadmd                a real process per zone, in a session of its own
 //	init, svc.startd        one real process per running zone
 //	propolis-server         a real process, started from the zone's SMF profile
 //	kernel                  the zone's state in its file, changed by zoneadmd
 //	datalinks, datasets     entries in files
 //
-// The state is files in one directory, each replaced in one step, changed under
-// one lock that is held for the change alone. So any number of commands may run
-// at once, and any of them may be killed at any instruction.
+// Each state file is replaced atomically, under one lock that is held only for the
+// change. So any number of commands may run at once, and any of them may be killed
+// at any point.
 //
-// Messages and exit statuses are those of illumos where they are known. What
-// must not live here: anything of the backend under test. Trouble of the
-// stand-in's own (a full disk, a state directory that is gone) is no simulated
-// failure: it ends the process with status 125 and a text that says so.
+// Messages and exit statuses are those of illumos where they are known. A command
+// accepts the arguments that the backend, the tests and the demo use, and prints its
+// usage for others. The package must not contain anything of the backend. A failure
+// of the stand-in itself, such as a full disk or a removed state directory, is not
+// simulated: the process prints it and exits with status 125.
 package standin

@@ -1,120 +1,136 @@
 package standin
 
 import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"syscall"
 	"time"
 )
 
-// What a fault does. The first five can be done to any command, at any When.
+// Values of Fault.Do.
 const (
 	// Slow waits for Delay.
 	Slow = "slow"
 	// Hang waits until the fault is released.
 	Hang = "hang"
-	// Fail ends the command with Text and Exit (1 if 0). At After, what was
-	// asked for has been done all the same.
+	// Fail ends the command with Text and Exit (1 if 0). At After, the command has
+	// done its work.
 	Fail = "fail"
 	// Die kills the process with SIGKILL.
 	Die = "die"
-	// Garbage replaces what the command prints by Text, or by nonsense.
+	// Garbage replaces the output of the command by Text, or by binary data.
 	Garbage = "garbage"
-	// Truncate leaves the first half of what the command prints.
+	// Truncate removes the second half of the command's output.
 	Truncate = "truncate"
 
-	// ExtraFields makes zoneadm list add fields to each line.
+	// ExtraFields makes zoneadm list add fields to the zone's line.
 	ExtraFields = "extra-fields"
 	// UnknownState makes zoneadm list print Text as the zone's state.
 	UnknownState = "unknown-state"
-	// LockHeld: somebody else holds the zone's zoneadm lock.
-	LockHeld = "lock-held"
-	// BrandExit makes the brand's install hook exit with Exit.
-	BrandExit = "brand-exit"
-	// BusyMounts: filesystems are mounted below the zonepath at uninstall.
-	BusyMounts = "busy-mounts"
+	// Omit makes zoneadm list omit the zone and exit with 0, as it does with a zone
+	// that it cannot read. It prints Text, if any, on standard error.
+	Omit = "omit"
+	// LinksAway makes dlmgmtd unavailable: dladm lists no links without an error, and
+	// rejects every link's name.
+	LinksAway = "dlmgmtd-away"
+
+	// The others are abbreviations for one of the above.
+	//
 	// Stuck keeps the zone in State: shutting_down, down, or incomplete at
 	// install and uninstall.
 	Stuck = "stuck"
-	// Unkillable: signals have no effect on the zone's processes.
-	Unkillable = "unkillable"
-	// LinkBusy makes deleting the link fail. The object is the link.
-	LinkBusy = "link-busy"
 	// Maintenance puts the zone's server into maintenance instead of starting it.
 	Maintenance = "maintenance"
-	// Offline keeps the zone's server offline.
-	Offline = "offline"
-	// Silent: the zone's repository does not answer.
+	// Silent keeps the zone's repository from answering.
 	Silent = "silent"
+	// VarFull simulates a full /var of the host: every hook of the zone's brand
+	// fails, including halt.
+	VarFull = "var-full"
+	// BrandExit makes the brand's install hook exit with Exit.
+	BrandExit = "brand-exit"
+	// LinkBusy makes deleting the link fail. The object is the link.
+	LinkBusy = "link-busy"
 )
 
-// When a fault strikes.
+var named = map[string]Fault{
+	Stuck:       {Do: Hang, When: During},
+	Maintenance: {Do: Fail, Command: "svc.startd"},
+	Silent:      {Do: Fail, Command: "svc.configd"},
+	VarFull:     {Do: Fail, Command: "brand", Exit: 255, Text: "/var/log/omicron-brand.log: No space left on device"},
+	BrandExit:   {Do: Fail, Command: "brand", Verb: "install"},
+	LinkBusy:    {Do: Fail, Command: "dladm", Verb: "delete-vnic", Text: "dladm: vnic deletion failed: link busy"},
+}
+
+// Values of Fault.When.
 const (
 	Before = "before"
 	During = "during"
 	After  = "after"
 )
 
-// A Fault is something that goes wrong. Empty fields match anything.
+// A Fault is an injected fault. Empty fields match anything.
 type Fault struct {
 	ID string `json:",omitempty"`
 	// Do is one of the constants above.
 	Do string
-	// When it strikes: Before (the default), During or After the work. During
-	// is in the middle: of an install or uninstall while the zone is
-	// incomplete; of a list between finding the zones and reading them; of what
-	// zoneadmd does while the zone is ready (boot), shutting_down or down (halt).
+	// When is Before (the default), During or After the work. During means: in an
+	// install or uninstall, while the zone is incomplete; in a list, between finding
+	// the zones and reading them; in zonecfg, between the zone's file and the index;
+	// in zoneadmd, while the zone is ready (boot), shutting_down or down (halt).
 	When string `json:",omitempty"`
-	// Command is whom it strikes: zoneadm, dladm, ..., or zoneadmd, which does
-	// boot, ready, halt and shutdown.
+	// Command is zoneadm, dladm, ...; zoneadmd, which performs boot, ready and halt;
+	// brand, with the hooks install, boot, halt and uninstall; svc.startd, which
+	// starts the server; or svc.configd, which svcs queries.
 	Command string `json:",omitempty"`
 	// Verb is the subcommand: halt, create-vnic, ...
 	Verb string `json:",omitempty"`
 	// Object is the zone, link, dataset or service.
 	Object string `json:",omitempty"`
-	// State is the zone's state in which it strikes, During alone; for Stuck
-	// the state that is not left.
+	// State is the zone's state in which it strikes, for During only.
 	State string        `json:",omitempty"`
 	Delay time.Duration `json:",omitempty"`
 	Exit  int           `json:",omitempty"`
 	Text  string        `json:",omitempty"`
-	// Times is how often it strikes; 0 is until it is released.
+	// Times limits how often it strikes; 0 is no limit.
 	Times int `json:",omitempty"`
 	// Struck counts how often it has struck.
 	Struck int `json:",omitempty"`
 }
 
-// An occasion is what could go wrong now.
-type occasion struct{ when, command, verb, object, state string }
+// A point is a place in a command where a fault can strike.
+type point struct{ when, command, verb, object, state string }
 
-func (f *Fault) strikes(o occasion) bool {
+func (f *Fault) strikes(p point) bool {
 	matches := func(want, is string) bool { return want == "" || want == is }
-	when := f.When
-	if when == "" {
-		when = Before
-	}
-	return !f.spent() && matches(f.Command, o.command) && matches(f.Verb, o.verb) && matches(f.Object, o.object) &&
-		when == o.when && matches(f.State, o.state)
+	return (f.Times == 0 || f.Struck < f.Times) && f.When == p.when && matches(f.Command, p.command) &&
+		matches(f.Verb, p.verb) && matches(f.Object, p.object) && matches(f.State, p.state)
 }
 
-func (f *Fault) spent() bool { return f.Times > 0 && f.Struck >= f.Times }
-
-// Faults returns the faults that were put in and not released.
+// Faults returns the faults that were injected and not released.
 func (s *Store) Faults() (faults []Fault) {
 	readJSON(s.path("faults.json"), &faults)
 	return faults
 }
 
-// Inject puts in a fault and returns its id.
+// Inject adds a fault and returns its id.
 func (s *Store) Inject(f Fault) string {
+	if n, ok := named[f.Do]; ok {
+		f.Do, f.Command, f.Verb, f.When = n.Do, cmp.Or(f.Command, n.Command), cmp.Or(f.Verb, n.Verb), cmp.Or(f.When, n.When)
+		f.Exit, f.Text = cmp.Or(f.Exit, n.Exit), cmp.Or(f.Text, n.Text)
+	}
+	f.When = cmp.Or(f.When, Before)
 	s.Locked(func() {
-		s.count(func(m *meta) { m.NextFault++; f.ID = strconv.Itoa(m.NextFault) })
+		f.ID = strconv.Itoa(s.next("fault"))
 		writeJSON(s.path("faults.json"), append(s.Faults(), f))
 	})
 	return f.ID
 }
 
-// Release takes a fault away; all of them for "".
+// Release removes a fault, or all faults if id is empty.
 func (s *Store) Release(id string) {
 	s.Locked(func() {
 		left := slices.DeleteFunc(s.Faults(), func(f Fault) bool { return id == "" || f.ID == id })
@@ -122,15 +138,15 @@ func (s *Store) Release(id string) {
 	})
 }
 
-// take counts a strike of the first fault that this is true of.
-func (s *Store) take(is func(*Fault) bool) *Fault {
-	if faults := s.Faults(); !slices.ContainsFunc(faults, func(f Fault) bool { return is(&f) }) {
+// take returns a fault of this kind that strikes at the point, and counts it.
+func (s *Store) take(do string, p point) (taken *Fault) {
+	is := func(f Fault) bool { return f.Do == do && f.strikes(p) }
+	if !slices.ContainsFunc(s.Faults(), is) {
 		return nil
 	}
-	var taken *Fault
 	s.Locked(func() {
 		faults := s.Faults()
-		if i := slices.IndexFunc(faults, func(f Fault) bool { return is(&f) }); i >= 0 {
+		if i := slices.IndexFunc(faults, is); i >= 0 {
 			faults[i].Struck++
 			taken = &faults[i]
 			writeJSON(s.path("faults.json"), faults)
@@ -139,56 +155,44 @@ func (s *Store) take(is func(*Fault) bool) *Fault {
 	return taken
 }
 
-// suffers returns the fault of this kind that the object has now, counting it.
-func (s *Store) suffers(do, object string) *Fault {
-	return s.take(func(f *Fault) bool {
-		return f.Do == do && !f.spent() && (f.Object == "" || f.Object == object)
-	})
-}
-
-// hold does not return while a fault of this kind is there that this is true of.
-func (s *Store) hold(do string, is func(*Fault) bool) {
-	if f := s.take(func(f *Fault) bool { return f.Do == do && !f.spent() && is(f) }); f != nil {
-		s.untilReleased(f.ID)
+// apply applies the faults at a point: it delays, hangs or kills the process. It
+// returns the fault that makes the command fail, if any.
+func (s *Store) apply(p point) *Fault {
+	if f := s.take(Slow, p); f != nil {
+		time.Sleep(f.Delay)
 	}
-}
-
-func (s *Store) untilReleased(id string) {
-	s.until(func() bool {
-		return !slices.ContainsFunc(s.Faults(), func(f Fault) bool { return f.ID == id })
-	})
-}
-
-// until returns when done is true. It ends the process when the host is taken down.
-func (s *Store) until(done func() bool) {
-	for !done() {
-		if s.closing() {
-			syscall.Exit(exitTrouble)
-		}
-		time.Sleep(3 * time.Millisecond)
+	if f := s.take(Hang, p); f != nil {
+		s.until(func() bool {
+			return !slices.ContainsFunc(s.Faults(), func(other Fault) bool { return other.ID == f.ID })
+		})
 	}
+	if f := s.take(Die, p); f != nil {
+		check(syscall.Kill(syscall.Getpid(), syscall.SIGKILL))
+		select {}
+	}
+	f := s.take(Fail, p)
+	if f != nil {
+		f.Exit = max(f.Exit, 1)
+	}
+	return f
 }
 
-// strike lets everything go wrong that this is the occasion for, and returns
-// the failure that results, if one does.
-func (s *Store) strike(o occasion) *Fault {
-	for _, do := range []string{Slow, Hang, Die, Fail} {
-		f := s.take(func(f *Fault) bool { return f.Do == do && f.strikes(o) })
-		if f == nil {
-			continue
+// faultCommand lists, injects or releases faults.
+func (h *host) faultCommand(args []string) int {
+	switch {
+	case len(args) == 0:
+		for _, f := range h.Faults() {
+			fmt.Println(string(must(json.Marshal(f))))
 		}
-		switch do {
-		case Slow:
-			time.Sleep(f.Delay)
-		case Hang:
-			s.untilReleased(f.ID)
-		case Die:
-			check(syscall.Kill(syscall.Getpid(), syscall.SIGKILL))
-			select {}
-		case Fail:
-			f.Exit = max(f.Exit, 1)
-			return f
+	case args[0] == "release":
+		h.Release(append(args, "")[1])
+	default:
+		var f Fault
+		if err := json.Unmarshal([]byte(args[0]), &f); err != nil {
+			fmt.Fprintf(os.Stderr, "illumos-standin: fault %s: %v\n", args[0], err)
+			return 2
 		}
+		fmt.Println(h.Inject(f))
 	}
-	return nil
+	return 0
 }

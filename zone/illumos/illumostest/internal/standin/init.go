@@ -1,133 +1,81 @@
 package standin
 
 import (
+	"cmp"
+	"encoding/xml"
+	"errors"
 	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
-	"syscall"
+	"slices"
+	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-// startInit starts the zone's init: from then on the zone is running.
+// restarts is the number of restarts of a server before SMF puts it into maintenance.
+const restarts = 10
+
+// smfStep is the time from boot until a zone's repository answers, and from then until
+// the server's service starts.
+const smfStep = 5 * time.Millisecond
+
+// startInit starts the zone's init and sets the zone's state to running.
 func (d *zoneadmd) startInit() {
-	d.Locked(func() {
-		z, ok := d.Zones.Get(d.zone)
-		if !ok || d.closing() {
+	d.Change(d.zone, func(z *Zone) {
+		if d.closing() {
 			return
 		}
-		cmd := exec.Command(d.program, "zoneinit", d.zone)
-		cmd.Env = d.marker(d.zone)
-		cmd.Dir = "/"
+		cmd := d.process(d.zone, d.program, "zoneinit", d.zone)
 		cmd.Stderr = os.Stderr
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		check(cmd.Start())
-		z.State, z.InitPID, z.Repository, z.Services = Running, cmd.Process.Pid, false, nil
-		d.Zones.put(d.zone, z)
+		z.State, z.InitPID, z.Repository, z.Service = Running, cmd.Process.Pid, false, Service{}
 		d.init.Store(int64(z.InitPID))
 		check(cmd.Process.Release())
 	})
 }
 
-func (d *zoneadmd) restartInit(old int) {
-	d.busy.Lock()
-	defer d.busy.Unlock()
-	if d.init.Load() == int64(old) && d.state() == Running {
-		d.startInit()
-	}
-}
-
-// stopInit asks init to stop the services and end, and tells whether it did in time.
-func (d *zoneadmd) stopInit(limit time.Duration) bool {
-	init := int(d.init.Swap(0))
-	if init == 0 {
-		return true
-	}
-	_ = syscall.Kill(init, syscall.SIGTERM)
-	deadline := time.Now().Add(limit)
-	d.until(func() bool {
-		reapOrphans()
-		return !alive(init) || time.Now().After(deadline)
-	})
-	if alive(init) {
-		d.init.Store(int64(init))
-		return false
-	}
-	return true
-}
-
-// reapOrphans takes note of children that ended.
-func reapOrphans() {
-	for {
-		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
-		if pid <= 0 || err != nil {
-			return
-		}
-	}
-}
-
-// A zoneinit is a zone's init, svc.startd and svc.configd in one. It keeps the
-// zone's server running.
+// A zoneinit simulates a zone's init, svc.startd and svc.configd. It keeps the zone's
+// server running.
 type zoneinit struct {
 	*host
 	zone string
-	uniq uint64
-	// requests is signalled when svcadm asks for something, terminate at a
-	// clean shutdown.
-	requests, terminate chan os.Signal
-	// server is nil when there is none; exited tells of its end.
+	// server is nil if it does not run.
 	server *exec.Cmd
-	exited chan *exec.Cmd
-	// failures counts the server's exits.
-	failures int
 }
 
 // zoneinit is the main function of a zone's init.
 func (h *host) zoneinit(zone string) int {
-	i := &zoneinit{host: h, zone: zone, exited: make(chan *exec.Cmd, 1),
-		requests: make(chan os.Signal, 1), terminate: make(chan os.Signal, 1)}
-	signal.Notify(i.requests, syscall.SIGUSR1)
-	signal.Notify(i.terminate, syscall.SIGTERM)
-	// The zone's file is not written before init has started; see startInit.
-	h.Locked(func() {
-		if z, ok := h.Zones.Get(zone); ok {
-			i.uniq = z.UniqID
+	i := &zoneinit{host: h, zone: zone}
+	time.Sleep(smfStep)
+	i.update(func(z *Zone) { z.Repository, z.Service = true, Service{State: "offline", Next: "online"} })
+	time.Sleep(smfStep)
+	for failures := 0; ; failures++ {
+		switch z, _ := h.Zones.Get(zone); {
+		case z.Disabled:
+			i.rest("disabled", "Disabled by an administrator.")
+		case failures > restarts:
+			i.rest("maintenance", "Restarting too quickly.")
+		default:
+			i.start()
 		}
-	})
-	o := h.Options()
-	time.Sleep(o.RepositoryTime)
-	i.update(func(z *Zone) {
-		z.Repository = true
-		z.Services = map[string]Service{singleUser: settled("online", ""),
-			o.Service: {State: "offline", Next: "online", Since: time.Now()}}
-	})
-	time.Sleep(o.OnlineTime)
-	i.start()
-	return i.run()
-}
-
-func (i *zoneinit) run() int {
-	for {
-		select {
-		case <-i.requests:
-			i.work()
-		case server := <-i.exited:
-			i.ended(server)
-		case <-i.terminate:
-			i.stop()
-			return 0
+		if i.server == nil {
+			time.Sleep(1 << 62) // until the zone ends
 		}
+		_ = i.server.Wait()
+		i.server = nil
+		time.Sleep(2 * smfStep)
 	}
 }
 
-// update changes the zone. It ends the process if this is not its init.
+// update changes the zone. It ends the process if this is no longer the zone's init.
 func (i *zoneinit) update(change func(*Zone)) {
 	ours := false
 	i.Change(i.zone, func(z *Zone) {
-		if ours = z.UniqID == i.uniq && z.InitPID == os.Getpid(); ours {
+		if ours = z.InitPID == os.Getpid(); ours {
 			change(z)
 		}
 	})
@@ -136,16 +84,14 @@ func (i *zoneinit) update(change func(*Zone)) {
 	}
 }
 
-func settled(state, reason string) Service {
-	return Service{State: state, Next: "-", Reason: reason, Since: time.Now()}
+// rest sets the server's service to a state without a next one.
+func (i *zoneinit) rest(state, reason string) {
+	i.set(Service{State: state, Next: "-", Reason: reason})
 }
 
-// set changes the state of the server's service.
 func (i *zoneinit) set(s Service) {
-	fmri := i.Options().Service
 	i.update(func(z *Zone) {
-		z.Services[fmri] = s
-		z.ServerPID = 0
+		z.Service, z.ServerPID = s, 0
 		if i.server != nil {
 			z.ServerPID = i.server.Process.Pid
 		}
@@ -154,97 +100,140 @@ func (i *zoneinit) set(s Service) {
 
 // start runs the service's start method.
 func (i *zoneinit) start() {
-	i.set(Service{State: "offline", Next: "online", Since: time.Now()})
-	i.hold(Offline, func(f *Fault) bool { return f.Object == "" || f.Object == i.zone })
-	if f := i.suffers(Maintenance, i.zone); f != nil {
-		reason := f.Text
-		if reason == "" {
-			reason = "Start method failed repeatedly, last exited with status 1."
-		}
-		i.set(settled("maintenance", reason))
+	i.set(Service{State: "offline", Next: "online"})
+	if f := i.apply(point{when: Before, command: "svc.startd", object: i.zone}); f != nil {
+		i.rest("maintenance", cmp.Or(f.Text, "Start method failed repeatedly, last exited with status 1."))
 		return
 	}
-	argv, refused := i.method()
-	if refused.State != "" {
-		i.log("%s", refused.Reason)
-		i.set(refused)
+	if err := i.launch(); err != nil {
+		i.log(err)
+		i.rest("maintenance", err.Error())
 		return
 	}
-	if err := i.launch(argv); err != nil {
-		i.log("%v", err)
-		i.set(settled("maintenance", "Start method failed repeatedly, last exited with status 1."))
-		return
-	}
-	i.set(settled("online", ""))
+	i.rest("online", "")
 }
 
-func (i *zoneinit) launch(argv []string) error {
+func (i *zoneinit) launch() error {
+	argv, err := i.method()
+	if err != nil {
+		return err
+	}
 	log, err := os.OpenFile(i.logFile(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env = append(i.marker(i.zone), "SMF_FMRI="+i.Options().Service, "SMF_METHOD=start", "SMF_ZONENAME="+i.zone)
-	cmd.Dir = "/"
+	cmd := i.process(i.zone, argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
 	i.server = cmd
-	check(os.WriteFile(i.VM(i.zone), nil, 0o600))
-	go func() {
-		_ = cmd.Wait()
-		i.exited <- cmd
-	}()
 	return nil
 }
 
-// ended restarts a server that ended, as the contract model does: it begins
-// anew, with no VM.
-func (i *zoneinit) ended(server *exec.Cmd) {
-	if server != i.server {
-		return
-	}
-	i.server = nil
-	i.failures++
-	i.log("Stopping because all processes in service exited.")
-	if i.failures > i.Options().Restarts {
-		i.set(settled("maintenance", "Restarting too quickly."))
-		return
-	}
-	time.Sleep(10 * time.Millisecond)
-	i.start()
+func (i *zoneinit) logFile() string {
+	z, _ := i.Zones.Get(i.zone)
+	return filepath.Join(z.Config.root(), serviceLog)
 }
 
-// stop asks the server to end and waits for as long as that takes.
-func (i *zoneinit) stop() {
-	if i.server == nil {
-		return
-	}
-	_ = i.server.Process.Signal(syscall.SIGTERM)
-	<-i.exited
-	i.server = nil
-}
-
-func (i *zoneinit) log(format string, args ...any) {
-	f, err := os.OpenFile(i.logFile(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
-	if err != nil {
+func (i *zoneinit) log(err error) {
+	f, openErr := os.OpenFile(i.logFile(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if openErr != nil {
 		return // the zone has no such directory
 	}
 	defer f.Close()
-	fmt.Fprintf(f, "[ %s %s ]\n", time.Now().Format("Jan _2 15:04:05"), fmt.Sprintf(format, args...))
+	fmt.Fprintf(f, "[ %s ]\n", err)
 }
 
-func (i *zoneinit) logFile() string {
-	return filepath.Join(i.root(i.zone), serviceLog(i.Options().Service))
-}
+// Paths below a zone's root: the directory of SMF profiles, and the server's log.
+const (
+	profileDir = "var/svc/profile"
+	serviceLog = "var/svc/log/system-illumos-propolis-server:default.log"
+)
 
-// root is a zone's root directory.
-func (s *Store) root(zone string) string {
-	if z, ok := s.Zones.Get(zone); ok {
-		return filepath.Join(z.Config.Zonepath, "root")
+// method simulates the service's start method. It returns the server's argv.
+func (i *zoneinit) method() ([]string, error) {
+	z, _ := i.Zones.Get(i.zone)
+	properties := z.Properties
+	if properties == nil {
+		var err error
+		if properties, err = parseProfile(filepath.Join(z.Config.root(), profileDir, "site.xml")); err != nil {
+			return nil, err
+		}
+		i.update(func(z *Zone) { z.Properties = properties })
 	}
-	return ""
+	get := func(name string) string { return properties["config/"+name] }
+	addr, err := netip.ParseAddrPort(net.JoinHostPort(get("listen_addr"), get("listen_port")))
+	_, badGateway := netip.ParseAddr(get("gateway"))
+	if err != nil || badGateway != nil || !slices.Contains(z.Config.Links(), get("datalink")) {
+		return nil, fmt.Errorf("cannot use datalink %q, gateway %q, address %q, port %q",
+			get("datalink"), get("gateway"), get("listen_addr"), get("listen_port"))
+	}
+	argv := i.Options().Server
+	if len(argv) == 0 {
+		argv = []string{i.program, "serve", "{addr}"}
+	}
+	r := strings.NewReplacer("{addr}", addr.String(), "{ip}", addr.Addr().String(),
+		"{port}", get("listen_port"), "{zone}", i.zone, "{root}", z.Config.root())
+	for n, word := range argv {
+		argv[n] = r.Replace(word)
+	}
+	return argv, nil
+}
+
+// A profile is the part of an SMF profile that concerns one instance.
+type profile struct {
+	XMLName xml.Name `xml:"service_bundle"`
+	Type    string   `xml:"type,attr"`
+	Service struct {
+		Name     string `xml:"name,attr"`
+		Instance struct {
+			Name    string `xml:"name,attr"`
+			Enabled bool   `xml:"enabled,attr"`
+			Groups  []struct {
+				Name   string `xml:"name,attr"`
+				Values []struct {
+					Name  string `xml:"name,attr"`
+					Type  string `xml:"type,attr"`
+					Value string `xml:"value,attr"`
+				} `xml:"propval"`
+			} `xml:"property_group"`
+		} `xml:"instance"`
+	} `xml:"service"`
+}
+
+// doctype is the declaration that svccfg(8) requires of a profile.
+const doctype = `<!DOCTYPE service_bundle SYSTEM "/usr/share/lib/xml/dtd/service_bundle.dtd.1">`
+
+// parseProfile returns the properties of the server's service in a profile.
+func parseProfile(path string) (properties map[string]string, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var p profile
+	err = xml.Unmarshal(text, &p)
+	fmri := "svc:/" + p.Service.Name + ":" + p.Service.Instance.Name
+	if err == nil && (!strings.Contains(string(text), doctype) || p.Type != "profile" || fmri != DefaultService || !p.Service.Instance.Enabled) {
+		err = errors.New("it does not enable " + DefaultService)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("svccfg: couldn't apply %s: %w", path, err)
+	}
+	properties = make(map[string]string)
+	for _, group := range p.Service.Instance.Groups {
+		for _, v := range group.Values {
+			properties[group.Name+"/"+v.Name] = v.Value
+		}
+	}
+	return properties, nil
+}
+
+// serve is the default server of a zone.
+func serve(addr string) int {
+	server := &http.Server{Addr: addr, ReadHeaderTimeout: 10 * time.Second,
+		Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+	fmt.Fprintln(os.Stderr, server.ListenAndServe())
+	return 1
 }

@@ -2,52 +2,84 @@ package standin
 
 import (
 	"errors"
-	"os"
+	"os/exec"
 	"path/filepath"
-	"strconv"
+	"regexp"
 	"syscall"
 )
 
-// Each process of the host carries the state directory in its environment, and
-// each process of a zone the zone's name: whatever it does to its parent,
-// session and group, these stay. (Commands do not: who runs them clears it.)
+// Each process of the host has the state directory in its environment, and each
+// process of a zone the zone's name. Unlike parent, session and group, a process
+// cannot lose these by accident. Commands have neither: they run without environment.
 const (
 	hostVariable = "ILLUMOS_STANDIN"
 	zoneVariable = "ILLUMOS_STANDIN_ZONE"
 )
 
-// marker is the environment of a process of the host, or of a zone.
-func (h *host) marker(zone string) []string {
-	env := []string{"PATH=" + filepath.Dir(h.program) + ":/usr/sbin:/usr/bin:/sbin:/bin", hostVariable + "=" + h.Dir}
+// process returns a command that runs as a process of a zone, or of the host if zone
+// is empty.
+func (h *host) process(zone, name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
+	cmd.Env = []string{"PATH=" + filepath.Dir(h.program) + ":/usr/sbin:/usr/bin:/sbin:/bin", hostVariable + "=" + h.Dir}
 	if zone != "" {
-		env = append(env, zoneVariable+"="+zone)
+		cmd.Env = append(cmd.Env, zoneVariable+"="+zone)
 	}
-	return env
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return cmd
 }
 
-// killZone sends a signal to every process of the zone and returns how many
-// there were.
-func (s *Store) killZone(zone string, signal syscall.Signal) int {
+// killZone kills every process of the zone. init is first, since it restarts others.
+func (s *Store) killZone(zone string) {
 	pids := s.Processes(zone)
-	if len(pids) > 0 && s.suffers(Unkillable, zone) != nil {
-		return len(pids)
-	}
-	// Init first: else it restarts what ends.
 	if z, ok := s.Zones.Get(zone); ok && z.InitPID != 0 {
-		_ = syscall.Kill(z.InitPID, signal)
+		pids = append([]int{z.InitPID}, pids...)
 	}
 	for _, pid := range pids {
-		_ = syscall.Kill(pid, signal)
+		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
 	}
-	return len(pids)
 }
 
-// alive tells whether there is such a process, a zombie included.
+// alive reports whether a process or zombie with this pid exists.
 func alive(pid int) bool { return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
 
-// Runs tells whether a process runs a program in this directory, as far as that
-// can be told; a zombie runs nothing.
-func Runs(pid int, dir string) bool {
-	program, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
-	return err == nil && filepath.Dir(program) == dir
+// pkill simulates pkill(1) with -9 and -z.
+func pkill(c *call) int {
+	return c.match(len(c.args) == 1 && c.args[0] == "-9", "", func([]int) { c.killZone(c.zone) })
+}
+
+// pgrep simulates pgrep(1) with -z and an optional pattern.
+func pgrep(c *call) int {
+	return c.match(len(c.args) <= 1, c.verb, func(pids []int) {
+		for _, pid := range pids {
+			c.print("%d", pid)
+		}
+	})
+}
+
+// match calls act with the matching processes of the zone. It returns 0 if there are
+// any, 1 if there are none or the zone is not active, and 2 on wrong usage or if the
+// zone does not exist.
+func (c *call) match(known bool, pattern string, act func(pids []int)) int {
+	z, there := c.Zones.Get(c.zone)
+	name, err := regexp.Compile(pattern)
+	switch {
+	case !known || c.zone == "" || err != nil:
+		return c.usage()
+	case !there:
+		return 1 + c.errorf("%s: invalid argument for option -- z: unknown zone '%s'", c.name, c.zone)
+	case !z.Active():
+		return 1 // it has no processes
+	}
+	var pids []int
+	for _, pid := range c.Processes(c.zone) {
+		if name.MatchString(processName(pid)) {
+			pids = append(pids, pid)
+		}
+	}
+	if len(pids) == 0 {
+		return 1
+	}
+	act(pids)
+	return 0
 }

@@ -4,139 +4,151 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-// A Store is the host's state on disk. Reading takes no lock: each file is
-// replaced in one step. Changing is done in Locked.
+// A Store is the host's state on disk. Files are replaced atomically, so reading
+// takes no lock. Changes are made in Locked.
 type Store struct {
 	Dir       string
 	Zones     collection[Zone]
 	Links     collection[Link]
 	Datasets  collection[Dataset]
 	Addresses collection[Address]
-	// Global holds the services of the global zone.
-	Global collection[Service]
+	Ports     collection[Port]
 }
 
-// Open returns the state in dir, which Create made.
-func Open(dir string) *Store {
+func openStore(dir string) *Store {
 	in := func(name string) string { return filepath.Join(dir, name) }
-	return &Store{Dir: dir, Zones: collection[Zone]{in("zones")}, Links: collection[Link]{in("links")},
-		Datasets: collection[Dataset]{in("datasets")}, Addresses: collection[Address]{in("addresses")},
-		Global: collection[Service]{in("global")}}
+	return &Store{dir, collection[Zone]{in("zones")}, collection[Link]{in("links")},
+		collection[Dataset]{in("datasets")}, collection[Address]{in("addresses")}, collection[Port]{in("ports")}}
 }
 
-// Create makes the state of a host in dir; datasets are mounted below mounts.
-func Create(dir string, o Options, zoneRoot string) *Store {
-	o = o.withDefaults()
-	s := Open(dir)
-	for _, name := range []string{"zones", "links", "datasets", "addresses", "global", "run", "vmm"} {
+// create writes the initial state of a host.
+func (s *Store) create(o Options, zoneRoot string) {
+	for _, name := range []string{"zones", "links", "datasets", "addresses", "ports", "run", "etc/zones"} {
 		check(os.MkdirAll(s.path(name), 0o700))
 	}
+	if o.Addresses == nil {
+		o.Addresses = defaultAddresses
+	}
 	writeJSON(s.path("options.json"), o)
-	writeJSON(s.path("meta.json"), meta{NextID: o.FirstID, NextUniq: 1})
-	for _, l := range o.Links {
+	for _, l := range defaultLinks {
 		s.Links.put(l.Name, &l)
 	}
-	for _, d := range append(o.Datasets, Dataset{"rpool", "none"}, Dataset{"rpool/zones", zoneRoot}) {
+	for _, d := range []Dataset{{"rpool", "none"}, {"rpool/zones", zoneRoot}} {
 		s.Datasets.put(d.Name, &d)
 	}
 	for _, a := range o.Addresses {
 		s.Addresses.put(a.Name, &a)
 	}
-	for _, fmri := range o.Services {
-		s.Global.put(fmri, &Service{State: "online", Next: "-", Since: time.Now()})
-	}
-	return s
+	s.writeIndex()
 }
 
 func (s *Store) path(name ...string) string {
 	return filepath.Join(append([]string{s.Dir}, name...)...)
 }
 
-// Options are those the host was made with, with the defaults filled in.
+// Options returns the options of the host.
 func (s *Store) Options() (o Options) {
 	readJSON(s.path("options.json"), &o)
 	return o
 }
 
-// locks keeps the goroutines of one process apart, which fcntl locks do not.
-var locks sync.Map
-
-// Locked runs change while no other process is in Locked.
+// Locked runs change with the lock held, which excludes other processes too.
 func (s *Store) Locked(change func()) {
-	mu, _ := locks.LoadOrStore(s.Dir, new(sync.Mutex))
-	mu.(*sync.Mutex).Lock()
-	defer mu.(*sync.Mutex).Unlock()
 	f := must(os.OpenFile(s.path("lock"), os.O_CREATE|os.O_RDWR, 0o600))
 	defer f.Close()
-	lock := unix.Flock_t{Type: unix.F_WRLCK}
-	err := unix.FcntlFlock(f.Fd(), unix.F_SETLKW, &lock)
-	for errors.Is(err, unix.EINTR) {
-		err = unix.FcntlFlock(f.Fd(), unix.F_SETLKW, &lock)
+	err := error(syscall.EINTR)
+	for errors.Is(err, syscall.EINTR) {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
 	}
 	check(err)
 	change()
 }
 
-// count changes the counters. It needs the lock.
-func (s *Store) count(change func(*meta)) {
-	var m meta
-	readJSON(s.path("meta.json"), &m)
-	change(&m)
-	writeJSON(s.path("meta.json"), m)
-}
-
-// Change lets change alter the zone under the lock, if there is one of that
-// name, and tells whether it did.
-func (s *Store) Change(zone string, change func(*Zone)) (found bool) {
+// Change calls change with the zone under the lock and saves it, if it exists.
+func (s *Store) Change(zone string, change func(*Zone)) {
 	s.Locked(func() {
-		z, ok := s.Zones.Get(zone)
-		if !ok {
-			return
+		if z, ok := s.Zones.Get(zone); ok {
+			change(z)
+			s.Zones.put(zone, z)
 		}
-		change(z)
-		s.Zones.put(zone, z)
-		found = true
 	})
-	return found
 }
 
-// closing tells whether the host is being taken down: nothing may start, and
-// whatever hangs on purpose ends.
+// next increments and returns a counter. The caller holds the lock.
+func (s *Store) next(kind string) int {
+	numbers := make(map[string]int)
+	readJSON(s.path("numbers.json"), &numbers)
+	numbers[kind]++
+	writeJSON(s.path("numbers.json"), numbers)
+	return numbers[kind]
+}
+
+// closing reports whether the host is being closed or was removed: no process may
+// start, and injected hangs end.
 func (s *Store) closing() bool {
 	_, err := os.Stat(s.path("options.json"))
-	if err != nil {
-		return true
-	}
-	_, err = os.Stat(s.path("closing"))
-	return err == nil
+	_, closing := os.Stat(s.path("closing"))
+	return err != nil || closing == nil
 }
 
-// A collection is a directory with a file per value.
+// until waits until done returns true. It ends the process when the host is closed.
+func (s *Store) until(done func() bool) {
+	for !done() {
+		if s.closing() {
+			os.Exit(exitTrouble)
+		}
+		time.Sleep(3 * time.Millisecond)
+	}
+}
+
+// ZonesDir returns the host's /etc/zones: it holds NAME.xml for each configured zone,
+// and the index.
+func (s *Store) ZonesDir() string { return s.path("etc", "zones") }
+
+// configFile returns the path of a zone's configuration. It has the name of the
+// host's file, but holds JSON. zonecfg writes it before the index and deletes it
+// after that, so it may exist for a zone that no list has.
+func (s *Store) configFile(zone string) string { return filepath.Join(s.ZonesDir(), zone+".xml") }
+
+// writeIndex rewrites the index. The caller holds the lock.
+func (s *Store) writeIndex() {
+	lines := []string{"global:installed:/"}
+	for _, z := range s.Zones.All() {
+		state := z.State
+		if z.Active() {
+			state = Installed
+		}
+		lines = append(lines, fmt.Sprintf("%s:%s:%s:%s", z.Name, state, z.Config.Zonepath(), z.UUID))
+	}
+	slices.Sort(lines)
+	replace(filepath.Join(s.ZonesDir(), "index"), []byte(strings.Join(lines, "\n")+"\n"))
+}
+
+// A collection is a directory with one file per value.
 type collection[T any] struct{ dir string }
 
 func (c collection[T]) file(name string) string {
 	return filepath.Join(c.dir, url.PathEscape(name)+".json")
 }
 
-// Get returns a copy of the value of that name.
+// Get returns the value of that name.
 func (c collection[T]) Get(name string) (*T, bool) {
 	v := new(T)
 	return v, readJSON(c.file(name), v)
 }
 
-// All returns a copy of every value by its name. One that vanishes meanwhile is
-// left out.
+// All returns every value by its name. It omits values that are deleted meanwhile.
 func (c collection[T]) All() map[string]*T {
 	all := make(map[string]*T)
 	for _, entry := range must(os.ReadDir(c.dir)) {
@@ -156,7 +168,7 @@ func (c collection[T]) put(name string, v *T) { writeJSON(c.file(name), v) }
 
 func (c collection[T]) drop(name string) { check(os.Remove(c.file(name))) }
 
-// readJSON tells whether there is such a file.
+// readJSON reports whether the file exists.
 func readJSON(path string, v any) bool {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -167,12 +179,58 @@ func readJSON(path string, v any) bool {
 	return true
 }
 
-// writeJSON replaces a file in one step. Each file has one writer at a time.
 func writeJSON(path string, v any) {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
 	check(e.Encode(v))
-	check(os.WriteFile(path+".new", text.Bytes(), 0o600))
+	replace(path, text.Bytes())
+}
+
+// replace replaces a file atomically. Each file has one writer at a time.
+func replace(path string, text []byte) {
+	check(os.WriteFile(path+".new", text, 0o600))
 	check(os.Rename(path+".new", path))
+}
+
+// exitTrouble is the exit status for a failure of the stand-in itself. The simulated
+// commands do not use it.
+const exitTrouble = 125
+
+// A trouble is a failure of the stand-in itself, never a simulated one. It is passed
+// by panic to keep the simulated code short.
+type trouble struct{ error }
+
+func check(err error) {
+	if err != nil {
+		panic(trouble{err})
+	}
+}
+
+func must[T any](v T, err error) T {
+	check(err)
+	return v
+}
+
+// try runs do and returns the error of its trouble, if any.
+func try(do func()) (err error) {
+	defer func() {
+		switch t := recover().(type) {
+		case nil:
+		case trouble:
+			err = t.error
+		default:
+			panic(t)
+		}
+	}()
+	do()
+	return nil
+}
+
+// orEnd runs do and ends the process if do panics with a trouble.
+func orEnd(do func()) {
+	if err := try(do); err != nil {
+		fmt.Fprintln(os.Stderr, "illumos-standin:", err)
+		os.Exit(exitTrouble)
+	}
 }

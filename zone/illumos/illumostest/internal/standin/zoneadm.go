@@ -1,48 +1,40 @@
 package standin
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/google/uuid"
 )
 
-var zoneName = regexp.MustCompile(`^[A-Za-z0-9][-_.A-Za-z0-9]*$`)
+var zoneName = regexp.MustCompile(`^[A-Za-z0-9][-_.A-Za-z0-9]{0,62}$`)
 
 func validZoneName(name string) bool {
-	return len(name) <= 63 && zoneName.MatchString(name) && name != "global" && !strings.HasPrefix(name, "SUNW")
+	return zoneName.MatchString(name) && name != "global" && !strings.HasPrefix(name, "SUNW")
 }
 
-// zoneadm is zoneadm(8). It works in the root directory, and ignores SIGHUP.
+// zoneadm simulates zoneadm(8). It changes to the root directory and ignores SIGHUP.
 func zoneadm(c *call) int {
-	// Caught and not ignored, so that what it starts does not inherit it.
+	// Caught and not ignored, so that child processes do not inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	check(os.Chdir("/"))
-	args := c.args
-	if len(args) >= 2 && args[0] == "-z" {
-		c.zone, args = args[1], args[2:]
+	if len(c.args) == 2 && c.verb == "list" && c.zone == "" && strings.Trim(c.args[1], "-cip") == "" {
+		return c.list()
 	}
-	if len(args) == 0 {
-		return c.usage("a subcommand is needed")
-	}
-	verb, rest := args[0], args[1:]
-	if verb == "list" {
-		return c.list(rest)
-	}
-	run := map[string]func(*Zone, []string) int{
-		"install": c.install, "uninstall": c.uninstall, "mark": c.mark, "verify": c.verify,
-		"boot": c.throughDoor, "ready": c.throughDoor, "halt": c.throughDoor, "shutdown": c.throughDoor,
-	}[verb]
+	run := map[string]func(*Zone, []string) int{"install": c.install, "uninstall": c.uninstall,
+		"boot": c.throughDoor, "ready": c.throughDoor, "halt": c.throughDoor}[c.verb]
 	switch {
-	case run == nil:
-		return c.usage("%s: unknown subcommand", verb)
-	case c.zone == "":
-		return c.usage("%s: a zone name is needed: -z zonename", verb)
-	case c.zone == "global":
-		return c.zerror("%s operation is invalid for the global zone.", verb)
+	case run == nil || c.zone == "":
+		return c.usage()
 	case !validZoneName(c.zone):
 		return c.zperror("Invalid argument: not a zone name")
 	}
@@ -50,144 +42,236 @@ func zoneadm(c *call) int {
 	if !ok {
 		return c.zperror("No such zone configured")
 	}
-	return run(z, rest)
+	return run(z, c.args[1:])
 }
 
-// zerror complains in zoneadm's own words.
+// zerror prints an error in zoneadm's form, zperror in that of its library.
 func (c *call) zerror(format string, args ...any) int {
-	return c.complain("zoneadm: zone '%s': %s", c.zone, fmt.Sprintf(format, args...))
+	return c.errorf("zoneadm: zone '%s': %s", c.zone, fmt.Sprintf(format, args...))
 }
 
-// zperror complains in the words of the library.
-func (c *call) zperror(message string) int { return c.complain("zoneadm: %s: %s", c.zone, message) }
+func (c *call) zperror(message string) int { return c.errorf("zoneadm: %s: %s", c.zone, message) }
 
-// relay prints what zoneadmd said.
-func (c *call) relay(text string) {
-	for line := range strings.Lines(text) {
-		c.complain("zone '%s': %s", c.zone, strings.TrimSuffix(line, "\n"))
+// list simulates zoneadm list -cip: the global zone, the active zones by id, and the
+// others in the order of the index.
+func (c *call) list() int {
+	c.print("0:global:running:/::ipkg:shared")
+	zones := slices.SortedFunc(maps.Values(c.Zones.All()), func(a, b *Zone) int {
+		if a.Active() != b.Active() {
+			return map[bool]int{true: -1, false: 1}[a.Active()]
+		}
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Order, b.Order))
+	})
+	if f := c.apply(c.point(During)); f != nil {
+		return c.fail(f)
 	}
-}
-
-// throughDoor is boot, ready, halt and shutdown: zoneadmd does them.
-func (c *call) throughDoor(z *Zone, args []string) int {
-	if exit := c.beforeDoor(z); exit != 0 {
-		return exit
-	}
-	unlock := c.lockZone(c.zone)
-	exit := c.ensureZoneadmd(z)
-	unlock()
-	if exit != 0 {
-		return exit
-	}
-	if f := c.strike(c.occasion(During)); f != nil {
-		return c.fails(f)
-	}
-	answer, err := c.callDoor(c.zone, request{Verb: c.verb, Args: args})
-	if err != nil {
-		return c.zerror("call to zoneadmd failed")
-	}
-	c.relay(answer.Text)
-	if answer.Exit != 0 {
-		c.zerror("call to zoneadmd failed")
-	}
-	return answer.Exit
-}
-
-// beforeDoor refuses what zoneadm does not even ask zoneadmd for.
-func (c *call) beforeDoor(z *Zone) int {
-	uninstalled := z.State == Configured || z.State == Incomplete
-	switch {
-	case (c.verb == "boot" || c.verb == "ready") && uninstalled:
-		return c.zerror("must be installed before %s.", c.verb)
-	case c.verb == "ready" && z.Active() && z.State != Ready:
-		return c.zerror("ready operation is invalid for %s zones.", z.State)
-	case c.verb == "shutdown" && z.State != Running:
-		return c.zerror("not running")
-	case c.verb == "halt" && z.State == Incomplete:
-		return c.zerror("halt operation is invalid for zones in state '%s'.", z.State)
+	for _, z := range zones {
+		// The list is no snapshot: each zone is read separately and may be deleted.
+		if z, ok := c.Zones.Get(z.Name); ok {
+			c.listLine(z)
+		}
 	}
 	return 0
 }
 
-// ensureZoneadmd starts the zone's zoneadmd if it does not answer.
-func (c *call) ensureZoneadmd(z *Zone) int {
-	if c.answers(c.zone) {
-		return 0
+func (c *call) listLine(z *Zone) {
+	p := point{when: Before, command: c.name, verb: c.verb, object: z.Name}
+	if f := c.take(Omit, p); f != nil {
+		_ = c.fail(f)
+		return
 	}
-	if z.State == Configured {
-		c.relay("cannot manage a zone which is in state 'configured'")
+	id, ipType, state := "-", "shared", z.State
+	if z.Active() {
+		id = strconv.Itoa(z.ID)
+	}
+	if z.Config.Globals.Get("ip-type") == "exclusive" {
+		ipType = "excl"
+	}
+	if f := c.take(UnknownState, p); f != nil {
+		state = f.Text
+	}
+	fields := []string{id, z.Name, state, strings.ReplaceAll(z.Config.Zonepath(), ":", `\:`), z.UUID,
+		z.Config.Globals.Get("brand"), ipType}
+	if c.take(ExtraFields, p) != nil {
+		fields = append(fields, "solaris10", "", "yes")
+	}
+	c.print("%s", strings.Join(fields, ":"))
+}
+
+// throughDoor simulates boot, ready and halt, which zoneadmd performs.
+func (c *call) throughDoor(z *Zone, _ []string) int {
+	switch uninstalled := z.State == Configured || z.State == Incomplete; {
+	case c.verb != "halt" && uninstalled:
+		return c.zerror("must be installed before %s.", c.verb)
+	case c.verb == "halt" && z.State == Incomplete:
+		return c.zerror("halt operation is invalid for zones in state '%s'.", z.State)
+	case c.verb == "halt" && z.State == Configured:
+		c.errorf("zone '%s': cannot manage a zone which is in state 'configured'", c.zone)
 		return c.zerror("could not start zoneadmd")
+	}
+	unlock := c.lockZone(c.zone)
+	c.ensureZoneadmd(z)
+	unlock()
+	if f := c.apply(c.point(During)); f != nil {
+		return c.fail(f)
+	}
+	answer, err := c.callDoor(c.zone, c.verb)
+	for line := range strings.Lines(answer.Text) {
+		c.errorf("zone '%s': %s", c.zone, strings.TrimSuffix(line, "\n"))
+	}
+	if err != nil || answer.Exit != 0 {
+		return c.zerror("call to zoneadmd failed")
+	}
+	return 0
+}
+
+// ensureZoneadmd starts the zone's zoneadmd if none runs.
+func (c *call) ensureZoneadmd(z *Zone) {
+	if _, err := c.callDoor(c.zone, ping); err == nil {
+		return
 	}
 	if z.Active() {
 		c.zerror("WARNING: zone is in state '%s', but zoneadmd does not appear to be available; "+
 			"restarted zoneadmd to recover.", z.State)
 	}
-	if err := c.startZoneadmd(c.zone); err != nil {
-		return c.zerror("could not start zoneadmd")
-	}
-	return 0
+	c.startZoneadmd(c.zone)
 }
 
-// invalidWhileActive refuses verbs that need the zone to be inactive.
-func (c *call) invalidWhileActive(z *Zone) bool {
-	if z.Active() {
+// mayChange returns the zone if it is in one of the states that the verb requires,
+// and prints an error otherwise.
+func (c *call) mayChange(states ...string) (*Zone, bool) {
+	z, ok := c.Zones.Get(c.zone)
+	switch {
+	case !ok:
+		c.zperror("No such zone configured")
+	case z.Active():
 		c.zerror("%s operation is invalid for %s zones.", c.verb, z.State)
+	case !slices.Contains(states, z.State):
+		c.zerror("is already in state '%s'; %s operation is invalid.", z.State, c.verb)
+	default:
+		return z, true
 	}
-	return z.Active()
+	return nil, false
 }
 
-func (c *call) mark(z *Zone, args []string) int {
-	force := slices.Contains(args, "-F")
-	args = slices.DeleteFunc(slices.Clone(args), func(a string) bool { return a == "-F" })
-	allowed := []string{Incomplete}
-	if force {
-		allowed = []string{Incomplete, Configured, Installed}
-	}
-	if len(args) != 1 || !slices.Contains(allowed, args[0]) {
-		return c.usage("mark: the state is missing or wrong")
-	}
-	if c.invalidWhileActive(z) {
-		return 1
-	}
-	defer c.lockZone(c.zone)()
-	if z.State == Configured && !force {
-		return c.zerror("mark operation is invalid for zones in state 'configured'.")
-	}
-	c.setState(args[0])
-	return 0
-}
-
-// setState changes what the index file says. A configured zone has no uuid.
+// setState changes the state of an inactive zone. A configured zone has no uuid.
 func (c *call) setState(state string) {
 	c.Change(c.zone, func(z *Zone) {
 		z.State = state
-		if z.UUID == "" && state != Configured {
-			z.UUID = newUUID()
-		}
+		z.UUID = cmp.Or(z.UUID, uuid.NewString())
 		if state == Configured {
-			z.UUID, z.Properties = "", nil
+			z.UUID, z.Properties, z.Disabled = "", nil, false
 		}
 	})
+	c.Locked(c.writeIndex)
 }
 
-func (c *call) verify(z *Zone, _ []string) int {
-	if problem := c.problem(z); problem != "" {
-		c.zerror("%s", problem)
-		return c.complain("zoneadm: zone %s failed to verify", c.zone)
+// maxHook limits the length of the install hook's command in bytes.
+const maxHook = 1024
+
+// install works in the client: if that is killed, the zone stays incomplete.
+func (c *call) install(_ *Zone, images []string) int {
+	defer c.lockZone(c.zone)()
+	z, ok := c.mayChange(Configured)
+	if !ok {
+		return 1
+	}
+	path := z.Config.Zonepath()
+	hook := fmt.Sprintf("exec /usr/lib/brand/%s/install %s %s %s", z.Config.Globals.Get("brand"), c.zone, path, strings.Join(images, " "))
+	if len(hook) >= maxHook {
+		return c.zerror("Command line too long")
+	}
+	c.setState(Incomplete)
+	c.makeZonepath(path)
+	if f := c.incompleteFault(); f != nil {
+		return c.fail(f)
+	}
+	exit := c.brandInstall(filepath.Join(path, "root"), images)
+	switch exit {
+	case 0:
+		c.setState(Installed)
+		return 0
+	case 254: // the hook left no files
+		c.setState(Configured)
+	}
+	return c.zerror("install operation failed: the brand's hook exited with %d", exit)
+}
+
+// incompleteFault applies faults of an install or uninstall while the zone is incomplete.
+func (c *call) incompleteFault() *Fault {
+	p := c.point(During)
+	p.state = Incomplete
+	return c.apply(p)
+}
+
+// makeZonepath creates the zonepath, as a dataset if its parent directory is one.
+func (c *call) makeZonepath(path string) {
+	for _, parent := range c.Datasets.All() {
+		if parent.Mountpoint == filepath.Dir(path) {
+			name := parent.Name + "/" + filepath.Base(path)
+			c.Datasets.put(name, &Dataset{Name: name, Mountpoint: path})
+		}
+	}
+	check(os.MkdirAll(path, 0o700))
+}
+
+// brandHook applies faults of a hook of the zone's brand.
+func (h *host) brandHook(verb, zone string) *Fault {
+	return h.apply(point{when: Before, command: "brand", verb: verb, object: zone})
+}
+
+// brandInstall simulates the brand's install hook.
+func (c *call) brandInstall(root string, images []string) int {
+	if f := c.brandHook("install", c.zone); f != nil {
+		return c.fail(f)
+	}
+	// The shell that runs the hook splits words; nothing is quoted.
+	words := strings.Join(images, " ")
+	if strings.ContainsAny(words, "|&;<>()$`\\\"'*?[#~\n") {
+		c.errorf("sh: syntax error near unexpected token")
+		return 2
+	}
+	if _, err := os.Lstat(root); err == nil {
+		c.errorf("ERROR: %s already exists", root)
+		return 255
+	}
+	for image := range strings.FieldsSeq(words) {
+		if _, err := os.ReadFile(image); err != nil {
+			c.errorf("ERROR: cannot read image %s", image)
+			return 255
+		}
+	}
+	for _, dir := range []string{profileDir, "var/svc/log", "tmp"} {
+		check(os.MkdirAll(filepath.Join(root, dir), 0o755))
 	}
 	return 0
 }
 
-// problem says what is not acceptable in a zone's configuration as the host is.
-func (c *call) problem(z *Zone) string {
-	if z.State != Configured && z.State != Incomplete {
-		info, err := os.Stat(z.Config.Zonepath)
-		switch {
-		case err != nil:
-			return fmt.Sprintf("could not verify zonepath %s: No such file or directory", z.Config.Zonepath)
-		case info.Mode().Perm() != 0o700:
-			return fmt.Sprintf("%s must have mode 0700", z.Config.Zonepath)
-		}
+// uninstall removes the root, and keeps the zonepath and its dataset.
+func (c *call) uninstall(_ *Zone, args []string) int {
+	if !slices.Contains(args, "-F") {
+		return c.errorf("Input not from terminal and -F not specified: uninstall aborted.")
 	}
-	return ""
+	if _, ok := c.mayChange(Installed, Incomplete); !ok {
+		return 1
+	}
+	// zoneadmd ends after its current request, unless the zone is active then.
+	_, _ = c.callDoor(c.zone, dismiss)
+	defer c.lockZone(c.zone)()
+	z, ok := c.mayChange(Installed, Incomplete)
+	if !ok {
+		return 1
+	}
+	c.setState(Incomplete)
+	f := c.incompleteFault()
+	if f == nil {
+		f = c.brandHook("uninstall", c.zone)
+	}
+	if f != nil {
+		c.fail(f)
+		return c.zerror("uninstall operation failed: the brand's hook exited with %d", f.Exit)
+	}
+	check(os.RemoveAll(filepath.Join(z.Config.Zonepath(), "root")))
+	c.setState(Configured)
+	return 0
 }

@@ -3,304 +3,315 @@ package standin
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
 
-// zonecfg is zonecfg(8).
-func zonecfg(c *call) int {
-	args := c.args
-	if len(args) < 2 || args[0] != "-z" {
-		return c.usage("a zone name is needed: -z zonename")
+// A Config is a zone's configuration.
+type Config struct {
+	Globals   Resource
+	Resources []Resource
+}
+
+// A Resource has a type and properties with one value each. The global properties are
+// a resource without type.
+type Resource struct {
+	Type  string
+	Props []Prop
+}
+
+// A Prop is a property.
+type Prop struct{ Name, Value string }
+
+// Get returns the value of a property, or "".
+func (r Resource) Get(name string) string {
+	if i := r.index(name); i >= 0 {
+		return r.Props[i].Value
 	}
-	c.zone, args = args[1], args[2:]
-	if !validZoneName(c.zone) {
-		return c.complain("%s: Invalid zone name", c.zone)
+	return ""
+}
+
+func (r Resource) index(name string) int {
+	return slices.IndexFunc(r.Props, func(p Prop) bool { return p.Name == name })
+}
+
+// set sets a property, or returns an error if the resource cannot have it.
+func (r *Resource) set(name, value string) error {
+	pattern, known := properties[r.Type][name]
+	switch valid := regexp.MustCompile("^(" + pattern + ")$").MatchString(value); {
+	case !known:
+		return refuse("property %q is not known in scope %q", name, r.Type)
+	case !valid && name == "brand":
+		return refuse("%s: unknown brand.", value)
+	case !valid:
+		return refuse("%s: %q contains invalid characters.", name, value)
+	case r.Type == "attr" && name == "name" && strings.HasPrefix(value, "zone"):
+		return refuse("attr name %s is reserved.", value)
+	}
+	if i := r.index(name); i >= 0 {
+		r.Props = slices.Delete(r.Props, i, i+1)
+	}
+	r.Props = append(r.Props, Prop{name, value})
+	return nil
+}
+
+// refuse returns an error with a message of the host, which may be a sentence.
+func refuse(format string, args ...any) error { return fmt.Errorf(format, args...) }
+
+// properties maps the type of a resource to its properties and patterns of their
+// values. A resource needs all its properties.
+var properties = map[string]map[string]string{
+	"": {"zonepath": "/.+", "brand": "ipkg|lipkg|sparse|lx|omicron1", "autoboot": "true|false",
+		"ip-type": "exclusive|shared", "max-lwps": "[0-9]+"},
+	"net":    {"physical": ".+"},
+	"device": {"match": ".+"},
+	"attr":   {"name": "[A-Za-z0-9][-.A-Za-z0-9]*", "type": "string", "value": ".+"},
+}
+
+// keys are the properties that identify a resource among those of its type.
+var keys = map[string]string{"net": "physical", "device": "match", "attr": "name"}
+
+// Zonepath returns the zonepath.
+func (c Config) Zonepath() string { return c.Globals.Get("zonepath") }
+
+func (c Config) root() string { return filepath.Join(c.Zonepath(), "root") }
+
+// Links returns the datalinks of the net resources.
+func (c Config) Links() (links []string) {
+	for _, r := range c.Resources {
+		if r.Type == "net" {
+			links = append(links, r.Get("physical"))
+		}
+	}
+	return links
+}
+
+// zonecfg simulates zonecfg(8) with -f file, or with the script as arguments.
+func zonecfg(c *call) int {
+	switch {
+	case c.zone == "" || len(c.args) == 0:
+		return c.usage()
+	case !validZoneName(c.zone):
+		return c.errorf("%s: Invalid zone name", c.zone)
 	}
 	e := &editor{call: c}
-	if z, ok := c.Zones.Get(c.zone); ok {
-		e.zone, e.config, e.exists = z, z.Config, true
+	e.zone, e.saved = c.configured()
+	if e.zone != nil {
+		e.config = e.zone.Config
 	}
-	switch {
-	case len(args) == 2 && args[0] == "-f":
-		return e.file(args[1])
-	case len(args) > 0 && !strings.HasPrefix(args[0], "-"):
-		return e.words(strings.Join(args, " "))
+	if c.verb != "-f" {
+		return e.script(strings.Join(c.args, " "), "")
 	}
-	return c.usage("want -f file or a command")
+	file := c.args[len(c.args)-1]
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return c.errorf("could not open file %s: No such file or directory", file)
+	}
+	return e.script(string(text), file)
 }
 
-// An editor works on one zone's configuration until it is committed.
+// configured returns the zone. If the index does not have it but its configuration
+// file exists, savedAlone is true. It returns nil if there is neither.
+func (c *call) configured() (z *Zone, savedAlone bool) {
+	if z, ok := c.Zones.Get(c.zone); ok {
+		return z, false
+	}
+	var saved Config
+	if !readJSON(c.configFile(c.zone), &saved) {
+		return nil, false
+	}
+	return &Zone{Name: c.zone, State: Configured, Config: saved}, true
+}
+
+// An editor edits one zone's configuration until it is committed.
 type editor struct {
 	*call
-	zone   *Zone
-	config Config
-	// exists: there is a configuration to work on. created: it is a new one.
-	exists, created bool
-	changed, failed bool
-	// resource is the one between add and end.
+	// zone is nil if it does not exist. saved: it is not in the index.
+	zone  *Zone
+	saved bool
+	// config is the edited configuration. created: it is a new one.
+	config           Config
+	created, changed bool
+	// resource is the resource between add and end.
 	resource *Resource
-	// fresh: the zone must not exist by the time of the commit.
-	fresh bool
 }
 
-// errExit ends the session.
-var errExit = errors.New("exit")
-
-// A refusal is in zonecfg's own words, which are sentences.
-type refusal string
-
-func (r refusal) Error() string { return string(r) }
-
-func refuse(format string, args ...any) error { return refusal(fmt.Sprintf(format, args...)) }
-
-// file stops at the first error and then saves nothing.
-func (e *editor) file(name string) int {
-	text, err := os.ReadFile(name)
-	if name == "-" {
-		// Standard input counts as a person at work: errors stop nothing.
-		text = must(io.ReadAll(os.Stdin))
-		return e.words(string(text))
-	}
-	if err != nil {
-		return e.complain("could not open file %s: No such file or directory", name)
-	}
-	statements, err := parseStatements(string(text))
-	for _, s := range statements {
-		if err := e.do(s.words); err == errExit {
-			break
-		} else if err != nil {
-			e.complain("On line %d of %s:", s.line, name)
-			return e.complain("%v\nConfiguration not saved.", err)
+// script runs one command per line. A script from a file ends at the first error and
+// saves nothing; one from arguments continues, and its result is saved.
+func (e *editor) script(text, file string) (exit int) {
+	for n, line := range strings.Split(strings.ReplaceAll(text, ";", "\n"), "\n") {
+		err := e.do(strings.Fields(line))
+		if err != nil && file != "" {
+			e.errorf("On line %d of %s:", n+1, file)
+			return e.errorf("%v\nConfiguration not saved.", err)
+		}
+		if err != nil {
+			exit = e.errorf("%v", err)
 		}
 	}
-	if err != nil {
-		e.complain("On line %d of %s:", strings.Count(string(text), "\n")+1, name)
-		return e.complain("%v\nConfiguration not saved.", err)
-	}
-	return e.finish()
-}
-
-// words goes on after an error and commits at the end all the same.
-func (e *editor) words(text string) int {
-	statements, err := parseStatements(text)
-	if err != nil {
-		e.complain("%v", err)
-		e.failed = true
-	}
-	for _, s := range statements {
-		if err := e.do(s.words); err == errExit {
-			break
-		} else if err != nil {
-			e.complain("%v", err)
-			e.failed = true
-		}
-	}
-	return e.finish()
-}
-
-func (e *editor) finish() int {
 	if e.resource != nil {
-		e.complain("Resource incomplete.")
-		e.failed = true
+		exit = e.errorf("Resource incomplete.")
 	}
 	if e.changed {
 		if err := e.commit(); err != nil {
-			return e.complain("%v\nConfiguration not saved.", err)
+			return e.errorf("%v\nConfiguration not saved.", err)
 		}
 	}
-	if e.failed {
-		return 1
-	}
-	return 0
+	return exit
 }
 
+// commit writes the zone's file before the index.
 func (e *editor) commit() error {
-	if problem := e.config.problem(); problem != "" {
-		return errors.New(problem)
+	for _, name := range []string{"zonepath", "brand"} {
+		if e.config.Globals.Get(name) == "" {
+			return refuse("required resource missing: %s cannot be empty.", name)
+		}
+	}
+	// If two create a zone concurrently, one fails.
+	fresh := e.created && e.zone == nil
+	if _, there := e.Zones.Get(e.call.zone); there && !fresh || !there && (e.created || e.saved) {
+		e.Locked(func() { writeJSON(e.configFile(e.call.zone), e.config) })
+	}
+	if f := e.apply(e.point(During)); f != nil {
+		return errors.New(f.Text)
 	}
 	var err error
 	e.Locked(func() {
-		z, ok := e.Zones.Get(e.call.zone)
+		z, there := e.Zones.Get(e.call.zone)
 		switch {
-		case ok && e.fresh:
-			err = fmt.Errorf("%s: Zone exists", e.call.zone)
+		case there && fresh:
+			err = refuse("%s: Zone exists", e.call.zone)
 			return
-		case !ok && !e.created:
-			err = fmt.Errorf("%s: No such zone configured", e.call.zone)
+		case !there && !e.created && !e.saved:
+			err = e.none()
 			return
-		case !ok:
-			z = &Zone{Name: e.call.zone, State: Configured}
-			e.count(func(m *meta) { m.NextOrder++; z.Order = m.NextOrder })
+		case !there:
+			z = &Zone{Name: e.call.zone, State: Configured, Order: e.next("order")}
 		}
 		z.Config = e.config
 		e.Zones.put(z.Name, z)
+		e.writeIndex()
 	})
-	e.changed, e.fresh = false, false
 	return err
 }
 
-// do is one command.
+func (e *editor) none() error { return refuse("%s: No such zone configured", e.call.zone) }
+
+// do runs one command.
 func (e *editor) do(words []string) error {
-	name, args := words[0], words[1:]
-	switch name {
-	case "create":
-		return e.create(args)
-	case "delete":
-		return e.remove(args)
-	case "exit":
-		return errExit
+	if len(words) == 0 {
+		return nil
 	}
-	if !e.exists {
-		return fmt.Errorf("%s: No such zone configured", e.call.zone)
-	}
-	switch name {
-	case "set":
-		return e.set(args)
-	case "add":
-		return e.add(args)
-	case "end":
+	args := words[1:]
+	switch {
+	case words[0] == "create":
+		return e.create(slices.Contains(args, "-F"))
+	case words[0] == "delete":
+		return e.remove(slices.Contains(args, "-F"))
+	case e.zone == nil && !e.created:
+		return e.none()
+	case words[0] == "set" && len(args) == 1:
+		return e.set(args[0])
+	case words[0] == "add" && len(args) == 1 && e.resource == nil && keys[args[0]] != "":
+		e.resource = &Resource{Type: args[0]}
+		return nil
+	case words[0] == "end" && e.resource != nil:
 		return e.end()
-	case "cancel":
-		e.resource = nil
-		return nil
-	case "export":
-		e.out.WriteString(e.config.export())
-		return nil
-	case "info":
-		e.info(args)
-		return nil
-	case "verify":
-		if problem := e.config.problem(); problem != "" {
-			return errors.New(problem)
-		}
-		return nil
-	case "commit":
-		return e.commit()
-	case "revert":
-		e.config, e.changed = e.zone.Config, false
+	case words[0] == "export":
+		e.export()
 		return nil
 	}
-	return fmt.Errorf("syntax error at %q", name)
+	return refuse("syntax error at %q", words)
 }
 
-func (e *editor) create(args []string) error {
-	force := slices.Contains(args, "-F")
+func (e *editor) create(force bool) error {
 	switch {
 	case e.zone == nil:
+	case e.zone.State != Configured && e.zone.State != Incomplete:
+		// The following lines edit the existing zone, and zonecfg exits with 0.
+		e.errorf("Zone %s already installed; create not allowed.", e.call.zone)
+		return nil
 	case !force:
 		return refuse("Zone exists, input not from terminal and -F not specified: create aborted.")
-	case e.zone.State != Configured && e.zone.State != Incomplete:
-		// The lines that follow edit what is there.
-		e.print("Zone %s already installed; create not allowed.", e.call.zone)
-		e.failed = true
-		return nil
-	default:
-		e.print("Zone %s already exists; overwriting.", e.call.zone)
 	}
-	e.config = Config{Autoboot: "false", IPType: "shared"}
-	if !slices.Contains(args, "-b") {
-		e.config.Brand = "ipkg"
-	}
-	e.exists, e.created, e.changed, e.fresh = true, true, true, e.zone == nil
+	e.config = Config{Globals: Resource{Props: []Prop{{"autoboot", "false"}, {"ip-type", "shared"}}}}
+	e.created, e.changed = true, true
 	return nil
 }
 
-// remove is delete: at once, and of the configuration alone.
-func (e *editor) remove(args []string) error {
-	if !slices.Contains(args, "-F") {
+// remove runs "delete": immediately, and only of the configuration. It removes the
+// index entry before the file.
+func (e *editor) remove(force bool) (err error) {
+	if !force {
 		return refuse("Input not from terminal and -F not specified: delete aborted.")
 	}
-	var err error
 	e.Locked(func() {
-		z, ok := e.Zones.Get(e.call.zone)
-		switch {
-		case !ok:
-			err = fmt.Errorf("%s: No such zone configured", e.call.zone)
+		switch z, saved := e.configured(); {
+		case z == nil:
+			err = e.none()
 		case z.Active():
-			err = fmt.Errorf("%s: Zone state is invalid for the requested operation", e.call.zone)
-		default:
+			err = refuse("%s: Zone state is invalid for the requested operation", z.Name)
+		case !saved:
 			e.Zones.drop(z.Name)
+			e.writeIndex()
 		}
 	})
-	if err == nil {
-		e.zone, e.exists, e.changed = nil, false, false
+	if err != nil {
+		return err
 	}
-	return err
+	if f := e.apply(e.point(During)); f != nil {
+		return errors.New(f.Text)
+	}
+	_ = os.Remove(e.configFile(e.call.zone)) // another delete may have removed it
+	e.zone, e.changed = nil, false
+	return nil
 }
 
-func (e *editor) set(args []string) error {
-	if len(args) != 1 {
-		return errors.New("syntax error: set wants one property=value")
-	}
-	name, value, ok := strings.Cut(args[0], "=")
-	if !ok {
-		return fmt.Errorf("syntax error at %q", args[0])
+func (e *editor) set(property string) error {
+	name, value, ok := strings.Cut(property, "=")
+	if !ok || strings.ContainsAny(value, `="`) {
+		return refuse("syntax error at %q: a value needs quotes, which are not simulated", property)
 	}
 	e.changed = true
-	if e.resource == nil {
-		installed := e.zone != nil && e.zone.State != Configured
-		if installed && (name == "zonepath" || name == "brand") {
-			return refuse("Zone %s already installed; set %s not allowed.", e.call.zone, name)
-		}
-		return e.config.setGlobal(name, value)
+	if e.resource != nil {
+		return e.resource.set(name, value)
 	}
-	if !e.resource.mayHave(name) {
-		return fmt.Errorf("%s is not a property of %s", name, e.resource.Type)
+	if e.zone != nil && e.zone.State != Configured && (name == "zonepath" || name == "brand") {
+		e.errorf("Zone %s already installed; set %s not allowed.", e.call.zone, name)
+		return nil
 	}
-	e.resource.Props = slices.DeleteFunc(e.resource.Props, func(p Prop) bool { return p.Name == name })
-	e.resource.Props = append(e.resource.Props, Prop{name, value})
-	return nil
-}
-
-func (e *editor) add(args []string) error {
-	switch {
-	case len(args) == 2 && e.resource != nil && e.resource.mayHave(args[0]):
-		e.resource.Props = append(e.resource.Props, Prop{args[0], args[1]})
-	case len(args) != 1 || e.resource != nil:
-		return errors.New("syntax error: add is out of place")
-	default:
-		if _, known := resourceRules[args[0]]; !known {
-			return fmt.Errorf("unknown resource type %q", args[0])
-		}
-		e.resource = &Resource{Type: args[0]}
-	}
-	return nil
+	return e.config.Globals.set(name, value)
 }
 
 func (e *editor) end() error {
-	if e.resource == nil {
-		return errors.New("syntax error: end without add")
-	}
-	r := *e.resource
-	if problem := r.complete(e.config.IPType); problem != "" {
-		return errors.New(problem)
+	r, key := *e.resource, keys[e.resource.Type]
+	if len(r.Props) < len(properties[r.Type]) {
+		return refuse("of %s not all is specified\nResource incomplete.", r.Type)
 	}
 	for _, other := range e.config.Resources {
-		if other.Type == "attr" && r.Type == "attr" && other.Get("name") == r.Get("name") {
-			return refuse("An attr resource with the name %s already exists.", r.Get("name"))
+		if other.Type == r.Type && other.Get(key) == r.Get(key) {
+			return refuse("A %s resource with the %s '%s' already exists.", r.Type, key, r.Get(key))
 		}
 	}
 	e.config.Resources = append(e.config.Resources, r)
-	e.resource, e.changed = nil, true
+	e.resource = nil
 	return nil
 }
 
-// info is for people.
-func (e *editor) info(args []string) {
-	if len(args) == 0 {
-		e.print("zonename: %s\nzonepath: %s\nbrand: %s\nautoboot: %s\nip-type: %s", e.call.zone,
-			e.config.Zonepath, e.config.Brand, e.config.Autoboot, e.config.IPType)
+// export prints the configuration as a script for zonecfg.
+func (e *editor) export() {
+	e.print("create -b")
+	for _, p := range e.config.Globals.Props {
+		e.print("set %s=%s", p.Name, p.Value)
 	}
 	for _, r := range e.config.Resources {
-		if len(args) > 0 && args[0] != r.Type {
-			continue
-		}
-		e.print("%s:", r.Type)
+		e.print("add %s", r.Type)
 		for _, p := range r.Props {
-			e.print("\t%s: %s", p.Name, p.Value)
+			e.print("set %s=%s", p.Name, p.Value)
 		}
+		e.print("end")
 	}
 }

@@ -1,0 +1,74 @@
+package runner
+
+import (
+	"context"
+	"errors"
+
+	"github.com/sledagent/sledagent/agent/bundle"
+	"github.com/sledagent/sledagent/agent/vmm"
+)
+
+// logSize is how much of the server's log becomes part of a bundle. It is in memory
+// while the zone is being removed, which may be that of every VMM at once.
+const logSize = 16 << 10
+
+// ServerLog returns the end of the log of a zone's server, within the budget for
+// evidence. A read that hangs is left behind.
+func (h *Host) ServerLog(ctx context.Context, zone string) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, h.Evidence, errors.New("not read within "+h.Evidence.String()))
+	defer cancel()
+	type result struct {
+		text []byte
+		err  error
+	}
+	read := make(chan result, 1)
+	go func() {
+		text, err := h.Zones.Tail(ctx, zone, logSize)
+		read <- result{text, err}
+	}()
+	select {
+	case r := <-read:
+		return r.text, r.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// keepLog keeps the log of the VMM's server for the bundle.
+func (n *notes) keepLog(text []byte) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.log = text
+}
+
+// takeLog returns the log that was kept, once.
+func (n *notes) takeLog() []byte {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	text := n.log
+	n.log = nil
+	return text
+}
+
+// bundle hands over the evidence of a VMM's end, if it is of use. It is called once the
+// end has been given to the ledger, and before it is published; it does not wait.
+func (r *Runner) bundle(was, is vmm.State) {
+	if was.Phase >= vmm.Ended || is.Phase < vmm.Ended {
+		return
+	}
+	text := r.notes.takeLog()
+	if r.host.Bundle == nil || !begun(is) || is.Outcome != vmm.Failed && !forced(is) {
+		return
+	}
+	status := r.Status(true)
+	r.host.Bundle(bundle.Evidence{Zone: r.zone, Cause: bundle.TerminatedInstance, Status: &status, Log: text})
+}
+
+// begun reports whether a start was ever accepted, so that there may have been a zone.
+func begun(s vmm.State) bool { return s.Cold || s.Src != "" }
+
+// forced reports whether a VMM that has ended was stopped before Propolis had reported
+// its end.
+func forced(s vmm.State) bool {
+	return s.Stop != nil && s.Propolis.State != "" && s.Propolis.State != vmm.PropolisDestroyed
+}

@@ -1,0 +1,274 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sledagent/sledagent/agent"
+	"github.com/sledagent/sledagent/agent/ledger"
+	"github.com/sledagent/sledagent/agent/publish"
+	"github.com/sledagent/sledagent/agent/runner"
+	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/propolis"
+	"github.com/sledagent/sledagent/zone"
+	"github.com/sledagent/sledagent/zone/process"
+	"github.com/sledagent/sledagent/zone/zonetest"
+)
+
+const prefix = "oxz_propolis-server_"
+
+var sledID = uuid.New()
+
+// waitLimit bounds all waits of benchmarks.
+const waitLimit = 2 * time.Minute
+
+// server is the process in zones and in floors: it exists and costs nothing.
+var server = []string{"/bin/sleep", "3600"}
+
+// log returns a logger as in production, without the final system call.
+func log() zerolog.Logger {
+	return zerolog.New(io.Discard).Level(zerolog.InfoLevel).With().Timestamp().Logger()
+}
+
+// A harness is a whole agent in this process.
+type harness struct {
+	*agent.Agent
+	b     testing.TB
+	kills *kills
+	pub   *publish.Client
+	disk  *ledger.Ledger
+
+	mu     sync.Mutex
+	guests map[netip.AddrPort]*guest
+	port   uint16
+}
+
+// options configure a harness.
+type options struct {
+	zones    zone.Manager
+	nexus    []string
+	propolis func(netip.AddrPort) runner.Propolis // nil: a guest in memory
+}
+
+func newHarness(b testing.TB, o options) *harness {
+	b.Helper()
+	disk, err := ledger.Open(filepath.Join(b.TempDir(), ledger.FileName), ledger.Options{Log: log()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := &harness{b: b, disk: disk, kills: &kills{Manager: o.zones, at: map[string]time.Time{}}, guests: map[netip.AddrPort]*guest{},
+		pub: publish.New(publish.Config{Addresses: o.nexus, Log: log()})}
+	if o.propolis == nil {
+		o.propolis = r.newGuest
+	}
+	r.Agent = agent.New(agent.Config{
+		Zones: r.kills, Nexus: r.pub, Journal: disk, Propolis: o.propolis, Prefix: prefix, Evidence: 5 * time.Second, Log: log(),
+		Limits: vmm.Limits{StopGrace: 10 * time.Minute, MaxStopGrace: time.Hour, StartTimeout: 15 * time.Minute,
+			RebootTimeout: 10 * time.Minute, RetryInitial: 250 * time.Millisecond, RetryMax: 30 * time.Second,
+			GiveUpAfter: 24 * time.Hour},
+		Sled: func() propolis.Metadata { return propolis.Metadata{SledID: sledID} },
+	})
+	r.Adopt(nil)
+	b.Cleanup(r.close)
+	return r
+}
+
+func (r *harness) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
+	defer cancel()
+	if err := errors.Join(r.Agent.Close(ctx), r.pub.Close(ctx), r.disk.Close(ctx)); err != nil {
+		r.b.Error(err)
+	}
+}
+
+// backends are the measured kinds of zones.
+var backends = []struct {
+	name string
+	open func(testing.TB) zone.Manager
+}{
+	{"memory", func(testing.TB) zone.Manager { return zonetest.New(zonetest.Hooks{}) }},
+	{"process", openProcess},
+}
+
+func openProcess(b testing.TB) zone.Manager {
+	b.Helper()
+	if runtime.GOOS != "linux" && runtime.GOOS != "darwin" {
+		b.Skip("there are no process-backed zones here")
+	}
+	m, err := process.New(process.Config{Dir: b.TempDir(), Prefix: prefix, Argv: server, Log: log()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = m.Close() })
+	return m
+}
+
+// vm is a VMM that a benchmark registered.
+type vm struct {
+	id    uuid.UUID
+	guest *guest
+}
+
+func (v vm) zone() string { return prefix + v.id.String() }
+
+// begin registers a VMM whose Propolis is at addr and starts it.
+func (r *harness) begin(addr netip.AddrPort) (v vm, err error) {
+	reg, err := wire.Decode(wire.NewBody(wire.BodyOptions{PropolisAddr: addr, NICs: 1}))
+	if err != nil {
+		return v, err
+	}
+	v.id = uuid.New()
+	if _, err := r.Register(r.b.Context(), v.id, reg); err != nil {
+		return v, err
+	}
+	r.mu.Lock()
+	v.guest = r.guests[addr]
+	r.mu.Unlock()
+	return v, r.Run(r.b.Context(), v.id)
+}
+
+// start begins a VMM for each address and returns when all of them run.
+func (r *harness) start(addrs ...netip.AddrPort) []vm {
+	r.b.Helper()
+	vms := make([]vm, len(addrs))
+	var all errgroup.Group
+	for i, addr := range addrs {
+		all.Go(func() (err error) {
+			vms[i], err = r.begin(addr)
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
+		r.b.Fatal(err)
+	}
+	r.awaitAll(vms, "running", func(v vm) bool {
+		record, err := r.State(v.id)
+		return err == nil && record.VMM.State == vmm.WireRunning
+	})
+	return vms
+}
+
+// startInMemory is start for n VMMs, each with a guest in memory.
+func (r *harness) startInMemory(n int) []vm {
+	r.b.Helper()
+	addrs := make([]netip.AddrPort, n)
+	for i := range addrs {
+		r.port++ // Nothing listens there.
+		addrs[i] = netip.AddrPortFrom(netip.IPv6Loopback(), r.port)
+	}
+	return r.start(addrs...)
+}
+
+// forget ends the VMMs that the agent still has.
+func (r *harness) forget(vms []vm) {
+	r.b.Helper()
+	var all errgroup.Group
+	for _, v := range vms {
+		all.Go(func() error {
+			_, err := r.Unregister(r.b.Context(), v.id)
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
+		r.b.Fatal(err)
+	}
+}
+
+// awaitAll returns once the condition is true for every VMM.
+func (r *harness) awaitAll(vms []vm, what string, is func(vm) bool) {
+	r.b.Helper()
+	late := time.After(waitLimit)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for i := 0; i < len(vms); {
+		if is(vms[i]) {
+			i++
+			continue
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			status, err := r.Show(vms[i].id)
+			r.b.Fatalf("VMM %d of %d is not %s: %+v, %v", i, len(vms), what, status, err)
+		}
+	}
+}
+
+// guest is a Propolis in memory: its VM runs at once, it accepts a stop without effect, and it
+// reports Destroyed on request.
+type guest struct{ states chan propolis.Observation }
+
+func (r *harness) newGuest(addr netip.AddrPort) runner.Propolis {
+	g := &guest{states: make(chan propolis.Observation, 2)}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.guests[addr] = g
+	return g
+}
+
+func (g *guest) Ready(context.Context) error                          { return nil }
+func (g *guest) Ensure(context.Context, propolis.EnsureRequest) error { return nil }
+func (g *guest) Instance(context.Context) (uuid.UUID, error)          { return uuid.Nil, nil }
+func (g *guest) Snapshot(context.Context, string, uuid.UUID) error    { return nil }
+func (g *guest) Close()                                               {}
+func (g *guest) say(gen uint64, s propolis.State) {
+	g.states <- propolis.Observation{Gen: gen, State: s}
+}
+
+func (g *guest) Put(_ context.Context, a propolis.Action, _ time.Duration) error {
+	if a == propolis.Run {
+		g.say(1, propolis.StateRunning)
+	}
+	return nil
+}
+
+func (g *guest) Watch(ctx context.Context, _ uint64, _ propolis.WatchOptions, sink func(propolis.WatchEvent)) {
+	for {
+		select {
+		case o := <-g.states:
+			sink(propolis.WatchEvent{Observation: &o})
+			if o.State == propolis.StateDestroyed {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// kills records when the first kill of each zone was sent.
+type kills struct {
+	zone.Manager
+	mu sync.Mutex
+	at map[string]time.Time
+}
+
+func (k *kills) Remove(ctx context.Context, rung zone.Rung, name string) error {
+	err := k.Manager.Remove(ctx, rung, name)
+	at := time.Now()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if _, ok := k.at[name]; !ok && rung == zone.RungKill {
+		k.at[name] = at
+	}
+	return err
+}
+
+func (k *kills) sent(name string) (time.Time, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	at, ok := k.at[name]
+	return at, ok
+}

@@ -1,6 +1,0 @@
-//go:build race
-
-package trial
-
-// Race tells whether this program has the race detector.
-const Race = true

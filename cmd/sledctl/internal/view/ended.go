@@ -1,0 +1,54 @@
+package view
+
+import (
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/agent/admin"
+	"github.com/sledagent/sledagent/agent/vmm"
+)
+
+// Ended returns a table of ended VMMs in the given order.
+func (v View) Ended(all []vmm.Status, o ListOptions) string {
+	digits := len(uuid.Nil.String())
+	if !o.Full {
+		digits = PrefixLength(all)
+	}
+	var t table
+	t.row(v.header("ID", "HOSTNAME", "STATE", "GEN", "ENDED", "ASKED BY", "WHY")...)
+	shown := 0
+	for _, s := range all {
+		if o.Unhealthy && len(admin.Troubles(s, v.Now)) == 0 {
+			continue
+		}
+		t.row(v.endedRow(s, digits)...)
+		shown++
+	}
+	switch {
+	case len(all) == 0:
+		return "The agent has no record of a VMM that has ended.\n"
+	case shown == 0:
+		return fmt.Sprintf("None of %s was in trouble when it ended.\n", vmms(len(all)))
+	}
+	return t.render(v)
+}
+
+func (v View) endedRow(s vmm.Status, digits int) []cell {
+	state, by := cell{text: string(s.Record.VMM.State)}, ""
+	if s.Record.VMM.State == vmm.WireFailed {
+		state.style = trouble
+	}
+	if s.Stop != nil {
+		by = s.Stop.By
+	}
+	return []cell{
+		{text: s.ID.String()[:digits], style: strong},
+		{text: v.fit(clean(s.Hostname), maxHostname)},
+		state,
+		{text: fmt.Sprint(s.Record.VMM.Gen), right: true},
+		{text: v.At(s.Since)},
+		{text: orDash(v, by)},
+		{text: orDash(v, clean(s.Reason))},
+	}
+}
