@@ -75,11 +75,11 @@ func (d *zoneadmd) restartInit(old int64) {
 	}
 }
 
-// reapOrphans waits for children that have ended.
-func reapOrphans() {
+// reapOrphans waits for children that have ended. It reports whether others live.
+func reapOrphans() (living bool) {
 	for {
 		if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); pid <= 0 || err != nil {
-			return
+			return err == nil
 		}
 	}
 }
@@ -238,15 +238,14 @@ func (d *zoneadmd) enter(state string) *reply {
 }
 
 // endProcesses kills the processes of the zone until none is left, as the kernel
-// does. It takes at least haltTime and has no time limit.
+// does. It takes at least haltTime and has no time limit. A process has no environment
+// while it executes its program: then it is known as a child, since init has ended.
 func (d *zoneadmd) endProcesses() {
-	for first := true; first || len(d.Processes(d.zone)) > 0; first = false {
+	ended := func() bool { return !reapOrphans() && len(d.Processes(d.zone)) == 0 }
+	for first := true; first || !ended(); first = false {
 		d.killZone(d.zone)
 		deadline := time.Now().Add(haltTime)
-		d.until(func() bool {
-			reapOrphans()
-			return time.Now().After(deadline) || !first && len(d.Processes(d.zone)) == 0
-		})
+		d.until(func() bool { return time.Now().After(deadline) || !first && ended() })
 	}
 }
 
