@@ -8,6 +8,9 @@ BENCH    ?= .
 # loaded machine.
 TIMEOUT ?= 1h
 
+# What "make test" tests.
+PACKAGES ?= ./...
+
 # How long to repeat each benchmark, or how often ("100x").
 BENCHTIME ?= 1s
 
@@ -52,8 +55,8 @@ build: ## Build the programs into bin/.
 .PHONY: test
 test: ## Run all tests, with the race detector where there is one.
 	@$(if $(RACE),:,echo '==> no race detector here: it needs cgo and a C compiler')
-	@echo '==> $(GO) test $(RACE) -shuffle=on ./...'
-	@$(GO) test $(RACE) -shuffle=on -timeout $(TIMEOUT) ./...
+	@echo '==> $(GO) test $(RACE) -shuffle=on $(PACKAGES)'
+	@$(GO) test $(RACE) -shuffle=on -timeout $(TIMEOUT) $(PACKAGES)
 
 # How many bodies of each kind a conformance test makes for each operation and version.
 CONFORMANCE ?= 10
