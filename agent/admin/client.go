@@ -173,10 +173,15 @@ func (c *Client) do(ctx context.Context, method, path string) (io.ReadCloser, er
 		return res.Body, nil
 	}
 	defer func() { _ = res.Body.Close() }()
-	refusal := &Error{}
-	if err := json.NewDecoder(io.LimitReader(res.Body, maxAnswer)).Decode(refusal); err != nil || refusal.Message == "" {
-		refusal.Message = "the agent answered " + res.Status
+	return nil, refusal(res)
+}
+
+// refusal returns the error of an answer.
+func refusal(res *http.Response) *Error {
+	e := &Error{}
+	if err := json.NewDecoder(io.LimitReader(res.Body, maxAnswer)).Decode(e); err != nil || e.Message == "" {
+		e.Message = "the agent answered " + res.Status
 	}
-	refusal.Status = res.StatusCode
-	return nil, refusal
+	e.Status = res.StatusCode
+	return e
 }

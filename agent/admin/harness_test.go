@@ -65,7 +65,7 @@ func serve(t *testing.T, agent admin.Agent, collectors ...prometheus.Collector) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.server = admin.New(agent, admin.Options{Log: zerolog.New(s.log), Collectors: collectors})
+	s.server = admin.New(agent, admin.Options{Log: zerolog.New(s.log), PropolisVersion: "6.0.0", Collectors: collectors})
 	s.Client = admin.NewClient(s.socket)
 	done := make(chan error, 1)
 	go func() { done <- s.server.Serve(l) }()

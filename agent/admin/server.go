@@ -47,6 +47,8 @@ type Options struct {
 	Conns int
 	// Collectors are further metrics to serve, such as those of publishing.
 	Collectors []prometheus.Collector
+	// PropolisVersion is the API version that Propolis servers are asked with for consoles.
+	PropolisVersion string
 	// Groups returns the groups whose members may use the socket, besides root and the
 	// agent's own user; nil means none.
 	Groups func() []int
@@ -58,8 +60,9 @@ type Server struct {
 	agent        Agent
 	log          zerolog.Logger
 	api, metrics *conns.Server
-	// streams has one slot per open event stream.
-	streams chan struct{}
+	propolis     string
+	// streams has one slot per open event stream, consoles one per console.
+	streams, consoles chan struct{}
 	// ended is closed when Shutdown begins, which ends the streams; they would never
 	// become idle.
 	ended chan struct{}
@@ -68,7 +71,8 @@ type Server struct {
 
 // New returns a Server for an agent. It serves once Serve is called.
 func New(agent Agent, options Options) *Server {
-	s := &Server{agent: agent, log: options.Log, streams: make(chan struct{}, maxStreams), ended: make(chan struct{})}
+	s := &Server{agent: agent, log: options.Log, propolis: options.PropolisVersion,
+		streams: make(chan struct{}, maxStreams), consoles: make(chan struct{}, maxConsoles), ended: make(chan struct{})}
 	metrics := echo.WrapHandler(metricsHandler(agent, options))
 	serve := func(name string, route func(*echo.Echo)) *conns.Server {
 		e := conns.NewRouter(s.answerError)
@@ -85,6 +89,8 @@ func New(agent Agent, options Options) *Server {
 		e.GET("/v1/vmms", conns.JSON(s.list))
 		e.GET("/v1/vmms/:id", conns.JSON(s.show))
 		e.POST("/v1/vmms/:id/kill", conns.JSON(s.kill))
+		e.GET("/v1/vmms/:id/serial", s.serial("/instance/serial"))
+		e.GET("/v1/vmms/:id/serial/history", s.serial("/instance/serial/history"))
 		e.GET("/v1/drain", conns.JSON(func(echo.Context) (disposition.Status, error) { return agent.Disposition(), nil }))
 		e.PUT("/v1/drain", conns.JSON(s.drain))
 		e.DELETE("/v1/drain", conns.JSON(s.undrain))

@@ -19,6 +19,9 @@ type Env struct {
 	// IsTerminal reports whether Out is a terminal, and Width is its width in columns.
 	IsTerminal bool
 	Width      int
+	// Raw makes In deliver each key at once, uninterpreted, until restore is called. It is
+	// nil if In is not a terminal.
+	Raw func() (restore func(), err error)
 	// Poll is the polling interval of commands that wait.
 	Poll time.Duration
 }
@@ -30,6 +33,12 @@ const pollInterval = 200 * time.Millisecond
 // Terminal returns the Env of this process.
 func Terminal() Env {
 	env := Env{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Now: time.Now, Getenv: os.Getenv, Poll: pollInterval}
+	if in := int(os.Stdin.Fd()); term.IsTerminal(in) {
+		env.Raw = func() (func(), error) {
+			before, err := term.MakeRaw(in)
+			return func() { _ = term.Restore(in, before) }, err
+		}
+	}
 	fd := int(os.Stdout.Fd())
 	if env.IsTerminal = term.IsTerminal(fd); env.IsTerminal {
 		if width, _, err := term.GetSize(fd); err == nil {

@@ -61,7 +61,7 @@ func serveAdmin(t *testing.T, agent admin.Agent, socket string) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := admin.New(agent, admin.Options{Log: zerolog.Nop()})
+	srv := admin.New(agent, admin.Options{Log: zerolog.Nop(), PropolisVersion: "6.0.0"})
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	stop = sync.OnceFunc(func() {

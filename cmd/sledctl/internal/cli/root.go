@@ -83,7 +83,7 @@ func (a *app) root() *cobra.Command {
 		[]string{formatTable, formatJSON}, cobra.ShellCompDirectiveNoFileComp))
 	vmm := group("vmm", "Show and control VMMs",
 		a.listCommand(), a.showCommand(), a.registerCommand(), a.startCommand(), a.stopCommand(),
-		a.rebootCommand(), a.unregisterCommand(), a.killCommand(), a.waitCommand())
+		a.rebootCommand(), a.unregisterCommand(), a.killCommand(), a.waitCommand(), a.consoleCommand())
 	vmm.Aliases = []string{"vmms"}
 	root.AddCommand(vmm, a.drainCommand(), a.undrainCommand(), a.eventsCommand(), a.agentCommand(), docsCommand())
 	a.noteBegun(root)
