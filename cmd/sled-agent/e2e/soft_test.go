@@ -122,7 +122,12 @@ func TestSoftStopSurvivesTheAgent(t *testing.T) {
 	s.grace = 2 * longer
 	hard.softly("stopped", far, "")
 	for _, v := range []*vm{hangs, hard} {
-		v.event("asked")
+		waitFor(t, func() string { // An event is shown before it is saved, the status after.
+			if stop := v.status().Stop; stop == nil || stop.Acked == nil {
+				return "no stop that Propolis has accepted"
+			}
+			return ""
+		})
 	}
 	before := hard.status()
 	h.restart()
