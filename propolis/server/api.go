@@ -1,0 +1,221 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"math"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/internal/dropshot"
+)
+
+//go:embed openapi.json
+var document []byte
+
+// api is the API of version 6.0.0. api5 is the one before, without the write cache setting
+// of NVMe disks. api7 is the one after, whose requests for a state are objects: with a
+// time in seconds, a stop or a reboot presses the guest's power button first.
+var (
+	api  = sync.OnceValue(func() *dropshot.API { return dropshot.Load(document) })
+	api5 = sync.OnceValue(func() *dropshot.API {
+		text := bytes.Replace(document, []byte(`"has_write_cache": {"type": "boolean"},`), nil, 1)
+		return dropshot.Load(bytes.Replace(text, []byte(`"has_write_cache", `), nil, 1))
+	})
+	api7 = sync.OnceValue(func() *dropshot.API {
+		return dropshot.Load(bytes.Replace(document, []byte(stateWord), []byte(stateObject), 1))
+	})
+)
+
+const (
+	stateWord   = `{"schema": {"$ref": "#/components/schemas/InstanceStateRequested"}}`
+	stateObject = `{"schema": {"type": "object", "required": ["state"], "properties": {
+		"state": {"$ref": "#/components/schemas/InstanceStateRequested"},
+		"acpi_timeout_secs": {"type": "integer", "format": "uint64", "minimum": 0, "nullable": true}}}}`
+)
+
+// A Call is a kind of request.
+type Call uint8
+
+// The calls.
+const (
+	CallGet Call = iota
+	CallEnsure
+	CallRun
+	CallStop
+	CallReboot
+	CallMonitor
+	CallSnapshot
+	CallSpec
+	CallMigration
+	NumCalls
+)
+
+// CallNames are the names of calls, as a simulator's faults use them.
+var CallNames = [NumCalls]string{"get", "ensure", "run", "stop", "reboot", "monitor", "snapshot", "spec",
+	"migration-status"}
+
+// stateCalls are the requests of PUT /instance/state.
+var stateCalls = map[string]struct {
+	call    Call
+	request Request
+}{"Run": {CallRun, Run}, "Stop": {CallStop, Stop}, "Reboot": {CallReboot, Reboot}}
+
+// An operation carries a call out. It may block until ctx ends, which is the Server's context
+// and not the client's.
+type operation func(ctx context.Context) Answer
+
+func ok(body any) Answer { return Answer{Status: http.StatusOK, Body: body} }
+
+func refusal(e *dropshot.Error) Answer { return Answer{Status: e.Status, Body: e} }
+
+func noInstance() Answer {
+	return refusal(&dropshot.Error{Status: http.StatusFailedDependency, Code: "NoInstance",
+		Message: "Server not initialized (no instance)"})
+}
+
+// read determines which call a request is, and its operation. It checks the version first,
+// then the path, then the body.
+func (x *Exchange) read(r *http.Request) *dropshot.Error {
+	v, bad := dropshot.RequestVersion(r.Header, x.s.newest)
+	if bad != nil {
+		return bad
+	}
+	served := api
+	switch {
+	case v[0] < 6:
+		served = api5
+	case v[0] > 6:
+		served = api7
+	}
+	o, vars, bad := served().Route(r)
+	if bad != nil {
+		return bad
+	}
+	switch s := x.s; o.ID {
+	case "instance_get":
+		x.Call, x.op = CallGet, s.onVM(initialising, (*VM).getInstance)
+		return nil
+	case "instance_spec_get":
+		x.Call, x.op = CallSpec, s.onVM(initialising, (*VM).getSpec)
+		return nil
+	case "instance_migrate_status":
+		x.Call, x.op = CallMigration, s.onVM(initialising, func(v *VM) Answer { return ok(v.view.Migration) })
+		return nil
+	case "instance_issue_crucible_snapshot_request":
+		x.Call, x.op = CallSnapshot, func(ctx context.Context) Answer { return s.snapshot(ctx, vars[0], vars[1]) }
+		return nil
+	case "instance_ensure":
+		x.Call = CallEnsure
+		s.interceptor.Arrived(x)
+	case "instance_state_monitor":
+		x.Call = CallMonitor
+		s.interceptor.Arrived(x)
+	}
+	body, bad := o.Body(r)
+	if bad != nil {
+		return bad
+	}
+	return x.readBody(v, body)
+}
+
+// readBody completes read for operations with a body.
+func (x *Exchange) readBody(v dropshot.Version, body json.RawMessage) (bad *dropshot.Error) {
+	s := x.s
+	switch x.Call {
+	case CallEnsure:
+		e, bad := decodeEnsure(body)
+		x.op = func(ctx context.Context) Answer { return s.ensure(ctx, e) }
+		return bad
+	case CallMonitor:
+		var want struct{ Gen uint64 }
+		if err := json.Unmarshal(body, &want); err != nil {
+			return dropshot.BadJSON(err.Error())
+		}
+		x.op = func(ctx context.Context) Answer { return s.monitor(ctx, want.Gen) }
+		return nil
+	}
+	var change struct {
+		State string `json:"state"`
+		Secs  uint64 `json:"acpi_timeout_secs"`
+	}
+	var into any = &change
+	if v[0] < 7 {
+		into = &change.State
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return dropshot.BadJSON(err.Error())
+	}
+	wanted := stateCalls[change.State]
+	wait := time.Duration(min(change.Secs, uint64(math.MaxInt64/time.Second))) * time.Second
+	x.Call, x.op = wanted.call, s.onVM(active, func(v *VM) Answer { return v.putState(wanted.request, wait) })
+	return nil
+}
+
+// onVM makes an operation of a function that does not block. It is called with the lock
+// held if the VM's stage is at least need and, if need is active, not beyond it.
+func (s *Server) onVM(need stage, do func(*VM) Answer) operation {
+	return func(context.Context) Answer {
+		s.lock()
+		defer s.unlock()
+		if s.vm == nil || need == active && s.vm.stage != active {
+			return noInstance()
+		}
+		return do(s.vm)
+	}
+}
+
+// An Instance is the body of GET /instance/spec and, without Spec, part of that of
+// GET /instance.
+type Instance struct {
+	Properties json.RawMessage `json:"properties"`
+	Spec       any             `json:"spec,omitempty"`
+	State      State           `json:"state"`
+}
+
+func (v *VM) getInstance() Answer {
+	return ok(map[string]*Instance{"instance": {Properties: v.ensured.Properties, State: v.view.State}})
+}
+
+func (v *VM) getSpec() Answer {
+	spec := map[string]any{"type": "Present", "value": v.ensured.Spec}
+	if v.ensured.Target && v.stage == initialising {
+		spec = map[string]any{"type": "WaitingForMigrationSource"}
+	}
+	return ok(&Instance{Properties: v.ensured.Properties, Spec: spec, State: v.view.State})
+}
+
+// snapshot takes a snapshot of a Crucible disk, without the lock.
+func (s *Server) snapshot(ctx context.Context, disk, id string) Answer {
+	var v *VM
+	a := s.onVM(active, func(active *VM) Answer { v = active; return ok(json.RawMessage("null")) })(ctx)
+	if v == nil {
+		return a
+	}
+	m, can := v.machine.(Snapshotter)
+	if !can || !slices.Contains(v.ensured.crucible, disk) {
+		return refusal(dropshot.Plain(http.StatusNotFound, ""))
+	}
+	if err := m.Snapshot(ctx, disk, uuid.MustParse(id)); err != nil {
+		s.log.Error().Err(err).Str("disk", disk).Str("snapshot", id).Msg("snapshot not taken")
+		return refusal(dropshot.Plain(http.StatusInternalServerError, "Internal"))
+	}
+	return a
+}
+
+func (v *VM) putState(r Request, wait time.Duration) Answer {
+	ask := v.ask
+	if r == Stop || r == Reboot {
+		ask = func(r Request) ruling { return v.askSoftly(r, wait) }
+	}
+	if ruling := ask(r); ruling != take && ruling != ignore {
+		return refusal(dropshot.Plain(http.StatusForbidden, "instance state change not allowed: "+string(ruling)))
+	}
+	return Answer{Status: http.StatusNoContent}
+}
