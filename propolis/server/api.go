@@ -71,12 +71,15 @@ var stateCalls = map[string]struct {
 // and not the client's.
 type operation func(ctx context.Context) Answer
 
-func ok(body any) Answer { return Answer{Status: http.StatusOK, Body: body} }
+// OK is an answer with a body.
+func OK(body any) Answer { return Answer{Status: http.StatusOK, Body: body} }
 
-func refusal(e *dropshot.Error) Answer { return Answer{Status: e.Status, Body: e} }
+// Refusal is an error answer.
+func Refusal(e *dropshot.Error) Answer { return Answer{Status: e.Status, Body: e} }
 
-func noInstance() Answer {
-	return refusal(&dropshot.Error{Status: http.StatusFailedDependency, Code: "NoInstance",
+// NoInstance is the answer of a server without a VM.
+func NoInstance() Answer {
+	return Refusal(&dropshot.Error{Status: http.StatusFailedDependency, Code: "NoInstance",
 		Message: "Server not initialized (no instance)"})
 }
 
@@ -106,7 +109,7 @@ func (x *Exchange) read(r *http.Request) *dropshot.Error {
 		x.Call, x.op = CallSpec, s.onVM(initialising, (*VM).getSpec)
 		return nil
 	case "instance_migrate_status":
-		x.Call, x.op = CallMigration, s.onVM(initialising, func(v *VM) Answer { return ok(v.view.Migration) })
+		x.Call, x.op = CallMigration, s.onVM(initialising, func(v *VM) Answer { return OK(v.view.Migration) })
 		return nil
 	case "instance_issue_crucible_snapshot_request":
 		x.Call, x.op = CallSnapshot, func(ctx context.Context) Answer { return s.snapshot(ctx, vars[0], vars[1]) }
@@ -165,7 +168,7 @@ func (s *Server) onVM(need stage, do func(*VM) Answer) operation {
 		s.lock()
 		defer s.unlock()
 		if s.vm == nil || need == active && s.vm.stage != active {
-			return noInstance()
+			return NoInstance()
 		}
 		return do(s.vm)
 	}
@@ -180,7 +183,7 @@ type Instance struct {
 }
 
 func (v *VM) getInstance() Answer {
-	return ok(map[string]*Instance{"instance": {Properties: v.ensured.Properties, State: v.view.State}})
+	return OK(map[string]*Instance{"instance": {Properties: v.ensured.Properties, State: v.view.State}})
 }
 
 func (v *VM) getSpec() Answer {
@@ -188,23 +191,23 @@ func (v *VM) getSpec() Answer {
 	if v.ensured.Target && v.stage == initialising {
 		spec = map[string]any{"type": "WaitingForMigrationSource"}
 	}
-	return ok(&Instance{Properties: v.ensured.Properties, Spec: spec, State: v.view.State})
+	return OK(&Instance{Properties: v.ensured.Properties, Spec: spec, State: v.view.State})
 }
 
 // snapshot takes a snapshot of a Crucible disk, without the lock.
 func (s *Server) snapshot(ctx context.Context, disk, id string) Answer {
 	var v *VM
-	a := s.onVM(active, func(active *VM) Answer { v = active; return ok(json.RawMessage("null")) })(ctx)
+	a := s.onVM(active, func(active *VM) Answer { v = active; return OK(json.RawMessage("null")) })(ctx)
 	if v == nil {
 		return a
 	}
 	m, can := v.machine.(Snapshotter)
 	if !can || !slices.Contains(v.ensured.crucible, disk) {
-		return refusal(dropshot.Plain(http.StatusNotFound, ""))
+		return Refusal(dropshot.Plain(http.StatusNotFound, ""))
 	}
 	if err := m.Snapshot(ctx, disk, uuid.MustParse(id)); err != nil {
 		s.log.Error().Err(err).Str("disk", disk).Str("snapshot", id).Msg("snapshot not taken")
-		return refusal(dropshot.Plain(http.StatusInternalServerError, "Internal"))
+		return Refusal(dropshot.Plain(http.StatusInternalServerError, "Internal"))
 	}
 	return a
 }
@@ -215,7 +218,7 @@ func (v *VM) putState(r Request, wait time.Duration) Answer {
 		ask = func(r Request) ruling { return v.askSoftly(r, wait) }
 	}
 	if ruling := ask(r); ruling != take && ruling != ignore {
-		return refusal(dropshot.Plain(http.StatusForbidden, "instance state change not allowed: "+string(ruling)))
+		return Refusal(dropshot.Plain(http.StatusForbidden, "instance state change not allowed: "+string(ruling)))
 	}
 	return Answer{Status: http.StatusNoContent}
 }

@@ -130,7 +130,7 @@ func convertible(components map[string]component) error {
 func (s *Server) ensure(ctx context.Context, e *Ensured) Answer {
 	v := s.create(e)
 	if v == nil {
-		return refusal(&dropshot.Error{Status: http.StatusConflict, Code: "AlreadyInitialized", Message: "instance already initialized"})
+		return Refusal(&dropshot.Error{Status: http.StatusConflict, Code: "AlreadyInitialized", Message: "instance already initialized"})
 	}
 	return s.await(ctx, v.answerEnsure)
 }
@@ -168,7 +168,7 @@ func (v *VM) answerEnsure() (Answer, bool) {
 	var migrate any
 	switch {
 	case v.unmade || v.gone:
-		return refusal(dropshot.Plain(http.StatusInternalServerError, "Internal")), true
+		return Refusal(dropshot.Plain(http.StatusInternalServerError, "Internal")), true
 	case v.stage == initialising:
 		return Answer{}, false
 	case v.ensured.Target:

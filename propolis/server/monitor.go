@@ -18,7 +18,7 @@ func (s *Server) monitor(ctx context.Context, gen uint64) Answer {
 	}
 	s.unlock()
 	if v == nil {
-		return noInstance()
+		return NoInstance()
 	}
 	return s.await(ctx, func() (Answer, bool) { return v.answerMonitor(gen, seen) })
 }
@@ -28,9 +28,9 @@ func (s *Server) monitor(ctx context.Context, gen uint64) Answer {
 func (v *VM) answerMonitor(gen, seen uint64) (Answer, bool) {
 	switch {
 	case v.view.Gen >= gen, v.view.Gen < seen && v.s.defects.Backwards:
-		return ok(v.view), true
+		return OK(v.view), true
 	case v.gone:
-		return refusal(&dropshot.Error{Status: http.StatusGone, Code: "NoInstance",
+		return Refusal(&dropshot.Error{Status: http.StatusGone, Code: "NoInstance",
 			Message: fmt.Sprintf("No instance present; will never reach generation %d", gen)}), true
 	}
 	return Answer{}, false

@@ -28,7 +28,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	defer context.AfterFunc(s.ctx, cancel)()
 	x := &Exchange{s: s, Writer: w, Context: ctx, ID: dropshot.SetRequestID(w), Path: r.URL.EscapedPath()}
 	if bad := x.read(r); bad != nil {
-		x.Send(refusal(bad))
+		x.Send(Refusal(bad))
 		return
 	}
 	s.interceptor.Serve(x)

@@ -13,7 +13,7 @@ import (
 	"github.com/sledagent/sledagent/internal/contract"
 )
 
-var document = sync.OnceValues(func() (*openapi3.T, error) { return openapi3.NewLoader().LoadFromFile("openapi.json") })
+var document = sync.OnceValues(func() (*openapi3.T, error) { return openapi3.NewLoader().LoadFromFile("../server/openapi.json") })
 
 func TestDocument(t *testing.T) {
 	t.Parallel()
@@ -24,7 +24,7 @@ func TestDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	contract.Agrees(t, "openapi.json", "propolis-server.json")
+	contract.Agrees(t, "../server/openapi.json", "propolis-server.json")
 }
 
 // conforms checks an answer of the API against the document.

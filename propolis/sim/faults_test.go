@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sledagent/sledagent/propolis/server"
 	"github.com/sledagent/sledagent/propolis/sim"
 )
 
@@ -89,20 +90,20 @@ func silent(t *testing.T, mode string, carriedOut bool) {
 	got := make(chan reply, 1)
 	go func() { got <- c.put("Stop") }()
 	if carriedOut {
-		c.await(sim.Destroyed)
+		c.await(server.Destroyed)
 	}
 	select {
 	case r := <-got:
 		t.Fatalf("stop was answered: %d", r.status)
 	case <-time.After(moment):
 	}
-	if v := c.monitor(0); !carriedOut && v.State != sim.Running {
+	if v := c.monitor(0); !carriedOut && v.State != server.Running {
 		t.Errorf("stop was carried out: %s", describe(v))
 	}
 	c.want(c.call("GET", "/instance", ""), "OK")
 	c.faults()
 	c.want(<-got, "No Content")
-	c.await(sim.Destroyed)
+	c.await(server.Destroyed)
 }
 
 // testDeaf sends a header that promises a body. Only if the server never reads it do the
@@ -166,7 +167,7 @@ func testHalf(t *testing.T) {
 	if rest, err := io.ReadAll(conn); err == nil || strings.Contains(string(rest), "\r\n\r\n") {
 		t.Errorf("more than half of a header: %q, %v", rest, err)
 	}
-	c.await(sim.Destroyed)
+	c.await(server.Destroyed)
 }
 
 func testTrickle(t *testing.T) {
@@ -290,7 +291,7 @@ func testRefuse(t *testing.T) {
 	c.want(c.put("Reboot"), "No Content")
 	c.want(c.put("Stop"), "Service Unavailable Internal")
 	c.want(c.put("Stop"), "No Content")
-	c.await(sim.Destroyed)
+	c.await(server.Destroyed)
 	c.faults("refuse-all=404")
 	for range 3 {
 		c.want(c.put("Stop"), "Not Found")

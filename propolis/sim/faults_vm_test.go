@@ -7,28 +7,29 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sledagent/sledagent/propolis/server"
 	"github.com/sledagent/sledagent/propolis/sim"
 )
 
 func boot(c *client) {
 	c.t.Helper()
 	c.want(c.put("Run"), "No Content")
-	c.await(sim.Running)
+	c.await(server.Running)
 }
 
 // testStay holds the VM in each state in turn and releases it.
 func testStay(t *testing.T) {
-	for state, play := range map[sim.State]func(c *client){
-		sim.Starting: func(c *client) { c.want(c.put("Run"), "No Content"); c.want(c.put("Stop"), "No Content") },
-		sim.Running:  func(c *client) { boot(c); c.want(c.put("Stop"), "No Content") },
-		sim.Stopping: func(c *client) { boot(c); c.want(c.put("Stop"), "No Content") },
-		sim.Stopped:  func(c *client) { boot(c); c.want(c.put("Stop"), "No Content") },
-		sim.Rebooting: func(c *client) {
+	for state, play := range map[server.State]func(c *client){
+		server.Starting: func(c *client) { c.want(c.put("Run"), "No Content"); c.want(c.put("Stop"), "No Content") },
+		server.Running:  func(c *client) { boot(c); c.want(c.put("Stop"), "No Content") },
+		server.Stopping: func(c *client) { boot(c); c.want(c.put("Stop"), "No Content") },
+		server.Stopped:  func(c *client) { boot(c); c.want(c.put("Stop"), "No Content") },
+		server.Rebooting: func(c *client) {
 			boot(c)
 			c.want(c.put("Reboot"), "No Content")
 			c.want(c.put("Stop"), "No Content")
 		},
-		sim.Migrating: func(c *client) {
+		server.Migrating: func(c *client) {
 			boot(c)
 			c.want(c.call("POST", "/sim/do/migrate-out?id="+migrationID, ""), "No Content")
 			c.want(c.put("Stop"), "No Content")
@@ -43,7 +44,7 @@ func testStay(t *testing.T) {
 			t.Errorf("stay in %s: %s", state, describe(v))
 		}
 		c.faults()
-		c.await(sim.Destroyed)
+		c.await(server.Destroyed)
 	}
 	c := overSocket(t, fast("stay-creating"))
 	done := make(chan reply, 1)
@@ -101,15 +102,15 @@ func testIgnoreTerm(t *testing.T) {
 func testPoweroff(t *testing.T) {
 	c := overSocket(t, fast("poweroff-after=1ms"))
 	c.begin()
-	c.await(sim.Destroyed)
+	c.await(server.Destroyed)
 }
 
 func testPoweroffHang(t *testing.T) {
 	c := overSocket(t, fast("poweroff-hang=1ms"))
 	c.begin()
-	c.await(sim.Stopping)
+	c.await(server.Stopping)
 	time.Sleep(moment / 5) // sleep: tests that nothing happens for a while
-	if v := c.monitor(0); v.State != sim.Stopping {
+	if v := c.monitor(0); v.State != server.Stopping {
 		t.Errorf("did not stay in Stopping: %s", describe(v))
 	}
 	c.want(c.put("Stop"), "No Content")
@@ -140,14 +141,14 @@ func testFailCreate(t *testing.T) {
 func testFailStart(t *testing.T) {
 	c := overSocket(t, fast("fail-start"))
 	c.begin()
-	c.await(sim.Failed)
+	c.await(server.Failed)
 	c.want(c.put("Stop"), "Failed Dependency NoInstance")
 }
 
 func testFailMigration(t *testing.T) {
 	c := overSocket(t, fast("fail-migration=Device"))
 	c.want(c.call("PUT", "/instance", migrationTarget), "Created")
-	if v := c.await(sim.Failed); v.Migration.In.State != sim.ErrorPhase || v.Gen < 9 {
+	if v := c.await(server.Failed); v.Migration.In.State != server.ErrorPhase || v.Gen < 9 {
 		t.Errorf("monitor: %s", describe(v))
 	}
 }
@@ -157,7 +158,7 @@ func testBackwards(t *testing.T) {
 		c := inProcess(t, options())
 		c.running()
 		c.faults("backwards")
-		got := make(chan sim.View, 1)
+		got := make(chan server.View, 1)
 		go func() { got <- c.monitor(4) }()
 		synctest.Wait()
 		c.want(c.put("Stop"), "No Content")

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/goleak"
 
+	"github.com/sledagent/sledagent/propolis/server"
 	"github.com/sledagent/sledagent/propolis/sim"
 )
 
@@ -95,16 +96,16 @@ func (r reply) code(t testing.TB) string {
 func overSocket(t *testing.T, o sim.Options) *client {
 	t.Helper()
 	s := sim.New(o)
-	server := httptest.NewServer(s.Handler())
+	listener := httptest.NewServer(s.Handler())
 	transport := &http.Transport{}
 	t.Cleanup(func() {
 		s.Close()
 		transport.CloseIdleConnections()
-		server.CloseClientConnections()
-		server.Close()
+		listener.CloseClientConnections()
+		listener.Close()
 	})
 	h := &http.Client{Transport: transport, Timeout: waitLimit}
-	return &client{t: t, sim: s, base: server.URL, do: h.Do}
+	return &client{t: t, sim: s, base: listener.URL, do: h.Do}
 }
 
 // inProcess calls a simulator's handler without a network, for use in synctest bubbles.
@@ -170,9 +171,9 @@ func (c *client) monitorReply(gen uint64) reply {
 	return c.call("GET", "/instance/state-monitor", string(body))
 }
 
-func (c *client) monitor(gen uint64) sim.View {
+func (c *client) monitor(gen uint64) server.View {
 	c.t.Helper()
-	var v sim.View
+	var v server.View
 	r := c.monitorReply(gen)
 	d := json.NewDecoder(bytes.NewReader([]byte(r.body)))
 	d.DisallowUnknownFields()
@@ -183,7 +184,7 @@ func (c *client) monitor(gen uint64) sim.View {
 }
 
 // await follows the monitor until it shows a state.
-func (c *client) await(state sim.State) sim.View {
+func (c *client) await(state server.State) server.View {
 	c.t.Helper()
 	for gen := uint64(0); ; {
 		v := c.monitor(gen)
@@ -204,7 +205,7 @@ func (c *client) begin() {
 func (c *client) running() {
 	c.t.Helper()
 	c.begin()
-	c.await(sim.Running)
+	c.await(server.Running)
 }
 
 func (c *client) want(r reply, code string) {

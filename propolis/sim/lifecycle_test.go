@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/sledagent/sledagent/propolis/server"
 	"github.com/sledagent/sledagent/propolis/sim"
 )
 
@@ -40,9 +41,9 @@ func watch(c *client) <-chan []string {
 				seen = append(seen, r.code(c.t))
 				break
 			}
-			v := decode[sim.View](c.t, r.body)
+			v := decode[server.View](c.t, r.body)
 			seen = append(seen, describe(v))
-			if v.State == sim.Destroyed || v.State == sim.Failed && v.Migration.In == nil {
+			if v.State == server.Destroyed || v.State == server.Failed && v.Migration.In == nil {
 				break
 			}
 			gen = v.Gen + 1
@@ -54,7 +55,7 @@ func watch(c *client) <-chan []string {
 }
 
 // describe returns a text such as "12 Migrating out=Finish".
-func describe(v sim.View) string {
+func describe(v server.View) string {
 	text := strconv.FormatUint(v.Gen, 10) + " " + string(v.State)
 	if v.Migration.In != nil {
 		text += " in=" + string(v.Migration.In.State)
@@ -218,14 +219,14 @@ func TestRundown(t *testing.T) {
 		c.want(c.put("Stop"), "No Content")
 		c.want(c.put("Stop"), "No Content")
 		c.want(c.put("Run"), "Forbidden instance state change not allowed: Instance is preparing to stop")
-		for _, state := range []sim.State{sim.Stopped, sim.Destroyed} {
+		for _, state := range []server.State{server.Stopped, server.Destroyed} {
 			c.await(state)
 			for _, request := range []string{"Run", "Stop", "Reboot"} {
 				c.want(c.put(request), "Failed Dependency NoInstance")
 			}
 			c.want(c.call("POST", snapshot, ""), "Failed Dependency NoInstance")
 			c.want(c.call("GET", "/instance", ""), "OK")
-			if state == sim.Stopped {
+			if state == server.Stopped {
 				c.want(c.ensure(), "Conflict AlreadyInitialized")
 			}
 		}

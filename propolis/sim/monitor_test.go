@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/sledagent/sledagent/propolis/sim"
+	"github.com/sledagent/sledagent/propolis/server"
 )
 
 // The monitor answers at once for a generation that has been reached, with the latest view.
@@ -73,7 +73,7 @@ func TestMonitorGone(t *testing.T) {
 		c := inProcess(t, options())
 		c.running()
 		c.want(c.put("Stop"), "No Content")
-		last := c.await(sim.Destroyed)
+		last := c.await(server.Destroyed)
 		got := make(chan reply, 1)
 		go func() { got <- c.monitorReply(last.Gen + 3) }()
 		synctest.Wait()
@@ -170,7 +170,7 @@ func TestEnsureGivenUp(t *testing.T) {
 			for c.put("Run").status != http.StatusNoContent {
 				time.Sleep(time.Millisecond) // sleep: polls with a deadline
 			}
-			c.await(sim.Running)
+			c.await(server.Running)
 			c.want(c.ensure(), "Conflict AlreadyInitialized")
 		}
 	}

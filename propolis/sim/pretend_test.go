@@ -7,13 +7,13 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/sledagent/sledagent/propolis/sim"
+	"github.com/sledagent/sledagent/propolis/server"
 )
 
 const otherID = "0b7f2a7e-52b3-4a4e-9b8e-3c1d2e4f5a6b"
 
 // sides returns the ids of the migration in and out.
-func sides(v sim.View) (in, out string) {
+func sides(v server.View) (in, out string) {
 	if v.Migration.In != nil {
 		in = v.Migration.In.ID.String()
 	}
@@ -30,12 +30,12 @@ func testBothMigrations(t *testing.T) {
 		t.Errorf("without a migration: in %q, out %q", in, out)
 	}
 	c.want(c.call("POST", "/sim/do/migrate-out?id="+migrationID, ""), "No Content")
-	if in, out := sides(c.await(sim.Destroyed)); in != migrationID || out != migrationID {
+	if in, out := sides(c.await(server.Destroyed)); in != migrationID || out != migrationID {
 		t.Errorf("source: in %q, out %q", in, out)
 	}
 	c = overSocket(t, fast("both-migrations"))
 	c.want(c.call("PUT", "/instance", migrationTarget), "Created")
-	if in, out := sides(c.await(sim.Running)); in != migrationID || out != migrationID {
+	if in, out := sides(c.await(server.Running)); in != migrationID || out != migrationID {
 		t.Errorf("target: in %q, out %q", in, out)
 	}
 	c.faults()
@@ -52,7 +52,7 @@ func testUnknownMigration(t *testing.T) {
 	}
 	c = overSocket(t, fast("unknown-migration"))
 	c.want(c.call("PUT", "/instance", migrationTarget), "Created")
-	in, out := sides(c.await(sim.Running))
+	in, out := sides(c.await(server.Running))
 	if _, err := uuid.Parse(in); err != nil || in == migrationID || out != "" {
 		t.Errorf("target: in %q, out %q", in, out)
 	}

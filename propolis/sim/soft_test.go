@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sledagent/sledagent/internal/dropshot"
+	"github.com/sledagent/sledagent/propolis/server"
 	"github.com/sledagent/sledagent/propolis/sim"
 )
 
@@ -116,7 +117,7 @@ func softly(t *testing.T, mode, secs string) {
 	c := overSocket(t, o)
 	c.running()
 	c.want(c.put7("Stop", secs), "No Content")
-	c.await(sim.Destroyed)
+	c.await(server.Destroyed)
 }
 
 func testHangSoft(t *testing.T) {
@@ -126,11 +127,11 @@ func testHangSoft(t *testing.T) {
 	c.running()
 	c.want(c.put7("Stop", "1"), "No Content")
 	time.Sleep(time.Second + moment) // sleep: nothing may happen meanwhile
-	if got := c.sim.Status(); got.Soft != "stop" || got.VM.State != sim.Running {
+	if got := c.sim.Status(); got.Soft != "stop" || got.VM.State != server.Running {
 		t.Errorf("%q in %s", got.Soft, got.VM.State)
 	}
 	c.want(c.put7("Stop", "null"), "No Content")
-	c.await(sim.Destroyed)
+	c.await(server.Destroyed)
 }
 
 // A soft request is shown while it is pending, and ends when the guest does something else.
@@ -141,7 +142,7 @@ func TestSoftRequestIsShown(t *testing.T) {
 		c.running()
 		for i, want := range []string{"reboot", "stop"} {
 			c.want(c.put7(map[string]string{"reboot": "Reboot", "stop": "Stop"}[want], strconv.Itoa(30)), "No Content")
-			if got := c.sim.Status(); got.Soft != want || got.VM.State != sim.Running {
+			if got := c.sim.Status(); got.Soft != want || got.VM.State != server.Running {
 				t.Errorf("%d: %q in %s", i, got.Soft, got.VM.State)
 			}
 		}
@@ -150,7 +151,7 @@ func TestSoftRequestIsShown(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
-		if got := c.sim.Status(); got.Soft != "" || got.VM.State != sim.Running {
+		if got := c.sim.Status(); got.Soft != "" || got.VM.State != server.Running {
 			t.Errorf("after a reboot of the guest's own: %q in %s", got.Soft, got.VM.State)
 		}
 	})

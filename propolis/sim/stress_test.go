@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sledagent/sledagent/propolis/server"
 	"github.com/sledagent/sledagent/propolis/sim"
 )
 
@@ -63,7 +64,7 @@ func TestEverythingAtOnce(t *testing.T) {
 
 // follow watches one VM after the other until quit and counts the views.
 func follow(c *client, quit <-chan struct{}) (views int) {
-	var last sim.View
+	var last server.View
 	for {
 		select {
 		case <-quit:
@@ -72,11 +73,11 @@ func follow(c *client, quit <-chan struct{}) (views int) {
 		}
 		r := c.monitorReply(last.Gen + 1)
 		if r.status != 200 {
-			last = sim.View{}
+			last = server.View{}
 			continue
 		}
 		views++
-		v := decode[sim.View](c.t, r.body)
+		v := decode[server.View](c.t, r.body)
 		if v.Gen <= last.Gen {
 			c.t.Errorf("%s when a generation after %s was asked for", describe(v), describe(last))
 		}
