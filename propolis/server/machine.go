@@ -146,7 +146,7 @@ func (v *VM) ShowPhase(phase Phase) {
 // Runs tells that the guest runs: it was started, restarted, has arrived, or stays after all.
 // It publishes Running, and the queue goes on.
 func (v *VM) Runs() {
-	if v.standing == startPending || v.standing == migrateOutQueued {
+	if v.standing == startPending || v.standing == migrateOutQueued && v.view.State == Migrating {
 		v.standing = started
 	}
 	v.rebootQueued, v.busy = false, false
