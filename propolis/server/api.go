@@ -19,6 +19,9 @@ import (
 //go:embed openapi.json
 var document []byte
 
+// Document returns the OpenAPI document of version 6.0.0.
+func Document() []byte { return bytes.Clone(document) }
+
 // api is the API of version 6.0.0. api5 is the one before, without the write cache setting
 // of NVMe disks. api7 is the one after, whose requests for a state are objects: with a
 // time in seconds, a stop or a reboot presses the guest's power button first.
