@@ -107,22 +107,21 @@ func (x *Exchange) read(r *http.Request) *dropshot.Error {
 	switch s := x.s; o.ID {
 	case "instance_get":
 		x.Call, x.op = CallGet, s.onVM(initialising, (*VM).getInstance)
-		return nil
 	case "instance_spec_get":
 		x.Call, x.op = CallSpec, s.onVM(initialising, (*VM).getSpec)
-		return nil
 	case "instance_migrate_status":
 		x.Call, x.op = CallMigration, s.onVM(initialising, func(v *VM) Answer { return OK(v.view.Migration) })
-		return nil
 	case "instance_issue_crucible_snapshot_request":
 		x.Call, x.op = CallSnapshot, func(ctx context.Context) Answer { return s.snapshot(ctx, vars[0], vars[1]) }
-		return nil
 	case "instance_ensure":
 		x.Call = CallEnsure
 		s.interceptor.Arrived(x)
 	case "instance_state_monitor":
 		x.Call = CallMonitor
 		s.interceptor.Arrived(x)
+	}
+	if x.op != nil {
+		return nil
 	}
 	body, bad := o.Body(r)
 	if bad != nil {
@@ -177,16 +176,18 @@ func (s *Server) onVM(need stage, do func(*VM) Answer) operation {
 	}
 }
 
-// An Instance is the body of GET /instance/spec and, without Spec, part of that of
-// GET /instance.
-type Instance struct {
-	Properties json.RawMessage `json:"properties"`
-	Spec       any             `json:"spec,omitempty"`
-	State      State           `json:"state"`
+func (v *VM) properties() json.RawMessage {
+	id := v.s.defects.Instance
+	var properties map[string]any
+	if id == uuid.Nil || json.Unmarshal(v.ensured.Properties, &properties) != nil {
+		return v.ensured.Properties
+	}
+	properties["id"] = id
+	return encode(properties)
 }
 
 func (v *VM) getInstance() Answer {
-	return OK(map[string]*Instance{"instance": {Properties: v.ensured.Properties, State: v.view.State}})
+	return OK(map[string]any{"instance": map[string]any{"properties": v.properties(), "state": v.view.State}})
 }
 
 func (v *VM) getSpec() Answer {
@@ -194,7 +195,7 @@ func (v *VM) getSpec() Answer {
 	if v.ensured.Target && v.stage == initialising {
 		spec = map[string]any{"type": "WaitingForMigrationSource"}
 	}
-	return OK(&Instance{Properties: v.ensured.Properties, Spec: spec, State: v.view.State})
+	return OK(map[string]any{"properties": v.properties(), "state": v.view.State, "spec": spec})
 }
 
 // snapshot takes a snapshot of a Crucible disk, without the lock.
