@@ -107,21 +107,22 @@ func (x *Exchange) read(r *http.Request) *dropshot.Error {
 	switch s := x.s; o.ID {
 	case "instance_get":
 		x.Call, x.op = CallGet, s.onVM(initialising, (*VM).getInstance)
+		return nil
 	case "instance_spec_get":
 		x.Call, x.op = CallSpec, s.onVM(initialising, (*VM).getSpec)
+		return nil
 	case "instance_migrate_status":
 		x.Call, x.op = CallMigration, s.onVM(initialising, func(v *VM) Answer { return OK(v.view.Migration) })
+		return nil
 	case "instance_issue_crucible_snapshot_request":
 		x.Call, x.op = CallSnapshot, func(ctx context.Context) Answer { return s.snapshot(ctx, vars[0], vars[1]) }
+		return nil
 	case "instance_ensure":
 		x.Call = CallEnsure
 		s.interceptor.Arrived(x)
 	case "instance_state_monitor":
 		x.Call = CallMonitor
 		s.interceptor.Arrived(x)
-	}
-	if x.op != nil {
-		return nil
 	}
 	body, bad := o.Body(r)
 	if bad != nil {
