@@ -10,7 +10,7 @@ import (
 
 	"github.com/sledagent/sledagent/agent"
 	"github.com/sledagent/sledagent/agent/vmm"
-	"github.com/sledagent/sledagent/propolis/sim"
+	"github.com/sledagent/sledagent/propolis/server"
 	"github.com/sledagent/sledagent/zone"
 )
 
@@ -225,7 +225,7 @@ func (w *world) checkAlive(v *vm) string {
 		return "its VM is gone"
 	}
 	switch is.State {
-	case sim.Running, sim.Rebooting, sim.Migrating:
+	case server.Running, server.Rebooting, server.Migrating:
 		return ""
 	}
 	return "its VM is " + string(is.State)

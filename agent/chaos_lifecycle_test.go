@@ -13,7 +13,7 @@ import (
 	"github.com/sledagent/sledagent/agent"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
-	"github.com/sledagent/sledagent/propolis/sim"
+	"github.com/sledagent/sledagent/propolis/server"
 	"github.com/sledagent/sledagent/zone"
 )
 
@@ -146,7 +146,7 @@ func (w *world) run(ctx context.Context, a *agent.Agent, v *vm) error {
 func (w *world) comesUp(v *vm) bool {
 	for begun := time.Now(); ; rest(time.Second) {
 		s := w.sim(v.guest)
-		if s != nil && s.Status().VM != nil && s.Status().VM.State == sim.Running {
+		if s != nil && s.Status().VM != nil && s.Status().VM.State == server.Running {
 			info, err := w.zones.Look(w.t.Context(), v.zone)
 			v.mu.Lock()
 			if v.boot = info.Incarnation; err != nil {

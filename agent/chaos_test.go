@@ -19,6 +19,7 @@ import (
 	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/propolis"
+	"github.com/sledagent/sledagent/propolis/server"
 	"github.com/sledagent/sledagent/propolis/sim"
 	"github.com/sledagent/sledagent/zone"
 )
@@ -274,7 +275,7 @@ func (w *world) finish() {
 		w.errorf(v, "it is left; its end: %v", v.why)
 	}
 	for addr, s := range w.squats {
-		if v := s.Status().VM; v == nil || v.State != sim.Running {
+		if v := s.Status().VM; v == nil || v.State != server.Running {
 			w.t.Errorf("the foreign VM at %s is %+v", addr, v)
 		}
 		s.Close()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/propolis/server"
 	"github.com/sledagent/sledagent/propolis/sim"
 )
 
@@ -49,7 +50,7 @@ func TestFailingServerAfterARestart(t *testing.T) {
 		pass(5 * time.Minute)
 		r.fault(v, "slow-all=0s")
 		pass(time.Minute)
-		if s, err := r.Show(v.id); err != nil || s.Phase != "active" || r.sim(v).Status().VM.State != sim.Running {
+		if s, err := r.Show(v.id); err != nil || s.Phase != "active" || r.sim(v).Status().VM.State != server.Running {
 			t.Errorf("it shows %s, %q, %v", s.Phase, s.Reason, err)
 		}
 		r.stop(v, d(0))

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/propolis/server"
 )
 
 // Errors of Do that callers may test for.
@@ -22,8 +24,8 @@ var (
 // An Action is something that can be done to a simulator.
 type Action struct {
 	Name, Does string
-	// run changes the VM, with the mutex held. It may return a change of the process, to
-	// be made without the mutex.
+	// run changes the VM, with the lock held. It may return a change of the process, to
+	// be made without the lock.
 	run func(s *Server, value string) (after func(), err error)
 }
 
@@ -62,47 +64,48 @@ func (s *Server) prepare(text string) (after func(), err error) {
 	if i < 0 {
 		return nil, fmt.Errorf("do %q: %w", name, ErrNoSuchAction)
 	}
-	s.lock()
-	defer s.unlock()
-	if s.closed() {
-		return nil, fmt.Errorf("do %q: simulator is closed: %w", name, ErrNotNow)
-	}
-	after, err = actions[i].run(s, value)
+	s.api.Enter(func() {
+		if s.closed() {
+			err = fmt.Errorf("simulator is closed: %w", ErrNotNow)
+			return
+		}
+		after, err = actions[i].run(s, value)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("do %q: %w", name, err)
 	}
-	s.later(func() { s.log.Info().Str("action", name).Msg("action done") })
+	s.log.Info().Str("action", name).Msg("action done")
 	return after, nil
 }
 
 // onGuest is something that a running and idle guest does by itself.
 func onGuest(script func(Times) []step) func(*Server, string) (func(), error) {
 	return func(s *Server, _ string) (func(), error) {
-		v := s.vm
-		if v == nil || v.view.State != Running || len(v.script) > 0 {
+		m := s.machine
+		if m == nil || m.vm.View().State != server.Running || len(m.script) > 0 {
 			return nil, ErrNotNow
 		}
-		v.script = script(s.times)
-		v.advance()
+		m.vm.Begins()
+		m.play(script(s.times))
 		return nil, nil
 	}
 }
 
 func (s *Server) failVM(string) (func(), error) {
-	if s.vm == nil || s.vm.stage == ended {
+	if s.machine == nil || s.machine.vm.Ended() {
 		return nil, ErrNotNow
 	}
-	s.vm.unmade = s.vm.stage == initialising
-	s.vm.interrupt([]step{{then: (*vm).ends, state: Failed}})
+	s.machine.vm.Begins()
+	s.machine.play([]step{{0, ends(server.Failed)}})
 	return nil, nil
 }
 
 func (s *Server) loseVM(string) (func(), error) {
-	if s.vm == nil {
+	if s.machine == nil {
 		return nil, ErrNotNow
 	}
-	s.vm.leave()
-	s.vm = nil
+	s.api.Lose()
+	s.machine = nil
 	stopAll(&s.guest)
 	return nil, nil
 }
@@ -113,25 +116,13 @@ func (s *Server) fallBack(value string) (func(), error) {
 	if !slices.Contains(enterable, value) {
 		return nil, fmt.Errorf("there is no state %q to fall back to", value)
 	}
-	state, v := stateOf(value), s.vm
-	if v == nil || v.view.Gen < 2 {
+	m := s.machine
+	if m == nil || m.vm.View().Gen < 2 {
 		return nil, ErrNotNow
 	}
-	v.cancel()
-	v.pending, v.rebootQueued, v.leaving = nil, false, false
-	v.view = View{Gen: 1, State: state}
-	switch state {
-	case Creating:
-		v.stage, v.standing = initialising, notStarted
-	case Destroyed, Failed:
-		v.ends()
-	case Stopped:
-		v.runsDown()
-	default:
-		v.stage, v.standing = active, started
-	}
+	m.play(nil)
+	m.vm.Forget(stateOf(value))
 	stopAll(&s.guest)
-	s.noteState(v.view)
 	return nil, nil
 }
 
@@ -140,12 +131,9 @@ func (s *Server) migrateVM(value string) (func(), error) {
 	if err != nil {
 		return nil, fmt.Errorf("migration id %q: %w", value, err)
 	}
-	v := s.vm
-	if v == nil || v.stage != active || rule(v.standing, v.rebootQueued, migrateOut) != take {
+	if s.machine == nil || !s.machine.vm.MigrateOut(migration) {
 		return nil, ErrNotNow
 	}
-	v.outID = migration
-	v.ask(migrateOut)
 	return nil, nil
 }
 

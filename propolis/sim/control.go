@@ -7,12 +7,13 @@ import (
 	"strings"
 
 	"github.com/sledagent/sledagent/internal/dropshot"
+	"github.com/sledagent/sledagent/propolis/server"
 )
 
 // A Status is the answer of GET /sim/state.
 type Status struct {
 	// VM is the VM as its monitor shows it; nil before PUT /instance.
-	VM *View `json:"vm"`
+	VM *server.View `json:"vm"`
 	// Queue is the state of the VM's queue; empty without a VM.
 	Queue string `json:"queue,omitempty"`
 	// Soft is the stop or reboot that waits for the guest; empty if there is none.
@@ -28,56 +29,62 @@ type Status struct {
 
 // Status returns the simulator's state.
 func (s *Server) Status() Status {
-	s.lock()
-	defer s.unlock()
-	status := Status{Calls: map[string]uint64{}, Monitors: s.monitors, Faults: s.faults.Modes()}
-	if s.vm != nil {
-		view := s.vm.shown()
-		status.VM, status.Queue = &view, string(s.vm.standing)
-		if s.vm.soft != nil {
-			status.Soft = map[request]string{stop: "stop", reboot: "reboot"}[s.vm.soft.request]
+	status := Status{Calls: map[string]uint64{}}
+	s.api.Enter(func() {
+		status.Monitors, status.Faults = s.monitors, s.faults.Modes()
+		if s.machine != nil {
+			vm := s.machine.vm
+			view := vm.View()
+			view.Migration = s.faults.migrations(view.Migration)
+			status.VM, status.Queue, status.Soft = &view, vm.Queue(), vm.Soft()
 		}
-	}
-	for c, n := range s.counts {
-		status.Calls[callNames[c]] = n
-	}
+		for c, n := range s.counts {
+			status.Calls[server.CallNames[c]] = n
+		}
+	})
 	return status
 }
 
 // control serves the paths below /sim/, which no fault affects.
-func (s *Server) control(r *http.Request, path []string) answer {
+func (s *Server) control(w http.ResponseWriter, r *http.Request, path []string) {
+	var after func()
+	a := server.Refusal(dropshot.Plain(http.StatusNotFound, ""))
 	switch asked := r.Method + " " + strings.Join(path, "/"); {
 	case asked == "GET state":
-		return ok(s.Status())
+		a = server.OK(s.Status())
 	case asked == "GET faults":
-		return ok(s.Faults().Modes())
+		a = server.OK(s.Faults().Modes())
 	case asked == "PUT faults":
-		return s.putFaults(r)
+		a = s.putFaults(r)
 	case len(path) == 2 && r.Method+" "+path[0] == "POST do":
-		return s.postDo(path[1], r.URL.Query().Get("id"))
+		a, after = s.postDo(path[1], r.URL.Query().Get("id"))
 	}
-	return refusal(dropshot.Plain(http.StatusNotFound, ""))
+	a.Send(w, dropshot.SetRequestID(w))
+	if after != nil {
+		afterAnswer(w, after)
+	}
 }
 
 // putFaults replaces all faults by a JSON array of modes.
-func (s *Server) putFaults(r *http.Request) answer {
+func (s *Server) putFaults(r *http.Request) server.Answer {
 	body, bad := dropshot.ReadBody(r)
 	if bad != nil {
-		return refusal(bad)
+		return server.Refusal(bad)
 	}
 	var modes []string
 	if err := json.Unmarshal(body, &modes); err != nil {
-		return refusal(dropshot.BadJSON("want an array of modes, such as [\"ignore-stop\"]: " + err.Error()))
+		return server.Refusal(dropshot.BadJSON("want an array of modes, such as [\"ignore-stop\"]: " + err.Error()))
 	}
 	faults, err := ParseFaults(modes...)
 	if err != nil {
-		return refusal(dropshot.BadRequest(err.Error()))
+		return server.Refusal(dropshot.BadRequest(err.Error()))
 	}
 	s.SetFaults(faults)
-	return answer{status: http.StatusNoContent}
+	return server.Answer{Status: http.StatusNoContent}
 }
 
-func (s *Server) postDo(action, id string) answer {
+// postDo performs an action, except for what it returns to be done after the answer.
+func (s *Server) postDo(action, id string) (server.Answer, func()) {
 	if id != "" {
 		action += "=" + id
 	}
@@ -85,11 +92,11 @@ func (s *Server) postDo(action, id string) answer {
 	status := http.StatusBadRequest
 	switch {
 	case err == nil:
-		return answer{status: http.StatusNoContent, after: after}
+		return server.Answer{Status: http.StatusNoContent}, after
 	case errors.Is(err, ErrNoSuchAction):
 		status = http.StatusNotFound
 	case errors.Is(err, ErrNotNow):
 		status = http.StatusConflict
 	}
-	return refusal(&dropshot.Error{Status: status, Message: err.Error()})
+	return server.Refusal(&dropshot.Error{Status: status, Message: err.Error()}), nil
 }

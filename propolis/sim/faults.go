@@ -8,28 +8,28 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/propolis/server"
 )
 
 // Faults are the faults of a simulator. The zero value has none. A value is immutable and
 // may be shared; see ParseFaults.
 type Faults struct {
 	modes         []string
-	on            [numCalls]callFaults
-	stay, crashIn []State
+	on            [server.NumCalls]callFaults
+	stay, crashIn []server.State
 	failCreate    bool
 	failStart     bool
-	failMigration Phase
-	backwards     bool
+	failMigration server.Phase
+	defects       server.Defects
 	// What a guest does when its power button is pressed; at once if nothing else.
-	obeyAfter    time.Duration
-	ignoreButton bool
-	hangSoft     bool
-	// Wrong ids; the zero id means none.
-	bothMigrations                  bool
-	unknownMigration, wrongInstance uuid.UUID
-	ignoreTerm                      bool
-	escape                          time.Duration // lifetime of the escaped process; 0 for none
-	timed                           []timedAction
+	obeyAfter        time.Duration
+	ignoreButton     bool
+	bothMigrations   bool
+	unknownMigration uuid.UUID // a wrong id; the zero id means none
+	ignoreTerm       bool
+	escape           time.Duration // lifetime of the escaped process; 0 for none
+	timed            []timedAction
 }
 
 // callFaults are the faults of one call.
@@ -123,7 +123,7 @@ func (m *Mode) match(name string) (objects []string, ok bool) {
 type value struct {
 	duration time.Duration
 	refuse   refused
-	phase    Phase
+	phase    server.Phase
 	id       uuid.UUID
 }
 
@@ -132,10 +132,10 @@ func (m *Mode) parse(text string) (v value, err error) {
 	case m.Value == status:
 		v.refuse, err = parseRefusal(text)
 	case m.Value == phase && text == "":
-		v.phase = RAMPush
+		v.phase = server.RAMPush
 	case m.Value == phase:
-		v.phase = Phase(text)
-		if v.phase == Finish || !slices.Contains(targetPhases, v.phase) {
+		v.phase = server.Phase(text)
+		if v.phase == server.Finish || !slices.Contains(targetPhases, v.phase) {
 			err = fmt.Errorf("phase %q is not one that a migration can fail in", text)
 		}
 	case m.Value == identity && text == "":

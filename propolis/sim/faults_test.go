@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sledagent/sledagent/propolis/server"
+	"github.com/sledagent/sledagent/propolis/server/servertest"
 	"github.com/sledagent/sledagent/propolis/sim"
 )
 
@@ -84,25 +86,25 @@ func TestFaults(t *testing.T) {
 // carried out meanwhile.
 func silent(t *testing.T, mode string, carriedOut bool) {
 	c := overSocket(t, fast())
-	c.running()
+	c.Running()
 	c.faults(mode)
-	got := make(chan reply, 1)
-	go func() { got <- c.put("Stop") }()
+	got := make(chan servertest.Reply, 1)
+	go func() { got <- c.Put("Stop") }()
 	if carriedOut {
-		c.await(sim.Destroyed)
+		c.Await(server.Destroyed)
 	}
 	select {
 	case r := <-got:
-		t.Fatalf("stop was answered: %d", r.status)
+		t.Fatalf("stop was answered: %d", r.Status)
 	case <-time.After(moment):
 	}
-	if v := c.monitor(0); !carriedOut && v.State != sim.Running {
+	if v := c.Monitor(0); !carriedOut && v.State != server.Running {
 		t.Errorf("stop was carried out: %s", describe(v))
 	}
-	c.want(c.call("GET", "/instance", ""), "OK")
+	c.Want(c.Call("GET", "/instance", ""), "OK")
 	c.faults()
-	c.want(<-got, "No Content")
-	c.await(sim.Destroyed)
+	c.Want(<-got, "No Content")
+	c.Await(server.Destroyed)
 }
 
 // testDeaf sends a header that promises a body. Only if the server never reads it do the
@@ -130,10 +132,10 @@ func testDeaf(t *testing.T) {
 
 func testHalf(t *testing.T) {
 	c := overSocket(t, fast())
-	c.running()
+	c.Running()
 	c.faults("half-monitor")
 	conn := dial(t, c)
-	r := c.request("GET", "/instance/state-monitor", `{"gen":0}`)
+	r := c.Request("GET", "/instance/state-monitor", `{"gen":0}`)
 	if err := r.Write(conn); err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +156,7 @@ func testHalf(t *testing.T) {
 	}
 	c.faults("half-stop")
 	conn = dial(t, c)
-	if err := c.request("PUT", "/instance/state", `"Stop"`).Write(conn); err != nil {
+	if err := c.Request("PUT", "/instance/state", `"Stop"`).Write(conn); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.ReadFull(conn, half[:1]); err != nil {
@@ -166,16 +168,16 @@ func testHalf(t *testing.T) {
 	if rest, err := io.ReadAll(conn); err == nil || strings.Contains(string(rest), "\r\n\r\n") {
 		t.Errorf("more than half of a header: %q, %v", rest, err)
 	}
-	c.await(sim.Destroyed)
+	c.Await(server.Destroyed)
 }
 
 func testTrickle(t *testing.T) {
 	const every = 200 * time.Microsecond
 	c := overSocket(t, fast("trickle-get="+every.String()))
 	began := time.Now()
-	r := c.call("GET", "/instance", "")
-	c.want(r, "Failed Dependency NoInstance")
-	if took, least := time.Since(began), time.Duration(len(r.body))*every; took < least {
+	r := c.Call("GET", "/instance", "")
+	c.Want(r, "Failed Dependency NoInstance")
+	if took, least := time.Since(began), time.Duration(len(r.Body))*every; took < least {
 		t.Errorf("took %s, at least %s were to be expected", took, least)
 	}
 }
@@ -183,24 +185,24 @@ func testTrickle(t *testing.T) {
 // broken checks that a GET ends in an error and not in a response.
 func broken(t *testing.T, mode, want string) {
 	c := overSocket(t, fast(mode))
-	if r, err := c.try(c.request("GET", "/instance", "")); err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("got %d and error %v, want %q", r.status, err, want)
+	if r, err := c.Try(c.Request("GET", "/instance", "")); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %d and error %v, want %q", r.Status, err, want)
 	}
-	c.want(c.put("Run"), "Failed Dependency NoInstance")
+	c.Want(c.Put("Run"), "Failed Dependency NoInstance")
 }
 
 func testGarbage(t *testing.T) {
 	c := overSocket(t, fast("garbage-monitor"))
-	c.want(c.ensure(), "Created")
-	r, err := c.try(c.request("GET", "/instance/state-monitor", `{"gen":0}`))
-	if err != nil || r.status != 200 || json.Valid([]byte(r.body)) {
-		t.Errorf("got %d %q, error %v", r.status, r.body, err)
+	c.Want(c.Ensure(), "Created")
+	r, err := c.Try(c.Request("GET", "/instance/state-monitor", `{"gen":0}`))
+	if err != nil || r.Status != 200 || json.Valid([]byte(r.Body)) {
+		t.Errorf("got %d %q, error %v", r.Status, r.Body, err)
 	}
 }
 
 func testFlood(t *testing.T) {
 	c := overSocket(t, fast("flood-get"))
-	res, err := c.do(c.request("GET", "/instance", ""))
+	res, err := c.Do(c.Request("GET", "/instance", ""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,10 +216,10 @@ func testFlood(t *testing.T) {
 func get(t *testing.T, mode string) *bufio.Reader {
 	t.Helper()
 	c := overSocket(t, fast())
-	c.want(c.ensure(), "Created")
+	c.Want(c.Ensure(), "Created")
 	c.faults(mode)
 	conn := dial(t, c)
-	if err := c.request("GET", "/instance", "").Write(conn); err != nil {
+	if err := c.Request("GET", "/instance", "").Write(conn); err != nil {
 		t.Fatal(err)
 	}
 	return bufio.NewReader(conn)
@@ -284,30 +286,30 @@ func testStray(t *testing.T) {
 
 func testRefuse(t *testing.T) {
 	c := overSocket(t, fast())
-	c.running()
+	c.Running()
 	c.faults("refuse-stop=503:Internal*2")
-	c.want(c.put("Stop"), "Service Unavailable Internal")
-	c.want(c.put("Reboot"), "No Content")
-	c.want(c.put("Stop"), "Service Unavailable Internal")
-	c.want(c.put("Stop"), "No Content")
-	c.await(sim.Destroyed)
+	c.Want(c.Put("Stop"), "Service Unavailable Internal")
+	c.Want(c.Put("Reboot"), "No Content")
+	c.Want(c.Put("Stop"), "Service Unavailable Internal")
+	c.Want(c.Put("Stop"), "No Content")
+	c.Await(server.Destroyed)
 	c.faults("refuse-all=404")
 	for range 3 {
-		c.want(c.put("Stop"), "Not Found")
+		c.Want(c.Put("Stop"), "Not Found")
 	}
 }
 
 func testStorm(t *testing.T) {
 	c := overSocket(t, fast("storm"))
-	c.want(c.ensure(), "Internal Server Error Internal")
-	c.want(c.monitorReply(0), "Internal Server Error Internal")
-	c.want(c.put("Run"), "Internal Server Error Internal")
+	c.Want(c.Ensure(), "Internal Server Error Internal")
+	c.Want(c.MonitorReply(0), "Internal Server Error Internal")
+	c.Want(c.Put("Run"), "Internal Server Error Internal")
 }
 
 func testSlow(t *testing.T) {
 	c := overSocket(t, fast("slow-all="+moment.String()))
 	began := time.Now()
-	c.want(c.call("GET", "/instance", ""), "Failed Dependency NoInstance")
+	c.Want(c.Call("GET", "/instance", ""), "Failed Dependency NoInstance")
 	if took := time.Since(began); took < moment {
 		t.Errorf("took %s, at least %s were to be expected", took, moment)
 	}
@@ -315,19 +317,19 @@ func testSlow(t *testing.T) {
 
 func testIgnore(t *testing.T) {
 	c := overSocket(t, fast())
-	c.running()
+	c.Running()
 	c.faults("ignore-all")
 	for _, request := range []string{"Stop", "Reboot", "Run"} {
-		c.want(c.put(request), "No Content")
+		c.Want(c.Put(request), "No Content")
 	}
-	if got := describe(c.monitor(0)); got != "3 Running" {
+	if got := describe(c.Monitor(0)); got != "3 Running" {
 		t.Errorf("after what was to be ignored: %s", got)
 	}
 }
 
 func dial(t *testing.T, c *client) net.Conn {
 	t.Helper()
-	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(c.base, "http://"))
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(c.Base, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}

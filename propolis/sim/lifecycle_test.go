@@ -9,6 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/sledagent/sledagent/propolis/server"
+	"github.com/sledagent/sledagent/propolis/server/servertest"
 	"github.com/sledagent/sledagent/propolis/sim"
 )
 
@@ -35,14 +37,14 @@ func watch(c *client) <-chan []string {
 	go func() {
 		var seen []string
 		for gen := uint64(0); ; {
-			r := c.monitorReply(gen)
-			if r.status != 200 {
-				seen = append(seen, r.code(c.t))
+			r := c.MonitorReply(gen)
+			if r.Status != 200 {
+				seen = append(seen, r.Code(c.T))
 				break
 			}
-			v := decode[sim.View](c.t, r.body)
+			v := servertest.Decode[server.View](c.T, r.Body)
 			seen = append(seen, describe(v))
-			if v.State == sim.Destroyed || v.State == sim.Failed && v.Migration.In == nil {
+			if v.State == server.Destroyed || v.State == server.Failed && v.Migration.In == nil {
 				break
 			}
 			gen = v.Gen + 1
@@ -54,7 +56,7 @@ func watch(c *client) <-chan []string {
 }
 
 // describe returns a text such as "12 Migrating out=Finish".
-func describe(v sim.View) string {
+func describe(v server.View) string {
 	text := strconv.FormatUint(v.Gen, 10) + " " + string(v.State)
 	if v.Migration.In != nil {
 		text += " in=" + string(v.Migration.In.State)
@@ -74,63 +76,63 @@ func TestSequences(t *testing.T) {
 		play  func(t *testing.T, c *client)
 		want  []string
 	}{
-		"stop": {play: func(_ *testing.T, c *client) { c.put("Run"); soon(); c.put("Stop") },
+		"stop": {play: func(_ *testing.T, c *client) { c.Put("Run"); soon(); c.Put("Stop") },
 			want: []string{"1 Creating", "2 Starting", "3 Running", "4 Stopping", "5 Stopped", "6 Destroyed"}},
-		"stop before start": {play: func(_ *testing.T, c *client) { c.put("Stop") },
+		"stop before start": {play: func(_ *testing.T, c *client) { c.Put("Stop") },
 			want: []string{"1 Creating", "2 Stopping", "3 Stopped", "4 Destroyed"}},
-		"stop while starting": {play: func(_ *testing.T, c *client) { c.put("Run"); synctest.Wait(); c.put("Stop") },
+		"stop while starting": {play: func(_ *testing.T, c *client) { c.Put("Run"); synctest.Wait(); c.Put("Stop") },
 			want: []string{"1 Creating", "2 Starting", "3 Stopped", "4 Destroyed"}},
-		"reboot": {play: func(_ *testing.T, c *client) { c.put("Run"); soon(); c.put("Reboot"); soon(); c.put("Stop") },
+		"reboot": {play: func(_ *testing.T, c *client) { c.Put("Run"); soon(); c.Put("Reboot"); soon(); c.Put("Stop") },
 			want: []string{"1 Creating", "2 Starting", "3 Running", "4 Rebooting", "5 Running", "6 Stopping", "7 Stopped",
 				"8 Destroyed"}},
 		"two reboots are one, then stop": {
-			play: func(_ *testing.T, c *client) { c.put("Run"); soon(); c.put("Reboot"); c.put("Reboot"); c.put("Stop") },
+			play: func(_ *testing.T, c *client) { c.Put("Run"); soon(); c.Put("Reboot"); c.Put("Reboot"); c.Put("Stop") },
 			want: []string{"1 Creating", "2 Starting", "3 Running", "4 Rebooting", "6 Stopping", "7 Stopped",
 				"8 Destroyed"}},
 		"one reboot after another": {
 			play: func(_ *testing.T, c *client) {
-				c.put("Run")
+				c.Put("Run")
 				soon()
-				c.put("Reboot")
+				c.Put("Reboot")
 				soon()
-				c.put("Reboot")
+				c.Put("Reboot")
 				soon()
-				c.put("Stop")
+				c.Put("Stop")
 			},
 			want: []string{"1 Creating", "2 Starting", "3 Running", "4 Rebooting", "5 Running", "6 Rebooting", "7 Running",
 				"8 Stopping", "9 Stopped", "10 Destroyed"}},
-		"guest powers off": {play: func(t *testing.T, c *client) { c.put("Run"); soon(); do(t, c, "guest-poweroff") },
+		"guest powers off": {play: func(t *testing.T, c *client) { c.Put("Run"); soon(); do(t, c, "guest-poweroff") },
 			want: []string{"1 Creating", "2 Starting", "3 Running", "4 Stopping", "5 Stopped", "6 Destroyed"}},
-		"guest reboots": {play: func(t *testing.T, c *client) { c.put("Run"); soon(); do(t, c, "guest-reboot"); soon(); c.put("Stop") },
+		"guest reboots": {play: func(t *testing.T, c *client) { c.Put("Run"); soon(); do(t, c, "guest-reboot"); soon(); c.Put("Stop") },
 			want: []string{"1 Creating", "2 Starting", "3 Running", "4 Rebooting", "5 Running", "6 Stopping", "7 Stopped",
 				"8 Destroyed"}},
-		"start fails": {modes: []string{"fail-start"}, play: func(_ *testing.T, c *client) { c.put("Run") },
+		"start fails": {modes: []string{"fail-start"}, play: func(_ *testing.T, c *client) { c.Put("Run") },
 			want: []string{"1 Creating", "2 Starting", "3 Failed"}},
-		"VM fails": {play: func(t *testing.T, c *client) { c.put("Run"); soon(); do(t, c, "fail") },
+		"VM fails": {play: func(t *testing.T, c *client) { c.Put("Run"); soon(); do(t, c, "fail") },
 			want: []string{"1 Creating", "2 Starting", "3 Running", "4 Failed"}},
-		"lost": {play: func(t *testing.T, c *client) { c.put("Run"); soon(); do(t, c, "lose-vm") },
+		"lost": {play: func(t *testing.T, c *client) { c.Put("Run"); soon(); do(t, c, "lose-vm") },
 			want: []string{"1 Creating", "2 Starting", "3 Running", "Gone NoInstance"}},
 		"migrated out": {
-			play: func(t *testing.T, c *client) { c.put("Run"); soon(); do(t, c, "migrate-out="+migrationID) },
+			play: func(t *testing.T, c *client) { c.Put("Run"); soon(); do(t, c, "migrate-out="+servertest.MigrationID) },
 			want: []string{"1 Creating", "2 Starting", "3 Running", "4 Migrating out=Sync", "5 Migrating out=Sync",
 				"6 Migrating out=RamPush", "7 Migrating out=Pause", "8 Migrating out=RamPushDirty", "9 Migrating out=Pause",
 				"10 Migrating out=Device", "11 Migrating out=RamPull", "12 Migrating out=Finish", "13 Stopping out=Finish",
 				"14 Destroyed out=Finish"}},
 		"migration out fails": {modes: []string{"fail-migration"},
 			play: func(t *testing.T, c *client) {
-				c.put("Run")
+				c.Put("Run")
 				soon()
-				do(t, c, "migrate-out="+migrationID)
+				do(t, c, "migrate-out="+servertest.MigrationID)
 				soon()
-				c.put("Reboot")
+				c.Put("Reboot")
 				soon()
-				c.put("Stop")
+				c.Put("Stop")
 			},
 			want: []string{"1 Creating", "2 Starting", "3 Running", "4 Migrating out=Sync", "5 Migrating out=Sync",
 				"6 Migrating out=RamPush", "8 Running out=Error", "9 Rebooting out=Error",
 				"10 Running out=Error", "11 Stopping out=Error", "12 Stopped out=Error", "13 Destroyed out=Error"}},
 		"stop of a source whose migration fails": {modes: []string{"fail-migration=Sync"},
-			play: func(t *testing.T, c *client) { c.put("Run"); soon(); do(t, c, "migrate-out"); c.put("Stop") },
+			play: func(t *testing.T, c *client) { c.Put("Run"); soon(); do(t, c, "migrate-out"); c.Put("Stop") },
 			want: []string{"1 Creating", "2 Starting", "3 Running", "4 Migrating out=Sync", "5 Migrating out=Sync",
 				"8 Stopping out=Error", "9 Stopped out=Error",
 				"10 Destroyed out=Error"}},
@@ -139,7 +141,7 @@ func TestSequences(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c := inProcess(t, options(tc.modes...))
-				c.want(c.ensure(), "Created")
+				c.Want(c.Ensure(), "Created")
 				seen := watch(c)
 				tc.play(t, c)
 				if diff := cmp.Diff(tc.want, <-seen); diff != "" {
@@ -155,16 +157,16 @@ func TestMigrationTarget(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := inProcess(t, options())
-		r := c.call("PUT", "/instance", migrationTarget)
-		c.want(r, "Created")
-		if want := `{"migrate":{"migration_id":"` + migrationID + `"}}`; r.body != want {
-			t.Errorf("PUT /instance: %s, want %s", r.body, want)
+		r := c.Call("PUT", "/instance", servertest.MigrationTarget)
+		c.Want(r, "Created")
+		if want := `{"migrate":{"migration_id":"` + servertest.MigrationID + `"}}`; r.Body != want {
+			t.Errorf("PUT /instance: %s, want %s", r.Body, want)
 		}
 		seen := watch(c)
-		c.want(c.put("Run"), "No Content")
-		c.want(c.put("Reboot"), "Forbidden instance state change not allowed: Instance is currently starting")
+		c.Want(c.Put("Run"), "No Content")
+		c.Want(c.Put("Reboot"), "Forbidden instance state change not allowed: Instance is currently starting")
 		time.Sleep(time.Minute) // sleep: in a bubble, advances its time
-		c.want(c.put("Run"), "No Content")
+		c.Want(c.Put("Run"), "No Content")
 		do(t, c, "migrate-out="+uuid.NewString())
 		want := []string{"2 Migrating in=Sync", "3 Migrating in=RamPush", "4 Migrating in=Pause", "5 Migrating in=RamPushDirty",
 			"6 Migrating in=Pause", "7 Migrating in=Device", "8 Migrating in=RamPull", "9 Migrating in=Server",
@@ -184,21 +186,21 @@ func TestMigrationTargetFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := inProcess(t, options("fail-migration=Sync"))
-		c.want(c.call("PUT", "/instance", migrationTarget), "Internal Server Error Internal")
-		if got := describe(c.monitor(0)); got != "3 Failed in=Error" {
+		c.Want(c.Call("PUT", "/instance", servertest.MigrationTarget), "Internal Server Error Internal")
+		if got := describe(c.Monitor(0)); got != "3 Failed in=Error" {
 			t.Errorf("after a failed sync: %s", got)
 		}
 
 		c = inProcess(t, options("fail-migration"))
-		c.want(c.call("PUT", "/instance", migrationTarget), "Created")
+		c.Want(c.Call("PUT", "/instance", servertest.MigrationTarget), "Created")
 		time.Sleep(time.Second + time.Millisecond)
-		c.want(c.put("Stop"), "No Content")
+		c.Want(c.Put("Stop"), "No Content")
 		for _, want := range []string{"5 Failed in=Error", "6 Failed in=Error"} {
 			gen, err := strconv.ParseUint(want[:1], 10, 64)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := describe(c.monitor(gen)); got != want {
+			if got := describe(c.Monitor(gen)); got != want {
 				t.Errorf("monitor: %s, want %s", got, want)
 			}
 		}
@@ -211,26 +213,26 @@ func TestRundown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := inProcess(t, options())
-		snapshot := "/instance/disk/" + diskID + "/snapshot/" + uuid.NewString()
-		c.want(c.put("Stop"), "Failed Dependency NoInstance")
-		c.running()
-		c.want(c.call("POST", snapshot, ""), "OK")
-		c.want(c.put("Stop"), "No Content")
-		c.want(c.put("Stop"), "No Content")
-		c.want(c.put("Run"), "Forbidden instance state change not allowed: Instance is preparing to stop")
-		for _, state := range []sim.State{sim.Stopped, sim.Destroyed} {
-			c.await(state)
+		snapshot := "/instance/disk/" + servertest.DiskID + "/snapshot/" + uuid.NewString()
+		c.Want(c.Put("Stop"), "Failed Dependency NoInstance")
+		c.Running()
+		c.Want(c.Call("POST", snapshot, ""), "OK")
+		c.Want(c.Put("Stop"), "No Content")
+		c.Want(c.Put("Stop"), "No Content")
+		c.Want(c.Put("Run"), "Forbidden instance state change not allowed: Instance is preparing to stop")
+		for _, state := range []server.State{server.Stopped, server.Destroyed} {
+			c.Await(state)
 			for _, request := range []string{"Run", "Stop", "Reboot"} {
-				c.want(c.put(request), "Failed Dependency NoInstance")
+				c.Want(c.Put(request), "Failed Dependency NoInstance")
 			}
-			c.want(c.call("POST", snapshot, ""), "Failed Dependency NoInstance")
-			c.want(c.call("GET", "/instance", ""), "OK")
-			if state == sim.Stopped {
-				c.want(c.ensure(), "Conflict AlreadyInitialized")
+			c.Want(c.Call("POST", snapshot, ""), "Failed Dependency NoInstance")
+			c.Want(c.Call("GET", "/instance", ""), "OK")
+			if state == server.Stopped {
+				c.Want(c.Ensure(), "Conflict AlreadyInitialized")
 			}
 		}
-		c.want(c.ensure(), "Created")
-		if got := describe(c.monitor(0)); got != "1 Creating" {
+		c.Want(c.Ensure(), "Created")
+		if got := describe(c.Monitor(0)); got != "1 Creating" {
 			t.Errorf("new VM: %s", got)
 		}
 	})
@@ -241,16 +243,16 @@ func TestInitialising(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := inProcess(t, options())
-		go c.ensure()
+		go c.Ensure()
 		synctest.Wait()
-		c.want(c.put("Run"), "Failed Dependency NoInstance")
-		c.want(c.ensure(), "Conflict AlreadyInitialized")
-		c.want(c.call("GET", "/instance", ""), "OK")
-		if got := describe(c.monitor(0)); got != "1 Creating" {
+		c.Want(c.Put("Run"), "Failed Dependency NoInstance")
+		c.Want(c.Ensure(), "Conflict AlreadyInitialized")
+		c.Want(c.Call("GET", "/instance", ""), "OK")
+		if got := describe(c.Monitor(0)); got != "1 Creating" {
 			t.Errorf("while the VM is made: %s", got)
 		}
 		time.Sleep(2 * time.Second)
-		c.want(c.put("Run"), "No Content")
+		c.Want(c.Put("Run"), "No Content")
 	})
 }
 

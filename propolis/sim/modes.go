@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/propolis/server"
 )
 
 // A Mode is one kind of fault: a row of the table that propolis-sim modes prints.
@@ -37,7 +39,7 @@ const (
 const all = "all"
 
 var (
-	anyCall   = append(slices.Clone(callNames[:]), all)
+	anyCall   = append(slices.Clone(server.CallNames[:]), all)
 	requests  = []string{"run", "stop", "reboot", all}
 	stayable  = []string{"creating", "starting", "running", "stopping", "stopped", "rebooting", "migrating"}
 	enterable = append(slices.Clone(stayable), "failed", "destroyed")
@@ -87,7 +89,7 @@ var modes = []Mode{
 	{"poweroff-after", nil, duration, "the guest powers itself off when it has run for a while", timed("guest-poweroff", true), 0},
 	{"poweroff-hang", nil, duration, "the guest powers itself off when it has run for a while, and hangs in Stopping",
 		func(f *Faults, _ []string, v value) {
-			f.stay = append(f.stay, Stopping)
+			f.stay = append(f.stay, server.Stopping)
 			timed("guest-poweroff", true)(f, nil, v)
 		}, 0},
 	{"lose-vm-after", nil, duration, "the VM is gone when it has run for a while, as after a restart of the server: " +
@@ -97,7 +99,7 @@ var modes = []Mode{
 	{"ignore-button", nil, none, "the guest ignores its power button, or hangs while it shuts down; a soft stop or reboot is " +
 		"forced when its time is over", flag(func(f *Faults) *bool { return &f.ignoreButton }), 0},
 	{"hang-soft", nil, none, "a soft stop or reboot waits for the guest for ever; only a hard one ends that",
-		flag(func(f *Faults) *bool { return &f.hangSoft }), 0},
+		flag(func(f *Faults) *bool { return &f.defects.HangSoft }), 0},
 	{"fail-create", nil, none, "PUT /instance of a cold start answers 500 and the VM is Failed",
 		flag(func(f *Faults) *bool { return &f.failCreate }), 0},
 	{"fail-start", nil, none, "a Run ends in Failed", flag(func(f *Faults) *bool { return &f.failStart }), 0},
@@ -108,17 +110,17 @@ var modes = []Mode{
 	{"unknown-migration", nil, identity, "migrations are reported under an unknown id; without any, one out that " +
 		"has failed", setID(func(f *Faults) *uuid.UUID { return &f.unknownMigration }), 0},
 	{"wrong-instance", nil, identity, "GET /instance and GET /instance/spec show another instance's id",
-		setID(func(f *Faults) *uuid.UUID { return &f.wrongInstance }), 0},
+		setID(func(f *Faults) *uuid.UUID { return &f.defects.Instance }), 0},
 	{"fall-back-after", nil, duration, "when the guest has run for a while the server forgets the VM's state and reports " +
 		"Destroyed in generation 1", timed("fall-back", true), 0},
-	{"backwards", nil, none, "generations fall instead of rising", flag(func(f *Faults) *bool { return &f.backwards }), 0},
+	{"backwards", nil, none, "generations fall instead of rising", flag(func(f *Faults) *bool { return &f.defects.Backwards }), 0},
 }
 
-func stateOf(name string) State { return State(strings.ToUpper(name[:1]) + name[1:]) }
+func stateOf(name string) server.State { return server.State(strings.ToUpper(name[:1]) + name[1:]) }
 
 // calls applies a change to the faults of several calls.
 func (f *Faults) calls(names []string, change func(*callFaults)) {
-	for c, name := range callNames {
+	for c, name := range server.CallNames {
 		if slices.Contains(names, name) {
 			change(&f.on[c])
 		}

@@ -3,6 +3,8 @@ package sim
 import (
 	"slices"
 	"time"
+
+	"github.com/sledagent/sledagent/propolis/server"
 )
 
 // Times are the durations of a VM's operations. With the zero value everything happens at
@@ -23,123 +25,115 @@ func DefaultTimes() Times {
 	return Times{Boot: 50 * time.Millisecond, Stop: 50 * time.Millisecond, Phase: 20 * time.Millisecond}
 }
 
+// The phases of each side of a migration. Pause occurs twice, and so does Sync: the record
+// appears in Sync before the protocol runs.
+var (
+	targetPhases = []server.Phase{server.Sync, server.RAMPush, server.Pause, server.RAMPushDirty, server.Pause,
+		server.Device, server.RAMPull, server.ServerPhase, server.Finish}
+	sourcePhases = []server.Phase{server.Sync, server.Sync, server.RAMPush, server.Pause, server.RAMPushDirty,
+		server.Pause, server.Device, server.RAMPull, server.Finish}
+)
+
 // create is PUT /instance for a cold start.
 func (t Times) create(fails bool) []step {
 	if fails {
-		return []step{{after: t.Create, then: (*vm).notMade, state: Failed}}
+		return []step{{t.Create, ends(server.Failed)}}
 	}
-	return []step{{after: t.Create, then: (*vm).wasMade}}
+	return []step{{t.Create, (*machine).wasMade}}
 }
 
 func (t Times) start(fails bool) []step {
-	begin := step{then: func(v *vm) { v.booting = true }, state: Starting}
 	if fails {
-		return []step{begin, {after: t.Boot, then: (*vm).runsDown}, {after: t.Stop, then: (*vm).ends, state: Failed}}
+		return []step{{0, enters(server.Starting)}, {t.Boot, (*machine).runsDown}, {t.Stop, ends(server.Failed)}}
 	}
-	return []step{begin, {after: t.Boot, then: (*vm).runs, state: Running}}
+	return []step{{0, enters(server.Starting)}, {t.Boot, (*machine).begins}}
 }
 
 func (t Times) restart() []step {
-	return []step{{state: Rebooting}, {after: t.Boot, then: func(v *vm) { v.rebootQueued = false }, state: Running}}
+	return []step{{0, enters(server.Rebooting)}, {t.Boot, (*machine).runs}}
 }
 
 // halt is any kind of stop. Requests are refused from Stopped on, since the driver then
 // exits.
 func (t Times) halt() []step {
-	return append([]step{{state: Stopping}}, t.stopped(t.Stop)...)
+	return append([]step{{0, enters(server.Stopping)}}, t.stopped(t.Stop)...)
 }
 
 func (t Times) stopped(after time.Duration) []step {
-	return []step{{after: after, then: (*vm).runsDown, state: Stopped}, {after: t.Stop, then: (*vm).ends, state: Destroyed}}
+	return []step{{after, exits(server.Stopped)}, {t.Stop, ends(server.Destroyed)}}
 }
 
 // immigrate is a migration target until it runs. PUT /instance is answered after the first
 // step, when the peers have agreed (Sync).
-func (t Times) immigrate(failsIn Phase) []step {
-	if failsIn == Sync {
-		return []step{{after: t.Create, phase: ErrorPhase, state: Migrating}, {then: (*vm).notMade, state: Failed}}
+func (t Times) immigrate(failsIn server.Phase) []step {
+	if failsIn == server.Sync {
+		return []step{{t.Create, shows(server.ErrorPhase)}, {0, ends(server.Failed)}}
 	}
 	script, failed := t.phases(targetPhases, failsIn)
-	script[0].after, script[0].then = t.Create, (*vm).wasMade
+	script[0] = step{t.Create, (*machine).arrives}
 	if failed {
-		return append(script, step{then: (*vm).runsDown, state: Failed}, step{after: t.Stop, then: (*vm).ends, state: Failed})
+		return append(script, step{0, exits(server.Failed)}, step{t.Stop, ends(server.Failed)})
 	}
-	return append(script, step{after: t.Phase, then: (*vm).runs, state: Running})
+	return append(script, step{t.Phase, (*machine).begins})
 }
 
 // emigrate is the end of a migration source, or its return to Running.
-func (t Times) emigrate(failsIn Phase) []step {
+func (t Times) emigrate(failsIn server.Phase) []step {
 	script, failed := t.phases(sourcePhases, failsIn)
-	script[0].after, script[0].then = 0, func(v *vm) { v.leaving = true }
 	if failed {
-		return append(script, step{then: (*vm).stays, state: Running})
+		return append(script, step{0, (*machine).runs})
 	}
-	return append(script,
-		step{after: t.Phase, then: (*vm).runsDown, state: Stopping},
-		step{after: t.Stop, then: (*vm).ends, state: Destroyed})
+	return append(script, step{t.Phase, exits(server.Stopping)}, step{t.Stop, ends(server.Destroyed)})
 }
 
-// phases shows each phase in turn, up to the end of the one that fails.
-func (t Times) phases(all []Phase, failsIn Phase) (script []step, failed bool) {
+// phases shows each phase in turn, the first one at once, up to the end of the one that fails.
+func (t Times) phases(all []server.Phase, failsIn server.Phase) (script []step, failed bool) {
 	for i, p := range all {
-		script = append(script, step{after: t.Phase, phase: p, state: Migrating})
+		script = append(script, step{t.Phase, shows(p)})
 		if p == failsIn && !slices.Contains(all[i+1:], p) {
-			return append(script, step{after: t.Phase, phase: ErrorPhase, state: Migrating}), true
+			script, failed = append(script, step{t.Phase, shows(server.ErrorPhase)}), true
+			break
 		}
 	}
-	return script, false
+	script[0].after = 0
+	return script, failed
 }
 
-// next makes the oldest request of the queue the script.
-func (v *vm) next() bool {
-	if v.stage != active || len(v.pending) == 0 {
-		return false
-	}
-	r := v.pending[0]
-	v.pending = v.pending[1:]
-	t, f := v.s.times, &v.s.faults
-	switch r {
-	case run:
-		v.script = t.start(f.failStart)
-	case stop:
-		v.script = t.halt()
-	case reboot:
-		v.script = t.restart()
-	case migrateOut:
-		v.script = t.emigrate(f.failMigration)
-	}
-	return true
+func enters(state server.State) func(*machine) {
+	return func(m *machine) { m.vm.Publish(state) }
 }
 
-func (v *vm) wasMade() {
-	v.stage = active
-	v.s.wake()
-}
-
-func (v *vm) notMade() {
-	v.unmade = true
-	v.ends()
-}
-
-func (v *vm) runs() {
-	v.booting = false
-	if v.standing == startPending {
-		v.standing = started
-	}
-	v.s.arm(&v.s.guest, true)
-}
-
-func (v *vm) stays() {
-	if v.standing == migrateOutQueued {
-		v.standing = started
+func exits(in server.State) func(*machine) {
+	return func(m *machine) {
+		m.vm.RunsDown()
+		m.vm.Publish(in)
 	}
 }
 
-func (v *vm) runsDown() {
-	v.stage, v.standing, v.booting, v.pending = rundown, over, false, nil
+func ends(in server.State) func(*machine) {
+	return func(m *machine) { m.vm.Ends(in) }
 }
 
-func (v *vm) ends() {
-	v.runsDown()
-	v.stage = ended
+func shows(phase server.Phase) func(*machine) {
+	return func(m *machine) { m.vm.ShowPhase(phase) }
+}
+
+func (m *machine) wasMade() {
+	m.made = true
+	m.vm.Made()
+}
+
+// arrives is a migration target when the peers have agreed.
+func (m *machine) arrives() {
+	m.wasMade()
+	m.vm.ShowPhase(server.Sync)
+}
+
+func (m *machine) runs()     { m.vm.Runs() }
+func (m *machine) runsDown() { m.vm.RunsDown() }
+
+// begins is the guest's first run.
+func (m *machine) begins() {
+	m.s.arm(&m.s.guest, true)
+	m.vm.Runs()
 }

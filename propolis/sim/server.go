@@ -1,18 +1,17 @@
 package sim
 
 import (
-	"context"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/sledagent/sledagent/internal/dropshot"
+	"github.com/sledagent/sledagent/propolis/server"
 )
 
 // NewestVersion is the default of Options.Newest.
-const NewestVersion = "6.0.0"
+const NewestVersion = server.NewestVersion
 
 // Options configure a simulator. The zero value has no faults, serves NewestVersion, and
 // does everything at once.
@@ -43,87 +42,87 @@ type Process interface {
 	Escape(lifetime time.Duration) error
 }
 
-// A Server is a simulated Propolis server. Its methods are safe for concurrent use. Its
-// goroutines are those of its calls, which end when they are done, not when their clients
-// disconnect. Everything else that takes time is a timer.
+// A Server is a simulated Propolis server. Its methods are safe for concurrent use. What
+// takes time is a timer; its goroutines are those of its calls.
 type Server struct {
+	api     *server.Server
 	times   Times
-	newest  dropshot.Version
 	process Process
 	log     zerolog.Logger
-	ctx     context.Context // ends with Close
-	end     context.CancelFunc
 
-	mu       sync.Mutex
+	// Guarded by the lock of api.
 	faults   Faults
-	changed  chan struct{} // closed when the faults or the VM change; nil if not in use
-	refused  [numCalls]int // how often with the current faults
-	counts   [numCalls]uint64
-	monitors int // pending calls of the monitor
-	vm       *vm
-	timers   []*time.Timer // of timed actions that do not depend on the guest
-	guest    []*time.Timer // of those that do
-	out      []func()      // to be called after the mutex is released
+	changed  chan struct{}           // closed when the faults change
+	refused  [server.NumCalls]int    // how often with the current faults
+	counts   [server.NumCalls]uint64 // of received calls
+	monitors int                     // pending calls of the monitor
+	machine  *machine                // nil if there is none
+	timers   []*time.Timer           // of timed actions that do not depend on the guest
+	guest    []*time.Timer           // of those that do
 }
 
 // New returns a simulator without a VM. The caller must Close it.
 func New(o Options) *Server {
-	api() // Loads the document before the first request.
-	if o.Newest == (dropshot.Version{}) {
-		o.Newest = dropshot.Version{6}
-	}
-	s := &Server{times: o.Times, newest: o.Newest, process: o.Process, log: o.Log}
-	s.ctx, s.end = context.WithCancel(context.Background())
+	s := &Server{times: o.Times, process: o.Process, log: o.Log, changed: make(chan struct{})}
+	s.api = server.New(server.Options{Make: s.make, Newest: o.Newest, Interceptor: interceptor{s}, Log: o.Log})
 	s.SetFaults(o.Faults)
 	return s
 }
 
 // Handler serves the Propolis API and, below /sim/, the simulator's own. Some faults abort
 // the response by a panic with http.ErrAbortHandler, which net/http's server handles.
-func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
+func (s *Server) Handler() http.Handler {
+	api := s.api.Handler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path, err := dropshot.Split(r.URL); err == nil && len(path) > 0 && path[0] == "sim" {
+			s.control(w, r, path[1:])
+			return
+		}
+		api.ServeHTTP(w, r)
+	})
+}
 
 // Close ends every timer and every pending request, whose connection it closes. It does not
 // wait for their goroutines.
 func (s *Server) Close() {
-	s.lock()
-	defer s.unlock()
-	if s.vm != nil {
-		s.vm.cancel()
-	}
-	stopAll(&s.timers)
-	stopAll(&s.guest)
-	s.end()
+	s.api.Close()
+	s.api.Enter(func() {
+		stopAll(&s.timers)
+		stopAll(&s.guest)
+	})
 }
 
 // SetFaults replaces all faults. A call that hangs by a fault continues under the new
 // ones, and so does a VM held in a state. Timed faults start now or, if they are the
 // guest's, when it starts to run.
 func (s *Server) SetFaults(f Faults) {
-	s.lock()
-	defer s.unlock()
-	if s.closed() {
-		return
-	}
-	s.faults, s.refused = f, [numCalls]int{}
-	s.wake()
-	s.arm(&s.timers, false)
-	stopAll(&s.guest)
-	if s.vm != nil {
-		if s.vm.view.State == Running {
-			s.arm(&s.guest, true)
+	s.api.Enter(func() {
+		if s.closed() {
+			f.escape = 0
+			return
 		}
-		s.vm.advance()
-	}
-	if lifetime := s.faults.escape; lifetime > 0 {
-		s.later(func() { s.escape(lifetime) })
+		s.faults, s.refused = f, [server.NumCalls]int{}
+		s.api.SetDefects(f.defects)
+		close(s.changed)
+		s.changed = make(chan struct{})
+		s.arm(&s.timers, false)
+		stopAll(&s.guest)
+		if m := s.machine; m != nil {
+			if m.vm.View().State == server.Running {
+				s.arm(&s.guest, true)
+			}
+			m.advance()
+		}
+	})
+	if f.escape > 0 {
+		s.escape(f.escape)
 	}
 }
 
 // Faults returns the faults in force.
-func (s *Server) Faults() Faults {
-	s.lock()
-	defer s.unlock()
-	return s.faults
+func (s *Server) Faults() (f Faults) {
+	s.api.Enter(func() { f = s.faults })
+	return f
 }
 
 // arm starts the timers of timed actions, either those of the guest or the others.
@@ -147,39 +146,5 @@ func stopAll(timers *[]*time.Timer) {
 	*timers = nil
 }
 
-// closed reports whether timers must not be started any more. The lock must be held.
-func (s *Server) closed() bool { return s.ctx.Err() != nil }
-
-func (s *Server) lock() { s.mu.Lock() }
-
-// unlock releases the mutex and then runs what must not happen under it: logging and
-// whatever ends the process.
-func (s *Server) unlock() {
-	out := s.out
-	s.out = nil
-	s.mu.Unlock()
-	for _, do := range out {
-		do()
-	}
-}
-
-// wait returns a channel that is closed at the next change of the faults or the VM.
-func (s *Server) wait() <-chan struct{} {
-	if s.changed == nil {
-		s.changed = make(chan struct{})
-	}
-	return s.changed
-}
-
-func (s *Server) wake() {
-	if s.changed != nil {
-		close(s.changed)
-		s.changed = nil
-	}
-}
-
-func (s *Server) later(do func()) { s.out = append(s.out, do) }
-
-func (s *Server) noteState(v View) {
-	s.later(func() { s.log.Info().Str("state", string(v.State)).Uint64("gen", v.Gen).Msg("VM changed") })
-}
+// closed reports whether timers must not be started any more.
+func (s *Server) closed() bool { return s.api.Context().Err() != nil }

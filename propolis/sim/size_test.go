@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/sledagent/sledagent/internal/contract"
+	"github.com/sledagent/sledagent/propolis/server/servertest"
 	"github.com/sledagent/sledagent/propolis/sim"
 )
 
@@ -13,7 +14,7 @@ import (
 // than 16 KiB and no goroutine. The test is not parallel, since it measures the memory of
 // the process.
 func TestIdleSize(t *testing.T) {
-	body := coldStart
+	body := servertest.ColdStart
 	if contract.Dir() != "" {
 		raw, err := os.ReadFile(contract.Path(t, "fixtures/pp_ensure_spec.json"))
 		if err != nil {
@@ -21,14 +22,14 @@ func TestIdleSize(t *testing.T) {
 		}
 		body = string(raw)
 	}
-	inProcess(t, sim.Options{}).ensure() // The API's document is loaded once per process.
+	inProcess(t, sim.Options{}).Ensure() // The API's document is loaded once per process.
 	const n, limit = 100, 16 << 10
 	sims := make([]*sim.Server, 0, n)
 	goroutines, before := runtime.NumGoroutine(), heap()
 	for range n {
 		c := inProcess(t, sim.Options{})
-		c.want(c.call("PUT", "/instance", body), "Created")
-		c.want(c.put("Run"), "No Content")
+		c.Want(c.Call("PUT", "/instance", body), "Created")
+		c.Want(c.Put("Run"), "No Content")
 		sims = append(sims, c.sim)
 	}
 	each := (heap() - before) / n

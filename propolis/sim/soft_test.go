@@ -1,7 +1,6 @@
 package sim_test
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -11,20 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sledagent/sledagent/internal/dropshot"
+	"github.com/sledagent/sledagent/propolis/server"
 	"github.com/sledagent/sledagent/propolis/sim"
 )
-
-// put7 requests a state as API 7 does; no seconds: null.
-func (c *client) put7(state string, secs string) reply {
-	c.t.Helper()
-	r := c.request("PUT", "/instance/state", fmt.Sprintf(`{"state":%q,"acpi_timeout_secs":%s}`, state, secs))
-	r.Header.Set("api-version", "7.0.0")
-	got, err := c.try(r)
-	if err != nil {
-		c.t.Error(err)
-	}
-	return got
-}
 
 func served7(modes ...string) sim.Options {
 	o := options(modes...)
@@ -36,7 +24,7 @@ func served7(modes ...string) sim.Options {
 func TestStateRequestsByVersion(t *testing.T) {
 	t.Parallel()
 	c := overSocket(t, served7())
-	c.want(c.ensure(), "Created")
+	c.Want(c.Ensure(), "Created")
 	for _, tt := range []struct {
 		version, body string
 		status        int
@@ -47,10 +35,10 @@ func TestStateRequestsByVersion(t *testing.T) {
 		{"7.0.0", `{"state":"Run","acpi_timeout_secs":-1}`, 400}, {"7.0.0", `{"state":"Run","acpi_timeout_secs":"1"}`, 400},
 		{"7.0.0", `{"state":"Run","acpi_timeout_secs":1.5}`, 400}, {"8.0.0", `{"state":"Run"}`, 400},
 	} {
-		r := c.request("PUT", "/instance/state", tt.body)
+		r := c.Request("PUT", "/instance/state", tt.body)
 		r.Header.Set("api-version", tt.version)
-		if got, err := c.try(r); err != nil || got.status != tt.status {
-			t.Errorf("%s %s: %d %s, %v; want %d", tt.version, tt.body, got.status, got.body, err, tt.status)
+		if got, err := c.Try(r); err != nil || got.Status != tt.status {
+			t.Errorf("%s %s: %d %s, %v; want %d", tt.version, tt.body, got.Status, got.Body, err, tt.status)
 		}
 	}
 }
@@ -85,19 +73,19 @@ func TestSoftRequests(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c := inProcess(t, served7(strings.Split(tt.modes, ",")...))
-				c.running()
-				begun, gen := time.Now(), c.monitor(0).Gen
+				c.Running()
+				begun, gen := time.Now(), c.Monitor(0).Gen
 				go func() {
 					for ask := range strings.SplitSeq(tt.asks, ", ") {
 						f := strings.Fields(ask)
 						wait, _ := time.ParseDuration(f[0])
 						time.Sleep(wait)
-						c.want(c.put7(f[1], f[2]), "No Content")
+						c.Want(c.Put7(f[1], f[2]), "No Content")
 					}
 				}()
 				var seen []string
 				for range strings.SplitSeq(tt.want, ", ") {
-					v := c.monitor(gen + 1)
+					v := c.Monitor(gen + 1)
 					gen = v.Gen
 					seen = append(seen, time.Since(begun).String()+" "+string(v.State))
 				}
@@ -114,23 +102,23 @@ func softly(t *testing.T, mode, secs string) {
 	o := fast(mode)
 	o.Newest = dropshot.Version{7}
 	c := overSocket(t, o)
-	c.running()
-	c.want(c.put7("Stop", secs), "No Content")
-	c.await(sim.Destroyed)
+	c.Running()
+	c.Want(c.Put7("Stop", secs), "No Content")
+	c.Await(server.Destroyed)
 }
 
 func testHangSoft(t *testing.T) {
 	o := fast("hang-soft,ignore-button")
 	o.Newest = dropshot.Version{7}
 	c := overSocket(t, o)
-	c.running()
-	c.want(c.put7("Stop", "1"), "No Content")
+	c.Running()
+	c.Want(c.Put7("Stop", "1"), "No Content")
 	time.Sleep(time.Second + moment) // sleep: nothing may happen meanwhile
-	if got := c.sim.Status(); got.Soft != "stop" || got.VM.State != sim.Running {
+	if got := c.sim.Status(); got.Soft != "stop" || got.VM.State != server.Running {
 		t.Errorf("%q in %s", got.Soft, got.VM.State)
 	}
-	c.want(c.put7("Stop", "null"), "No Content")
-	c.await(sim.Destroyed)
+	c.Want(c.Put7("Stop", "null"), "No Content")
+	c.Await(server.Destroyed)
 }
 
 // A soft request is shown while it is pending, and ends when the guest does something else.
@@ -138,19 +126,19 @@ func TestSoftRequestIsShown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := inProcess(t, served7("ignore-button"))
-		c.running()
+		c.Running()
 		for i, want := range []string{"reboot", "stop"} {
-			c.want(c.put7(map[string]string{"reboot": "Reboot", "stop": "Stop"}[want], strconv.Itoa(30)), "No Content")
-			if got := c.sim.Status(); got.Soft != want || got.VM.State != sim.Running {
+			c.Want(c.Put7(map[string]string{"reboot": "Reboot", "stop": "Stop"}[want], strconv.Itoa(30)), "No Content")
+			if got := c.sim.Status(); got.Soft != want || got.VM.State != server.Running {
 				t.Errorf("%d: %q in %s", i, got.Soft, got.VM.State)
 			}
 		}
-		c.want(c.put7("Reboot", "30"), "Forbidden instance state change not allowed: Instance is preparing to stop")
+		c.Want(c.Put7("Reboot", "30"), "Forbidden instance state change not allowed: Instance is preparing to stop")
 		if err := c.sim.Do("guest-reboot"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
-		if got := c.sim.Status(); got.Soft != "" || got.VM.State != sim.Running {
+		if got := c.sim.Status(); got.Soft != "" || got.VM.State != server.Running {
 			t.Errorf("after a reboot of the guest's own: %q in %s", got.Soft, got.VM.State)
 		}
 	})

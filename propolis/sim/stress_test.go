@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sledagent/sledagent/propolis/server"
+	"github.com/sledagent/sledagent/propolis/server/servertest"
 	"github.com/sledagent/sledagent/propolis/sim"
 )
 
@@ -15,17 +17,17 @@ import (
 func TestEverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	c := inProcess(t, fast())
-	c.running()
+	c.Running()
 	menu := []func(*rand.Rand){
-		func(*rand.Rand) { c.put("Run") },
-		func(*rand.Rand) { c.put("Reboot") },
+		func(*rand.Rand) { c.Put("Run") },
+		func(*rand.Rand) { c.Put("Reboot") },
 		func(r *rand.Rand) {
 			if r.IntN(10) == 0 {
-				c.put("Stop")
+				c.Put("Stop")
 			}
 		},
-		func(*rand.Rand) { c.ensure() },
-		func(*rand.Rand) { c.call("GET", "/instance/spec", "") },
+		func(*rand.Rand) { c.Ensure() },
+		func(*rand.Rand) { c.Call("GET", "/instance/spec", "") },
 		func(r *rand.Rand) {
 			modes := []string{"", "stay-rebooting", "stay-stopping", "ignore-stop", "poweroff-after=1ms", "fail-start"}
 			c.faults(modes[r.IntN(len(modes))])
@@ -56,29 +58,29 @@ func TestEverythingAtOnce(t *testing.T) {
 	select {
 	case n := <-watched:
 		t.Logf("%d views", n)
-	case <-time.After(waitLimit):
+	case <-time.After(servertest.WaitLimit):
 		t.Error("a monitor still waits for a VM that is lost")
 	}
 }
 
 // follow watches one VM after the other until quit and counts the views.
 func follow(c *client, quit <-chan struct{}) (views int) {
-	var last sim.View
+	var last server.View
 	for {
 		select {
 		case <-quit:
 			return views
 		default:
 		}
-		r := c.monitorReply(last.Gen + 1)
-		if r.status != 200 {
-			last = sim.View{}
+		r := c.MonitorReply(last.Gen + 1)
+		if r.Status != 200 {
+			last = server.View{}
 			continue
 		}
 		views++
-		v := decode[sim.View](c.t, r.body)
+		v := servertest.Decode[server.View](c.T, r.Body)
 		if v.Gen <= last.Gen {
-			c.t.Errorf("%s when a generation after %s was asked for", describe(v), describe(last))
+			c.T.Errorf("%s when a generation after %s was asked for", describe(v), describe(last))
 		}
 		last = v
 	}

@@ -12,19 +12,20 @@ import (
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/propolis/server"
 	"github.com/sledagent/sledagent/propolis/sim"
 )
 
 // migrationPhases are those in which a migration is held. The source has no phase Server.
-var migrationPhases = []sim.Phase{sim.Sync, sim.RAMPush, sim.Pause, sim.RAMPushDirty, sim.Device, sim.RAMPull, sim.ServerPhase, sim.Finish}
+var migrationPhases = []server.Phase{server.Sync, server.RAMPush, server.Pause, server.RAMPushDirty, server.Device, server.RAMPull, server.ServerPhase, server.Finish}
 
 // holdMigration starts a migration and holds it in a phase. If it breaks, it fails when it is let go. On a slow
 // machine a server may leave the phase before it is held; then there is another try, with longer phases.
-func holdMigration(from, to *harness, phase sim.Phase, breaks bool) (*move, uuid.UUID) {
+func holdMigration(from, to *harness, phase server.Phase, breaks bool) (*move, uuid.UUID) {
 	from.t.Helper()
 	ofSource := phase
-	if phase == sim.ServerPhase {
-		ofSource = sim.RAMPull
+	if phase == server.ServerPhase {
+		ofSource = server.RAMPull
 	}
 	for took := 200 * time.Millisecond; took < waitLimit; took *= 2 {
 		m := &move{source: from.registerWith(phased(took, ofSource, breaks)).launch(), ended: make(chan struct{})}
@@ -54,10 +55,10 @@ func holdMigration(from, to *harness, phase sim.Phase, breaks bool) (*move, uuid
 
 // phased is the shell line for a server that stays in the first phase of a migration, and whose migration fails,
 // if it breaks, at the end of a phase; a target cannot fail in the first one and stay in it.
-func phased(took time.Duration, phase sim.Phase, breaks bool) string {
+func phased(took time.Duration, phase server.Phase, breaks bool) string {
 	modes := []string{"stay-migrating"}
-	if phase == sim.Sync {
-		phase = sim.RAMPush
+	if phase == server.Sync {
+		phase = server.RAMPush
 	}
 	if breaks {
 		modes = append(modes, "fail-migration="+string(phase))
@@ -67,17 +68,17 @@ func phased(took time.Duration, phase sim.Phase, breaks bool) string {
 
 // heldIn advances a migration to a phase and holds it there, and waits until Nexus has seen it. It reports false
 // if the server has gone on.
-func (v *vm) heldIn(phase sim.Phase) bool {
+func (v *vm) heldIn(phase server.Phase) bool {
 	v.t.Helper()
 	for {
 		view := v.view()
 		m := cmp.Or(view.Migration.In, view.Migration.Out)
 		switch {
-		case view.State != sim.Migrating || slices.Index(migrationPhases, m.State) > slices.Index(migrationPhases, phase):
+		case view.State != server.Migrating || slices.Index(migrationPhases, m.State) > slices.Index(migrationPhases, phase):
 			return false
 		case m.State == phase:
 			state := vmm.MigrationInProgress
-			if phase == sim.Finish {
+			if phase == server.Finish {
 				state = vmm.MigrationCompleted
 			}
 			v.row("held", func(r nexussim.Row) bool { return migrationOf(r).State == state })
@@ -94,7 +95,7 @@ func (v *vm) heldIn(phase sim.Phase) bool {
 func (v *vm) letGo() { _ = v.control("PUT", "faults", []string{}, nil) }
 
 // view returns what the server's monitor shows; the zero value if there is no server or no VM.
-func (v *vm) view() (view sim.View) {
+func (v *vm) view() (view server.View) {
 	var s sim.Status
 	if err := v.control("GET", "state", nil, &s); err == nil && s.VM != nil {
 		view = *s.VM

@@ -13,7 +13,7 @@ import (
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
-	"github.com/sledagent/sledagent/propolis/sim"
+	"github.com/sledagent/sledagent/propolis/server"
 )
 
 // A migrationFault is what happens while both sides of a migration are held in a phase.
@@ -48,7 +48,7 @@ var migrationFaults = []migrationFault{
 // and only for a reason, and both sides have the migration's outcome. A short run tries an early phase and the
 // last one.
 func TestMigrationFaults(t *testing.T) {
-	phases := []sim.Phase{sim.RAMPush, sim.Finish}
+	phases := []server.Phase{server.RAMPush, server.Finish}
 	if slowTests {
 		phases = migrationPhases
 	}
@@ -67,8 +67,8 @@ func TestMigrationFaults(t *testing.T) {
 	}
 }
 
-func (f migrationFault) try(from, to *harness, phase sim.Phase) {
-	breaks := f.breaks && phase != sim.Finish
+func (f migrationFault) try(from, to *harness, phase server.Phase) {
+	breaks := f.breaks && phase != server.Finish
 	m, migration := holdMigration(from, to, phase, breaks)
 	var watched sync.WaitGroup
 	watched.Go(m.watch)
@@ -163,7 +163,7 @@ func (v *vm) misses() {
 	a.kill()
 	v.letGo()
 	waitFor(v.t, func() string {
-		if v.view().State == sim.Migrating {
+		if v.view().State == server.Migrating {
 			return "the VM is still Migrating"
 		}
 		return ""

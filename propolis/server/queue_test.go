@@ -1,4 +1,4 @@
-package sim
+package server
 
 import (
 	"strings"
@@ -9,7 +9,7 @@ import (
 // column per standing.
 func TestRulings(t *testing.T) {
 	t.Parallel()
-	requests := map[string]request{"run": run, "stop": stop, "reboot": reboot}
+	requests := map[string]Request{"run": Run, "stop": Stop, "reboot": Reboot}
 	standings := []standing{notStarted, startPending, started, stopQueued, migrateOutQueued, over}
 	const table = `
 		run    | queue             | ignore                          | ignore | Instance is preparing to stop | ignore                         | Instance has ended
@@ -24,10 +24,10 @@ func TestRulings(t *testing.T) {
 			}
 		}
 	}
-	if got := rule(started, true, reboot); got != ignore {
+	if got := rule(started, true, Reboot); got != ignore {
 		t.Errorf("second reboot: %s, want it ignored", got)
 	}
-	if got := rule(stopQueued, true, reboot); got != haltPending {
+	if got := rule(stopQueued, true, Reboot); got != haltPending {
 		t.Errorf("second reboot behind a stop: %s, want it denied", got)
 	}
 }

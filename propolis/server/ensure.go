@@ -1,4 +1,4 @@
-package sim
+package server
 
 import (
 	"context"
@@ -15,19 +15,19 @@ import (
 	"github.com/sledagent/sledagent/internal/dropshot"
 )
 
-// ensured is the immutable content of a PUT /instance.
-type ensured struct {
-	properties json.RawMessage
-	spec       json.RawMessage
-	// target is set if the VM arrives by migration. Then spec is made up from the replaced
+// Ensured is the immutable content of a PUT /instance.
+type Ensured struct {
+	Properties json.RawMessage
+	Spec       json.RawMessage
+	// Target is set if the VM arrives by migration. Then Spec is made up from the replaced
 	// components, since the source is not contacted.
-	target    bool
-	migration uuid.UUID
+	Target    bool
+	Migration uuid.UUID
 	// crucible holds the keys of components that support snapshots.
 	crucible []string
 }
 
-// ensureRequest is the part of a PUT /instance that the simulator uses.
+// ensureRequest is the part of a PUT /instance that is used.
 type ensureRequest struct {
 	Properties json.RawMessage
 	Init       struct {
@@ -56,17 +56,17 @@ type component struct {
 const crucibleType = "crucible_storage_backend"
 
 // decodeEnsure decodes a body that conforms to the API's document.
-func decodeEnsure(body json.RawMessage) (*ensured, *dropshot.Error) {
+func decodeEnsure(body json.RawMessage) (*Ensured, *dropshot.Error) {
 	var r ensureRequest
 	if err := json.Unmarshal(body, &r); err != nil {
 		return nil, dropshot.BadJSON("init.value.src_addr: " + err.Error())
 	}
-	e := &ensured{properties: encode(r.Properties), spec: r.Init.Value.Spec, migration: r.Init.Value.Migration}
-	if e.target = r.Init.Method == "MigrationTarget"; e.target {
-		e.spec = r.replaced()
+	e := &Ensured{Properties: encode(r.Properties), Spec: r.Init.Value.Spec, Migration: r.Init.Value.Migration}
+	if e.Target = r.Init.Method == "MigrationTarget"; e.Target {
+		e.Spec = r.replaced()
 	}
 	var spec struct{ Components map[string]component }
-	if err := json.Unmarshal(e.spec, &spec); err != nil {
+	if err := json.Unmarshal(e.Spec, &spec); err != nil {
 		return nil, dropshot.BadJSON(err.Error())
 	}
 	if err := convertible(spec.Components); err != nil {
@@ -77,7 +77,7 @@ func decodeEnsure(body json.RawMessage) (*ensured, *dropshot.Error) {
 			e.crucible = append(e.crucible, name)
 		}
 	}
-	e.spec = encode(e.spec) // without white space and without the request's whole buffer
+	e.Spec = encode(e.Spec) // without white space and without the request's whole buffer
 	return e, nil
 }
 
@@ -127,20 +127,17 @@ func convertible(components map[string]component) error {
 
 // ensure makes a VM and waits until its objects exist, even if the client has
 // disconnected.
-func (s *Server) ensure(ctx context.Context, made *ensured) answer {
-	v := s.create(made)
+func (s *Server) ensure(ctx context.Context, e *Ensured) Answer {
+	v := s.create(e)
 	if v == nil {
-		return refusal(&dropshot.Error{Status: http.StatusConflict, Code: "AlreadyInitialized", Message: "instance already initialized"})
+		return Refusal(&dropshot.Error{Status: http.StatusConflict, Code: "AlreadyInitialized", Message: "instance already initialized"})
 	}
 	return s.await(ctx, v.answerEnsure)
 }
 
-// fallFrom is the first generation of a VM whose generations fall.
-const fallFrom = 1000
-
 // create makes a VM if there is none or the present one has ended; otherwise it returns
 // nil.
-func (s *Server) create(made *ensured) *vm {
+func (s *Server) create(e *Ensured) *VM {
 	s.lock()
 	defer s.unlock()
 	if s.vm != nil && s.vm.stage != ended || s.closed() {
@@ -149,34 +146,33 @@ func (s *Server) create(made *ensured) *vm {
 	if s.vm != nil {
 		s.vm.leave()
 	}
-	v := &vm{s: s, made: made, standing: notStarted}
-	if s.faults.backwards {
+	v := &VM{s: s, ensured: e, busy: true, standing: notStarted}
+	if s.defects.Backwards {
 		v.view.Gen = fallFrom + 1
 	}
 	s.vm = v
-	if made.target {
+	v.machine = s.make(v)
+	if e.Target {
 		v.standing = startPending
-		v.show(Sync)
-		v.publish(Migrating)
-		v.script = s.times.immigrate(s.faults.failMigration)
+		v.ShowPhase(Sync)
 	} else {
-		v.publish(Creating)
-		v.script = s.times.create(s.faults.failCreate)
+		v.Publish(Creating)
 	}
+	v.machine.Make()
 	v.advance()
 	return v
 }
 
 // answerEnsure answers PUT /instance, or reports that the VM is still being made.
-func (v *vm) answerEnsure() (answer, bool) {
+func (v *VM) answerEnsure() (Answer, bool) {
 	var migrate any
 	switch {
 	case v.unmade || v.gone:
-		return refusal(dropshot.Plain(http.StatusInternalServerError, "Internal")), true
+		return Refusal(dropshot.Plain(http.StatusInternalServerError, "Internal")), true
 	case v.stage == initialising:
-		return answer{}, false
-	case v.made.target:
-		migrate = map[string]any{"migration_id": v.made.migration}
+		return Answer{}, false
+	case v.ensured.Target:
+		migrate = map[string]any{"migration_id": v.ensured.Migration}
 	}
-	return answer{status: http.StatusCreated, body: map[string]any{"migrate": migrate}}, true
+	return Answer{Status: http.StatusCreated, Body: map[string]any{"migrate": migrate}}, true
 }

@@ -1,4 +1,4 @@
-package sim
+package server
 
 import (
 	"github.com/google/uuid"
@@ -7,7 +7,7 @@ import (
 // A State is a VM's state (InstanceState).
 type State string
 
-// The states that the simulator enters: all of the API except Repairing.
+// The states: all of the API except Repairing.
 const (
 	Creating  State = "Creating"
 	Starting  State = "Starting"
@@ -23,7 +23,7 @@ const (
 // A Phase is the progress of one side of a migration (MigrationState).
 type Phase string
 
-// The phases that the simulator enters: all of the API except Resume.
+// The phases: all of the API except Resume.
 const (
 	Sync         Phase = "Sync"
 	RAMPush      Phase = "RamPush"
@@ -34,13 +34,6 @@ const (
 	ServerPhase  Phase = "Server"
 	Finish       Phase = "Finish"
 	ErrorPhase   Phase = "Error"
-)
-
-// The phases of each side of a migration. Pause occurs twice, and so does Sync: the record
-// appears in Sync before the protocol runs.
-var (
-	targetPhases = []Phase{Sync, RAMPush, Pause, RAMPushDirty, Pause, Device, RAMPull, ServerPhase, Finish}
-	sourcePhases = []Phase{Sync, Sync, RAMPush, Pause, RAMPushDirty, Pause, Device, RAMPull, Finish}
 )
 
 // A View is what the state monitor shows (InstanceStateMonitorResponse). It is immutable,
