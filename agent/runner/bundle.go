@@ -8,9 +8,10 @@ import (
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
-// logSize is how much of the server's log becomes part of a bundle. It is in memory
-// while the zone is being removed, which may be that of every VMM at once.
-const logSize = 16 << 10
+// logSize is how much of the server's log becomes part of a bundle, in bytes. The log of a
+// propolis-qemu has the guest's console as well. It is in memory while the zone is being
+// removed, which may be that of every VMM at once.
+const logSize = 64 << 10
 
 // ServerLog returns the end of the log of a zone's server, within the budget for
 // evidence. A read that hangs is left behind.
