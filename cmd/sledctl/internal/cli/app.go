@@ -37,7 +37,8 @@ type app struct {
 	tls                 tlsFlags
 	timeout             time.Duration
 
-	admin *admin.Client
+	admin   *admin.Client
+	closers []func()
 	// begun is set once a command's own code runs. An error before that is a usage
 	// error.
 	begun bool
@@ -51,6 +52,7 @@ func (a *app) prepare() error {
 		return fail(exitUsage, "--timeout %s: must not be negative", a.timeout)
 	}
 	a.admin = admin.NewClient(a.socket)
+	a.closers = append(a.closers, a.admin.Close)
 	return nil
 }
 
@@ -72,7 +74,8 @@ func (a *app) within(ctx context.Context, otherwise time.Duration, do func(conte
 	return late
 }
 
-// sled returns a client of the sled API at --api, or at the agent's address.
+// sled returns a client of the sled API at --api, or at the agent's address. It is closed at
+// the end of the run.
 func (a *app) sled(ctx context.Context) (*api.Client, error) {
 	base := a.api
 	if base == "" {
@@ -90,6 +93,7 @@ func (a *app) sled(ctx context.Context) (*api.Client, error) {
 	if err != nil {
 		return nil, &exitError{code: exitUsage, err: err}
 	}
+	a.closers = append(a.closers, client.Close)
 	return client, nil
 }
 

@@ -34,7 +34,7 @@ func TestMistakes(t *testing.T) {
 		{"vmm list --bogus", 2, "unknown flag"},
 		{"agent -o xml", 2, `-o "xml": want table or json`},
 		{"agent --timeout -3s", 2, "--timeout -3s"},
-		{"vmm show db-1", 3, "no VMM's id begins with db-1; it is the hostname of VMM " + stopID.String()},
+		{"vmm show db-9", 3, "no VMM's id begins with db-9 and none has it as its hostname"},
 		{"vmm show 3f2a", 2, "3f2a could be any of:\n  " + wellID.String() + "  web-1\n  " + twinID.String() + "  web-2\n"},
 		{"vmm show ff", 3, "no VMM's id begins with ff"},
 		{"vmm show " + well().InstanceID.String()[:9], 3, "it is the instance of VMM " + wellID.String() + " (web-1)"},

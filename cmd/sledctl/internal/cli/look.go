@@ -15,6 +15,7 @@ import (
 func (a *app) listCommand() *cobra.Command {
 	var o view.ListOptions
 	var ended bool
+	var which selector
 	cmd := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
@@ -28,6 +29,7 @@ for it and why. They are kept for as long as the agent's admin.keep_ended says.`
 		Example: `  sledctl vmm list
   sledctl vmm list --unhealthy
   sledctl vmm list --ended
+  sledctl vmm list --selector 'state=running,hostname=web-*'
   sledctl vmm list -o json | jq -r '.[] | select(.phase == "removing") | .id'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -40,6 +42,7 @@ for it and why. They are kept for as long as the agent's admin.keep_ended says.`
 				if err != nil {
 					return err
 				}
+				all = slices.DeleteFunc(all, func(s vmm.Status) bool { return !which.matches(s) })
 				return a.print(a.chosen(all, o), func(v view.View) string { return show(v, all, o) })
 			})
 		},
@@ -47,6 +50,7 @@ for it and why. They are kept for as long as the agent's admin.keep_ended says.`
 	cmd.Flags().BoolVar(&o.Full, "full", false, "show whole ids")
 	cmd.Flags().BoolVar(&o.Unhealthy, "unhealthy", false, "show only VMMs in trouble")
 	cmd.Flags().BoolVar(&ended, "ended", false, "show VMMs that have ended, the latest first")
+	which.add(cmd)
 	return cmd
 }
 

@@ -73,7 +73,6 @@ func (a *app) register(ctx context.Context, r registration) error {
 	if err != nil {
 		return err
 	}
-	defer sled.Close()
 	record, err := sled.Register(ctx, id, body)
 	if err != nil {
 		return err

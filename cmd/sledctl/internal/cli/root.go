@@ -16,7 +16,8 @@ It reads from the agent's admin socket, which works without Nexus and without
 the network. Requests that Nexus makes (register, start, stop, reboot, unregister)
 go to the agent's sled API, as from Nexus.
 
-A VMM is named by its id or by the beginning of one that no other VMM shares.`
+A VMM is named by its id, by the beginning of one that no other VMM shares, or by
+its hostname if no other VMM has it.`
 
 const rootExample = `  sledctl vmm list --unhealthy    # what is wrong on this sled?
   sledctl vmm show 81bc           # why is this one stuck, and until when?
@@ -33,8 +34,8 @@ func Run(ctx context.Context, args []string, env Env) int {
 	root.SetOut(env.Out)
 	root.SetErr(env.Err)
 	err := root.ExecuteContext(ctx)
-	if a.admin != nil {
-		a.admin.Close()
+	for _, end := range a.closers {
+		end()
 	}
 	if err == nil {
 		err = out.err

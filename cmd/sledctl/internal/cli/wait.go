@@ -70,6 +70,12 @@ last status is printed.
 // wait polls a VMM until one of the goals is reached or has become impossible. It
 // reports progress on stderr and prints the last status.
 func (a *app) wait(ctx context.Context, id uuid.UUID, wanted []string) error {
+	last, err := a.follow(ctx, id, wanted)
+	return errors.Join(a.print(last, func(view.View) string { return join(lastLine(last), "") }), err)
+}
+
+// follow polls a VMM like wait and returns the last status seen, nil if there was none.
+func (a *app) follow(ctx context.Context, id uuid.UUID, wanted []string) (*vmm.Status, error) {
 	w := &waiter{wanted: wanted}
 	ticks := time.NewTicker(a.Poll)
 	defer ticks.Stop()
@@ -80,32 +86,29 @@ func (a *app) wait(ctx context.Context, id uuid.UUID, wanted []string) error {
 			told = step
 		}
 		if done, err := w.look(status, err); done {
-			return errors.Join(a.printLast(w.last), err)
+			return w.last, err
 		}
 		select {
 		case <-ctx.Done():
-			return a.gaveUp(ctx, w)
+			return w.last, w.gaveUp(ctx)
 		case <-ticks.C:
 		}
 	}
 }
 
-func (a *app) gaveUp(ctx context.Context, w *waiter) error {
+func (w *waiter) gaveUp(ctx context.Context) error {
 	err := context.Cause(ctx)
 	if w.last != nil {
 		err = fail(exitCode(err), "%w waiting for %s; VMM %s is %s", err, list(w.wanted), w.last.ID, standing(*w.last))
 	}
-	return errors.Join(a.printLast(w.last), err)
+	return err
 }
 
-// printLast prints the last status seen, or null in JSON if there was none.
-func (a *app) printLast(last *vmm.Status) error {
-	return a.print(last, func(view.View) string {
-		if last == nil {
-			return ""
-		}
-		return fmt.Sprintf("%s is %s\n", last.ID, standing(*last))
-	})
+func lastLine(last *vmm.Status) []string {
+	if last == nil {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s is %s", last.ID, standing(*last))}
 }
 
 // say reports progress, on stderr to keep the output clean for scripts.
