@@ -98,7 +98,7 @@ func (a *app) sled(ctx context.Context) (*api.Client, error) {
 }
 
 func (a *app) view() view.View {
-	return view.View{Now: a.Now(), Color: a.color(), Width: a.Width, UTF8: a.utf8()}
+	return view.View{Now: a.Now(), Color: a.color(), Width: a.Width, Height: a.Height, UTF8: a.utf8()}
 }
 
 // print prints an answer as JSON if that was requested, otherwise as text formats it.

@@ -116,7 +116,7 @@ func TestEndedVMMsAreFound(t *testing.T) {
 		}
 	}
 	for line, want := range map[string][]string{
-		"vmm show d0c":   {"d0c1f6f1-0a1b-4c5d-8e9f-000000000001  web-1  destroyed at 22:32:53, 3m ago", "000000000003"},
+		"vmm show d0c": {"d0c1f6f1-0a1b-4c5d-8e9f-000000000001  web-1  destroyed at 22:32:53, 3m ago", "000000000003"},
 		"vmm show d0":  {"000000000001", "000000000003"},
 	} {
 		r := s.run(line)

@@ -16,9 +16,9 @@ type Env struct {
 	// Now is the clock for relative times.
 	Now    func() time.Time
 	Getenv func(string) string
-	// IsTerminal reports whether Out is a terminal, and Width is its width in columns.
-	IsTerminal bool
-	Width      int
+	// IsTerminal reports whether Out is a terminal, Width and Height are its size.
+	IsTerminal    bool
+	Width, Height int
 	// Raw makes In deliver each key at once, uninterpreted, until restore is called. It is
 	// nil if In is not a terminal.
 	Raw func() (restore func(), err error)
@@ -41,8 +41,8 @@ func Terminal() Env {
 	}
 	fd := int(os.Stdout.Fd())
 	if env.IsTerminal = term.IsTerminal(fd); env.IsTerminal {
-		if width, _, err := term.GetSize(fd); err == nil {
-			env.Width = width
+		if width, height, err := term.GetSize(fd); err == nil {
+			env.Width, env.Height = width, height
 		}
 	}
 	return env

@@ -19,10 +19,13 @@ const (
 	exitTimedOut = 4
 	// exitOtherEnd: the VMM ended in a state other than the awaited ones.
 	exitOtherEnd = 5
+	// exitTrouble: status --check has found something in trouble.
+	exitTrouble = 6
 )
 
 const exitCodesHelp = `Exit codes: 0 done, 2 wrong usage, 3 no such VMM, 4 timed out,
-5 the VMM ended in another way than was waited for, 1 anything else.`
+5 the VMM ended in another way than was waited for, 6 status --check has found
+trouble, 1 anything else.`
 
 // exitError is an error with its own exit code.
 type exitError struct {

@@ -97,6 +97,11 @@ func columns80(e *Env) {
 	e.Getenv = func(name string) string { return map[string]string{"NO_COLOR": "1", "LANG": "en_US.UTF-8"}[name] }
 }
 
+func columns80x24(e *Env) {
+	columns80(e)
+	e.Height = 24
+}
+
 func stdin(text string) option { return func(e *Env) { e.In = strings.NewReader(text) } }
 
 func testEnv(out, err io.Writer, options ...option) Env {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/sledagent/sledagent/internal/golden"
@@ -14,6 +15,9 @@ func TestGolden(t *testing.T) {
 		file, line string
 		options    []option
 	}{
+		{"status.txt", "status", nil},
+		{"status-80x24.txt", "status", []option{columns80x24}},
+		{"status.json", "status -o json", nil},
 		{"list.txt", "vmm list", nil},
 		{"list-full.txt", "vmm list --full", nil},
 		{"list-unhealthy.txt", "vmm list --unhealthy", nil},
@@ -38,7 +42,8 @@ func TestGolden(t *testing.T) {
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			t.Parallel()
-			golden.Check(t, c.file, s.must(c.line, c.options...).out)
+			out := s.must(c.line, c.options...).out
+			golden.Check(t, c.file, strings.Replace(out, s.api.URL, "http://[::1]:12345", 1))
 		})
 	}
 }

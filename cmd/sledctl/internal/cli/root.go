@@ -19,7 +19,8 @@ go to the agent's sled API, as from Nexus.
 A VMM is named by its id, by the beginning of one that no other VMM shares, or by
 its hostname if no other VMM has it.`
 
-const rootExample = `  sledctl vmm list --unhealthy    # what is wrong on this sled?
+const rootExample = `  sledctl status                  # is all well?
+  sledctl vmm list --unhealthy    # what is wrong on this sled?
   sledctl vmm show 81bc           # why is this one stuck, and until when?
   sledctl vmm kill 81bc           # end it now`
 
@@ -86,7 +87,7 @@ func (a *app) root() *cobra.Command {
 		a.listCommand(), a.showCommand(), a.registerCommand(), a.startCommand(), a.stopCommand(),
 		a.rebootCommand(), a.unregisterCommand(), a.killCommand(), a.waitCommand(), a.consoleCommand())
 	vmm.Aliases = []string{"vmms"}
-	root.AddCommand(vmm, a.drainCommand(), a.undrainCommand(), a.eventsCommand(), a.agentCommand(), docsCommand())
+	root.AddCommand(a.statusCommand(), vmm, a.drainCommand(), a.undrainCommand(), a.eventsCommand(), a.agentCommand(), docsCommand())
 	a.noteBegun(root)
 	return root
 }

@@ -17,6 +17,8 @@ type View struct {
 	Color bool
 	// Width is the terminal's width in columns; 0 for no limit.
 	Width int
+	// Height is the terminal's height in lines; 0 for no limit.
+	Height int
 	// UTF8 allows drawing characters beyond ASCII.
 	UTF8 bool
 }
