@@ -41,7 +41,7 @@ func (a *app) change(cmd *cobra.Command, otherwise string,
 			if err != nil {
 				return outcome{err: err}
 			}
-			return outcome{answer: record, lines: []string{oneLine(t, record, otherwise)}}
+			return outcome{answer: changed{t.ID, record}, lines: []string{oneLine(t, record, otherwise)}}
 		}, err
 	}, nil)
 }

@@ -3,10 +3,8 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/sledagent/sledagent/agent/admin"
@@ -17,9 +15,6 @@ import (
 const (
 	socketVariable = "SLED_AGENT_SOCKET"
 	defaultSocket  = "/var/lib/sled-agent/admin.sock"
-
-	formatTable = "table"
-	formatJSON  = "json"
 
 	// requestTimeout bounds commands that make only a few requests. It is Nexus's timeout
 	// for the sled API, and twice what an unregister may take.
@@ -33,9 +28,11 @@ const (
 // from them.
 type app struct {
 	Env
-	socket, api, output string
-	tls                 tlsFlags
-	timeout             time.Duration
+	ctx         context.Context // the whole run's
+	socket, api string
+	output      output
+	tls         tlsFlags
+	timeout     time.Duration
 
 	admin   *admin.Client
 	closers []func()
@@ -45,8 +42,8 @@ type app struct {
 }
 
 func (a *app) prepare() error {
-	if a.output != formatTable && a.output != formatJSON {
-		return fail(exitUsage, "-o %q: want table or json", a.output)
+	if err := a.output.check(); err != nil {
+		return err
 	}
 	if a.timeout < 0 {
 		return fail(exitUsage, "--timeout %s: must not be negative", a.timeout)
@@ -98,21 +95,9 @@ func (a *app) sled(ctx context.Context) (*api.Client, error) {
 }
 
 func (a *app) view() view.View {
-	return view.View{Now: a.Now(), Color: a.color(), Width: a.Width, Height: a.Height, UTF8: a.utf8()}
-}
-
-// print prints an answer as JSON if that was requested, otherwise as text formats it.
-func (a *app) print(answer any, text func(view.View) string) error {
-	if a.output == formatJSON {
-		return printJSON(a.Out, answer)
+	v := view.View{Now: a.Now(), Color: a.color(), Width: a.Width, Height: a.Height, UTF8: a.utf8()}
+	if a.output.format == formatWide {
+		v.Wide, v.Width = true, 0
 	}
-	_, err := io.WriteString(a.Out, text(a.view()))
-	return err
-}
-
-func printJSON(w io.Writer, answer any) error {
-	out := json.NewEncoder(w)
-	out.SetEscapeHTML(false)
-	out.SetIndent("", "  ")
-	return out.Encode(answer)
+	return v
 }

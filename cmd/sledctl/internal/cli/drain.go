@@ -214,7 +214,7 @@ func (w *drainWaiter) recall(ctx context.Context, listed []vmm.Status) error {
 // show draws the table on a terminal, and otherwise prints a line for each change.
 func (w *drainWaiter) show() {
 	v := w.view()
-	if w.IsTerminal && w.output == formatTable {
+	if w.IsTerminal && w.output.people() {
 		if time.Since(w.at) < drawEvery && w.lines > 0 {
 			return
 		}

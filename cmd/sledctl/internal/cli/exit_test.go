@@ -32,7 +32,7 @@ func TestMistakes(t *testing.T) {
 		{"vmm bogus", 2, `unknown command "bogus" for "sledctl vmm"`},
 		{"vmm show", 2, "accepts 1 arg"},
 		{"vmm list --bogus", 2, "unknown flag"},
-		{"agent -o xml", 2, `-o "xml": want table or json`},
+		{"agent -o xml", 2, `-o "xml": want table, wide, json, yaml, name or template=TEMPLATE`},
 		{"agent --timeout -3s", 2, "--timeout -3s"},
 		{"vmm show db-9", 3, "no VMM's id begins with db-9 and none has it as its hostname"},
 		{"vmm show 3f2a", 2, "3f2a could be any of:\n  " + wellID.String() + "  web-1\n  " + twinID.String() + "  web-2\n"},

@@ -28,7 +28,7 @@ const rootExample = `  sledctl status                  # is all well?
 func Run(ctx context.Context, args []string, env Env) int {
 	out := &checked{w: env.Out}
 	env.Out = out
-	a := &app{Env: env}
+	a := &app{Env: env, ctx: ctx}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(env.In)
@@ -68,7 +68,7 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:               "sledctl",
 		Short:             "Show and control the VMMs of this host's sled-agent",
-		Long:              rootHelp + "\n\n" + exitCodesHelp,
+		Long:              rootHelp + "\n\n" + formatsHelp + "\n\n" + exitCodesHelp,
 		Example:           rootExample,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -79,10 +79,8 @@ func (a *app) root() *cobra.Command {
 		"the agent's admin `socket`; "+socketVariable+" sets the default")
 	flags.StringVar(&a.api, "api", "", "base `URL` of the sled API (default: the agent is asked for it)")
 	a.tls.add(flags)
-	flags.StringVarP(&a.output, "output", "o", formatTable, "`format` of what is printed: table or json")
+	a.output.add(flags, root)
 	flags.DurationVar(&a.timeout, "timeout", 0, "give up after this long (default 1m; 15m for what waits)")
-	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(
-		[]string{formatTable, formatJSON}, cobra.ShellCompDirectiveNoFileComp))
 	vmm := group("vmm", "Show and control VMMs",
 		a.listCommand(), a.showCommand(), a.registerCommand(), a.startCommand(), a.stopCommand(),
 		a.rebootCommand(), a.unregisterCommand(), a.killCommand(), a.waitCommand(), a.consoleCommand())

@@ -90,7 +90,7 @@ func (a *app) beginStop(ctx context.Context, s *stop) (action, error) {
 			return outcome{err: err}
 		}
 		lines := append([]string{oneLine(t, record, "is stopping")}, a.stopDeadline(ctx, t.ID, s.grace)...)
-		return outcome{answer: record, lines: lines}
+		return outcome{answer: changed{t.ID, record}, lines: lines}
 	}, err
 }
 

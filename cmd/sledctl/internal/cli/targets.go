@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -188,14 +189,9 @@ func (a *app) printOutcomes(ctx context.Context, all []outcome, one bool) error 
 		}
 		return errors.Join(a.print(o.answer, func(view.View) string { return join(o.lines, "\n") }), o.err)
 	}
-	type result struct {
-		target
-		Result any    `json:"result,omitempty"`
-		Error  string `json:"error,omitempty"`
-	}
-	results, text, failed, code := make([]result, len(all)), "", 0, exitDone
+	results, text, failed, code := make(vmmResults, len(all)), "", 0, exitDone
 	for i, o := range all {
-		results[i] = result{target: o.target, Result: o.answer}
+		results[i] = vmmResult{target: o.target, Result: o.answer}
 		if o.err == nil {
 			text += join(o.lines, "; ")
 			continue
@@ -218,6 +214,35 @@ func (a *app) printOutcomes(ctx context.Context, all []outcome, one bool) error 
 	}
 	return err
 }
+
+// vmmResults are what a command did to several VMMs, for formats such as JSON.
+type vmmResults []vmmResult
+
+type vmmResult struct {
+	target
+	Result any    `json:"result,omitempty"`
+	Error  string `json:"error,omitempty"`
+}
+
+// ids returns the VMMs for which it succeeded.
+func (all vmmResults) ids() (ids []uuid.UUID) {
+	for _, r := range all {
+		if r.Error == "" {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
+}
+
+// changed is the record of a VMM, which as JSON does not have its id.
+type changed struct {
+	id     uuid.UUID
+	record *vmm.Record
+}
+
+func (c changed) MarshalJSON() ([]byte, error) { return json.Marshal(c.record) }
+
+func (c changed) ids() []uuid.UUID { return []uuid.UUID{c.id} }
 
 func join(lines []string, with string) string {
 	if len(lines) == 0 {

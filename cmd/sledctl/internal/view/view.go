@@ -19,6 +19,8 @@ type View struct {
 	Width int
 	// Height is the terminal's height in lines; 0 for no limit.
 	Height int
+	// Wide adds columns to tables of VMMs.
+	Wide bool
 	// UTF8 allows drawing characters beyond ASCII.
 	UTF8 bool
 }
