@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sledagent/sledagent/agent/admin"
@@ -16,6 +17,10 @@ const (
 	socketVariable = "SLED_AGENT_SOCKET"
 	defaultSocket  = "/var/lib/sled-agent/admin.sock"
 
+	colorAuto   = "auto"
+	colorAlways = "always"
+	colorNever  = "never"
+
 	// requestTimeout bounds commands that make only a few requests. It is Nexus's timeout
 	// for the sled API, and twice what an unregister may take.
 	requestTimeout = time.Minute
@@ -23,6 +28,8 @@ const (
 	// requested. It is the default grace plus time for the removal.
 	waitTimeout = 15 * time.Minute
 )
+
+var colors = []string{colorAuto, colorAlways, colorNever}
 
 // app is one run of sledctl: its environment, its global flags and the client made
 // from them.
@@ -33,6 +40,8 @@ type app struct {
 	output      output
 	tls         tlsFlags
 	timeout     time.Duration
+	color       string
+	local       bool
 
 	admin   *admin.Client
 	closers []func()
@@ -44,6 +53,9 @@ type app struct {
 func (a *app) prepare() error {
 	if err := a.output.check(); err != nil {
 		return err
+	}
+	if !slices.Contains(colors, a.color) {
+		return fail(exitUsage, "--color %s: want %s", a.color, list(colors))
 	}
 	if a.timeout < 0 {
 		return fail(exitUsage, "--timeout %s: must not be negative", a.timeout)
@@ -95,9 +107,12 @@ func (a *app) sled(ctx context.Context) (*api.Client, error) {
 }
 
 func (a *app) view() view.View {
-	v := view.View{Now: a.Now(), Color: a.color(), Width: a.Width, Height: a.Height, UTF8: a.utf8()}
+	v := view.View{Now: a.Now(), Color: a.color == colorAlways || a.color == colorAuto && a.colors(), Width: a.Width, Height: a.Height, UTF8: a.utf8()}
 	if a.output.format == formatWide {
 		v.Wide, v.Width = true, 0
+	}
+	if a.local {
+		v.Zone = a.Zone
 	}
 	return v
 }

@@ -227,7 +227,7 @@ func (w *drainWaiter) show() {
 	for _, s := range w.vmms {
 		if line := v.DrainStep(s); line != w.told[s.ID] {
 			w.told[s.ID] = line
-			w.say("%s %s\n", w.Now().UTC().Format("15:04:05"), line)
+			w.say("%s %s\n", v.Clock(w.Now()), line)
 		}
 	}
 }

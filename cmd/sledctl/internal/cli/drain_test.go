@@ -137,7 +137,7 @@ func TestDrainIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s.agent.OnDrain(cancel)
 	r := run(ctx, []string{"--socket", s.socket, "drain", "--wait"})
-	if r.code == exitDone || s.agent.Disposition().Operator == nil {
+	if r.code != exitInterrupted || s.agent.Disposition().Operator == nil {
 		t.Errorf("exit %d: %s", r.code, r.err)
 	}
 	s.agent.OnDrain(func() { s.ends(well(), vmm.WireDestroyed, "") })

@@ -13,6 +13,10 @@ import (
 type Env struct {
 	In       io.Reader
 	Out, Err io.Writer
+	// Version is the program's.
+	Version string
+	// Zone is the local time zone, for --local.
+	Zone *time.Location
 	// Now is the clock for relative times.
 	Now    func() time.Time
 	Getenv func(string) string
@@ -31,8 +35,9 @@ type Env struct {
 const pollInterval = 200 * time.Millisecond
 
 // Terminal returns the Env of this process.
-func Terminal() Env {
-	env := Env{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Now: time.Now, Getenv: os.Getenv, Poll: pollInterval}
+func Terminal(version string) Env {
+	env := Env{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Now: time.Now, Getenv: os.Getenv, Poll: pollInterval,
+		Version: version, Zone: time.Local}
 	if in := int(os.Stdin.Fd()); term.IsTerminal(in) {
 		env.Raw = func() (func(), error) {
 			before, err := term.MakeRaw(in)
@@ -48,9 +53,9 @@ func Terminal() Env {
 	return env
 }
 
-// color reports whether to use colors: on a terminal that supports them, unless
-// NO_COLOR is set (no-color.org).
-func (e Env) color() bool {
+// colors reports whether the output can show colors: on a terminal that supports them,
+// unless NO_COLOR is set (no-color.org).
+func (e Env) colors() bool {
 	return e.IsTerminal && e.Getenv("NO_COLOR") == "" && e.Getenv("TERM") != "dumb"
 }
 

@@ -22,7 +22,7 @@ func (a *app) eventsCommand() *cobra.Command {
 		Use:   "events [ID]",
 		Short: "Show and follow the events of VMMs",
 		Long: `Show the latest events of all VMMs, or of one, oldest first. With --follow, go on
-with new events until interrupted, also after a restart of the agent. Times are UTC.
+with new events until interrupted, also after a restart of the agent.
 With -o json each line is one event, and --jq is applied to each. A reader that does not keep up loses events; a
 line says how many. For a VMM that has ended, all recorded events are shown; see
 "sledctl vmm list --ended".`,

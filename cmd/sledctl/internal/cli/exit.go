@@ -21,11 +21,13 @@ const (
 	exitOtherEnd = 5
 	// exitTrouble: status --check has found something in trouble.
 	exitTrouble = 6
+	// exitInterrupted is that of a shell for a program that SIGINT has ended.
+	exitInterrupted = 130
 )
 
 const exitCodesHelp = `Exit codes: 0 done, 2 wrong usage, 3 no such VMM, 4 timed out,
 5 the VMM ended in another way than was waited for, 6 status --check has found
-trouble, 1 anything else.`
+trouble, 130 interrupted, 1 anything else.`
 
 // exitError is an error with its own exit code.
 type exitError struct {

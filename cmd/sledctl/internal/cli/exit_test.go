@@ -29,6 +29,10 @@ func TestMistakes(t *testing.T) {
 		says string
 	}{
 		{"bogus", 2, `unknown command "bogus"`},
+		{"stat", 2, `unknown command "stat" for "sledctl"; did you mean status?`},
+		{"vmm lisst", 2, `unknown command "lisst" for "sledctl vmm"; did you mean list?`},
+		{"agent --color blue", 2, "--color blue: want auto, always, never"},
+		{"agent --local --utc", 2, "none of the others can be"},
 		{"vmm bogus", 2, `unknown command "bogus" for "sledctl vmm"`},
 		{"vmm show", 2, "accepts 1 arg"},
 		{"vmm list --bogus", 2, "unknown flag"},

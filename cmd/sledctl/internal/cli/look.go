@@ -68,7 +68,7 @@ func (a *app) showCommand() *cobra.Command {
 		Short: "Show everything known about a VMM, with a timeline",
 		Long: `Show everything known about a VMM: what is wrong with it, its state, what
 it waits for and until when, what Propolis, the host and Nexus were asked and said
-last, and a timeline of its events up to now and to its deadline. Times are UTC.
+last, and a timeline of its events up to now and to its deadline.
 
 A VMM that has ended is shown as it was then. It is found by its id, the beginning
 of that, or its hostname, as "sledctl vmm list --ended" has them.`,

@@ -3,11 +3,14 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sledagent/sledagent/internal/usage"
 )
 
 const rootHelp = `sledctl shows and controls the VMMs of the sled-agent on this host.
@@ -45,6 +48,9 @@ func Run(ctx context.Context, args []string, env Env) int {
 		return exitDone
 	}
 	fmt.Fprintln(env.Err, "sledctl: "+explain(err))
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return exitInterrupted
+	}
 	if !a.begun && out.err == nil {
 		fmt.Fprintln(env.Err, "Try sledctl --help.")
 		return exitUsage
@@ -70,6 +76,9 @@ func (a *app) root() *cobra.Command {
 		Short:             "Show and control the VMMs of this host's sled-agent",
 		Long:              rootHelp + "\n\n" + formatsHelp + "\n\n" + exitCodesHelp,
 		Example:           rootExample,
+		Version:           a.Version,
+		Args:              usage.NoSuchCommand,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		PersistentPreRunE: func(*cobra.Command, []string) error { return a.prepare() },
@@ -80,6 +89,11 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.api, "api", "", "base `URL` of the sled API (default: the agent is asked for it)")
 	a.tls.add(flags)
 	a.output.add(flags, root)
+	flags.StringVar(&a.color, "color", colorAuto, "`when` to use colors: auto (on a terminal, unless NO_COLOR is set), always or never")
+	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions(colors, cobra.ShellCompDirectiveNoFileComp))
+	flags.BoolVar(&a.local, "local", false, "show times in the local time zone")
+	flags.Bool("utc", false, "show times in UTC (the default)")
+	root.MarkFlagsMutuallyExclusive("local", "utc")
 	flags.DurationVar(&a.timeout, "timeout", 0, "give up after this long (default 1m; 15m for what waits)")
 	vmm := group("vmm", "Show and control VMMs",
 		a.listCommand(), a.showCommand(), a.registerCommand(), a.startCommand(), a.stopCommand(),
@@ -110,13 +124,8 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	g := &cobra.Command{
 		Use:   use,
 		Short: short,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:  usage.NoSuchCommand,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	g.AddCommand(slices.Clip(commands)...)
 	return g

@@ -82,7 +82,7 @@ func (a *app) follow(ctx context.Context, id uuid.UUID, wanted []string) (*vmm.S
 	for told := ""; ; {
 		status, err := a.admin.Show(ctx, id)
 		if step := standing(status); err == nil && step != told {
-			a.say("%s %s\n", a.Now().UTC().Format("15:04:05"), step)
+			a.say("%s %s\n", a.view().Clock(a.Now()), step)
 			told = step
 		}
 		if done, err := w.look(status, err); done {

@@ -13,6 +13,8 @@ import (
 type View struct {
 	// Now is the current time, for relative times.
 	Now time.Time
+	// Zone is the time zone to show; nil is UTC.
+	Zone *time.Location
 	// Color allows terminal colors.
 	Color bool
 	// Width is the terminal's width in columns; 0 for no limit.
