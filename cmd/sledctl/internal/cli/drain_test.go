@@ -110,7 +110,7 @@ func TestDrainWithoutRecords(t *testing.T) {
 func TestDrainTimesOut(t *testing.T) {
 	t.Parallel()
 	s := newSled(t, well(), stopping())
-	r := s.run("drain --wait --timeout 50ms")
+	r := s.run("drain --wait --timeout 1s")
 	if r.code != exitTimedOut || !strings.Contains(r.err, "2 VMMs are left, and the drain goes on") || !strings.Contains(r.out, "has not ended") {
 		t.Errorf("exit %d: %s\n%s", r.code, r.err, r.out)
 	}

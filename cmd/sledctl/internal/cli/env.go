@@ -23,11 +23,15 @@ type Env struct {
 	// IsTerminal reports whether Out is a terminal, Width and Height are its size.
 	IsTerminal    bool
 	Width, Height int
+	// Size returns the terminal's size now. It is nil if Out is not a terminal.
+	Size func() (width, height int)
 	// Raw makes In deliver each key at once, uninterpreted, until restore is called. It is
 	// nil if In is not a terminal.
 	Raw func() (restore func(), err error)
 	// Poll is the polling interval of commands that wait.
 	Poll time.Duration
+	// Redraw is the interval at which --watch shows its output anew.
+	Redraw time.Duration
 }
 
 // pollInterval is short for a waiting person and cheap for the agent, which answers from
@@ -37,7 +41,7 @@ const pollInterval = 200 * time.Millisecond
 // Terminal returns the Env of this process.
 func Terminal(version string) Env {
 	env := Env{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Now: time.Now, Getenv: os.Getenv, Poll: pollInterval,
-		Version: version, Zone: time.Local}
+		Version: version, Zone: time.Local, Redraw: time.Second}
 	if in := int(os.Stdin.Fd()); term.IsTerminal(in) {
 		env.Raw = func() (func(), error) {
 			before, err := term.MakeRaw(in)
@@ -46,9 +50,11 @@ func Terminal(version string) Env {
 	}
 	fd := int(os.Stdout.Fd())
 	if env.IsTerminal = term.IsTerminal(fd); env.IsTerminal {
-		if width, height, err := term.GetSize(fd); err == nil {
-			env.Width, env.Height = width, height
+		env.Size = func() (width, height int) {
+			width, height, _ = term.GetSize(fd) // 0 is no limit
+			return width, height
 		}
+		env.Width, env.Height = env.Size()
 	}
 	return env
 }

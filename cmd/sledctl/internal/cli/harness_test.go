@@ -106,7 +106,7 @@ func stdin(text string) option { return func(e *Env) { e.In = strings.NewReader(
 
 func testEnv(out, err io.Writer, options ...option) Env {
 	env := Env{In: strings.NewReader(""), Out: out, Err: err, Now: func() time.Time { return now },
-		Getenv: func(string) string { return "" }, Poll: time.Millisecond}
+		Getenv: func(string) string { return "" }, Poll: time.Millisecond, Redraw: time.Millisecond}
 	for _, o := range options {
 		o(&env)
 	}

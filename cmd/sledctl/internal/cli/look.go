@@ -16,6 +16,7 @@ func (a *app) listCommand() *cobra.Command {
 	var o view.ListOptions
 	var ended bool
 	var which selector
+	var watch watchFlag
 	cmd := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
@@ -28,6 +29,7 @@ With --ended, list those that have ended instead, the latest first: when, who as
 for it and why. They are kept for as long as the agent's admin.keep_ended says.`,
 		Example: `  sledctl vmm list
   sledctl vmm list --unhealthy
+  sledctl vmm list --watch
   sledctl vmm list --ended
   sledctl vmm list --selector 'state=running,hostname=web-*'
   sledctl vmm list -o json | jq -r '.[] | select(.phase == "removing") | .id'`,
@@ -37,13 +39,10 @@ for it and why. They are kept for as long as the agent's admin.keep_ended says.`
 			if ended {
 				ask, show = a.admin.Ended, view.View.Ended
 			}
-			return a.within(cmd.Context(), requestTimeout, func(ctx context.Context) error {
+			return a.show(cmd.Context(), watch, func(ctx context.Context) (any, func(view.View) string, error) {
 				all, err := ask(ctx)
-				if err != nil {
-					return err
-				}
 				all = slices.DeleteFunc(all, func(s vmm.Status) bool { return !which.matches(s) })
-				return a.print(a.chosen(all, o), func(v view.View) string { return show(v, all, o) })
+				return a.chosen(all, o), func(v view.View) string { return show(v, all, o) }, err
 			})
 		},
 	}
@@ -51,6 +50,7 @@ for it and why. They are kept for as long as the agent's admin.keep_ended says.`
 	cmd.Flags().BoolVar(&o.Unhealthy, "unhealthy", false, "show only VMMs in trouble")
 	cmd.Flags().BoolVar(&ended, "ended", false, "show VMMs that have ended, the latest first")
 	which.add(cmd)
+	watch.add(cmd)
 	return cmd
 }
 

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +11,7 @@ import (
 
 func (a *app) statusCommand() *cobra.Command {
 	var check bool
+	var watch watchFlag
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show on one screen whether all is well on this sled",
@@ -20,24 +20,26 @@ not acknowledged, the drain, VMMs by state, and everything in trouble with its c
 
 The exit code is 0 also if something is in trouble; with --check it is then 6.`,
 		Example: `  sledctl status
+  sledctl status --watch
   sledctl status --check >/dev/null || echo "something is wrong"
   sledctl status -o json | jq '.vmms_in_trouble[].id'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.within(cmd.Context(), requestTimeout, func(ctx context.Context) error {
+			well := true
+			err := a.show(cmd.Context(), watch, func(ctx context.Context) (any, func(view.View) string, error) {
 				s, err := a.summary(ctx)
-				if err != nil {
-					return err
-				}
-				err = a.print(s, func(v view.View) string { return v.Status(s) })
-				if check && !s.Well {
-					err = errors.Join(err, fail(exitTrouble, "this sled is in trouble"))
-				}
-				return err
+				well = s.Well
+				return s, func(v view.View) string { return v.Status(s) }, err
 			})
+			if err == nil && check && !well {
+				err = fail(exitTrouble, "this sled is in trouble")
+			}
+			return err
 		},
 	}
+	watch.add(cmd)
 	cmd.Flags().BoolVar(&check, "check", false, "exit with 6 if anything is in trouble")
+	cmd.MarkFlagsMutuallyExclusive("check", "watch")
 	return cmd
 }
 

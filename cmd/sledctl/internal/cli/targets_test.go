@@ -157,8 +157,8 @@ func TestStopSeveralAndWait(t *testing.T) {
 func TestStopSeveralTimesOut(t *testing.T) {
 	t.Parallel()
 	s := newSled(t, well(), twin())
-	r := s.run("vmm stop --all --wait --timeout 50ms")
-	if r.code != exitTimedOut || strings.Count(r.err, "timed out after 50ms") != 2 || !strings.Contains(r.err, "2 of 2 VMMs failed") {
+	r := s.run("vmm stop --all --wait --timeout 1s")
+	if r.code != exitTimedOut || strings.Count(r.err, "timed out after 1s") != 2 || !strings.Contains(r.err, "2 of 2 VMMs failed") {
 		t.Errorf("exit %d: %s", r.code, r.err)
 	}
 }
