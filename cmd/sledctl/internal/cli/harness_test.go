@@ -97,6 +97,18 @@ func columns80(e *Env) {
 	e.Getenv = func(name string) string { return map[string]string{"NO_COLOR": "1", "LANG": "en_US.UTF-8"}[name] }
 }
 
+func columns(n int) option {
+	return func(e *Env) {
+		columns80(e)
+		e.Width = n
+	}
+}
+
+// serialConsole has only ASCII.
+func serialConsole(e *Env) {
+	e.Getenv = func(name string) string { return map[string]string{"NO_COLOR": "1", "LANG": "C"}[name] }
+}
+
 func columns80x24(e *Env) {
 	columns80(e)
 	e.Height = 24

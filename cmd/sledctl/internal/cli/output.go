@@ -29,6 +29,8 @@ const (
 	formatYAML     = "yaml"
 	formatName     = "name"
 	formatTemplate = "template="
+	// formatSVG is for commands that have it as an annotation.
+	formatSVG = "svg"
 )
 
 var formats = []string{formatTable, formatWide, formatJSON, formatYAML, formatName, formatTemplate}
@@ -63,7 +65,7 @@ func (o *output) check() (err error) {
 		}
 	case strings.HasPrefix(o.format, "jsonpath"):
 		return fail(exitUsage, "-o %q: there is no jsonpath; use --jq", o.format)
-	case !slices.Contains(formats, o.format):
+	case o.format != formatSVG && !slices.Contains(formats, o.format):
 		return fail(exitUsage, "-o %q: want table, wide, json, yaml, name or template=TEMPLATE", o.format)
 	}
 	if o.expression == "" {
@@ -79,6 +81,20 @@ func (o *output) check() (err error) {
 	}
 	if err != nil {
 		return fail(exitUsage, "--jq %s: %w", o.expression, err)
+	}
+	return nil
+}
+
+// nameless are the commands that print no VMMs.
+var nameless = []string{"agent", "status", "drain", "undrain", "events"}
+
+// suits returns an error if a command cannot print the format, before it does anything.
+func (o *output) suits(cmd *cobra.Command) error {
+	switch {
+	case o.format == formatSVG && cmd.Annotations[formatSVG] == "":
+		return fail(exitUsage, "-o svg: %s draws nothing", cmd.CommandPath())
+	case o.format == formatName && slices.Contains(nameless, cmd.Name()):
+		return fail(exitUsage, "-o name: %s prints no VMMs", cmd.CommandPath())
 	}
 	return nil
 }
@@ -104,6 +120,9 @@ func (a *app) printTo(answer any, text func(view.View) string, stream bool) erro
 		return err
 	case o.format == formatName:
 		return printNames(a.Out, answer)
+	case o.format == formatSVG:
+		_, err := io.WriteString(a.Out, answer.(interface{ svg() string }).svg())
+		return err
 	}
 	data, err := encode(answer)
 	if err != nil {
@@ -158,8 +177,6 @@ func printNames(w io.Writer, answer any) error {
 		}
 	case identified:
 		ids = answer.ids()
-	default:
-		return fail(exitUsage, "-o name: this command prints no VMMs")
 	}
 	for _, id := range ids {
 		if _, err := fmt.Fprintln(w, id); err != nil {

@@ -82,6 +82,12 @@ func TestFormatMistakes(t *testing.T) {
 			t.Errorf("%q: exit %d, %s", c.args, r.code, r.err)
 		}
 	}
+	if r := s.run("vmm kill web-1 -o svg"); r.code != exitUsage || len(s.agent.Killed()) > 0 || !strings.Contains(r.err, "draws nothing") {
+		t.Errorf("exit %d, %s", r.code, r.err)
+	}
+	if r := s.run("vmm timeline web-1 --part stop"); r.code != exitOther || !strings.Contains(r.err, "has no stop yet") {
+		t.Errorf("exit %d, %s", r.code, r.err)
+	}
 	if r := s.run("agent -o name"); r.code != exitUsage || !strings.Contains(r.err, "prints no VMMs") {
 		t.Errorf("exit %d, %s", r.code, r.err)
 	}

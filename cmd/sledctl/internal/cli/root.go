@@ -72,16 +72,21 @@ func (c *checked) Write(p []byte) (int, error) {
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:               "sledctl",
-		Short:             "Show and control the VMMs of this host's sled-agent",
-		Long:              rootHelp + "\n\n" + formatsHelp + "\n\n" + exitCodesHelp,
-		Example:           rootExample,
-		Version:           a.Version,
-		Args:              usage.NoSuchCommand,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return a.prepare() },
+		Use:           "sledctl",
+		Short:         "Show and control the VMMs of this host's sled-agent",
+		Long:          rootHelp + "\n\n" + formatsHelp + "\n\n" + exitCodesHelp,
+		Example:       rootExample,
+		Version:       a.Version,
+		Args:          usage.NoSuchCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.prepare(); err != nil {
+				return err
+			}
+			return a.output.suits(cmd)
+		},
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.socket, "socket", cmp.Or(a.Getenv(socketVariable), defaultSocket),
@@ -96,7 +101,7 @@ func (a *app) root() *cobra.Command {
 	root.MarkFlagsMutuallyExclusive("local", "utc")
 	flags.DurationVar(&a.timeout, "timeout", 0, "give up after this long (default 1m; 15m for what waits)")
 	vmm := group("vmm", "Show and control VMMs",
-		a.listCommand(), a.showCommand(), a.registerCommand(), a.startCommand(), a.stopCommand(),
+		a.listCommand(), a.showCommand(), a.timelineCommand(), a.registerCommand(), a.startCommand(), a.stopCommand(),
 		a.rebootCommand(), a.unregisterCommand(), a.killCommand(), a.waitCommand(), a.consoleCommand())
 	vmm.Aliases = []string{"vmms"}
 	root.AddCommand(a.statusCommand(), vmm, a.drainCommand(), a.undrainCommand(), a.eventsCommand(), a.agentCommand(), docsCommand())
