@@ -40,8 +40,8 @@ the drain; the same command shows it again. For maintenance of a host:
 
   sledctl drain --grace 2m --wait && shutdown now
 
-Exit codes of --wait: 0 all VMMs ended Destroyed, 4 timed out, 5 one ended Failed,
-1 anything else, such as a drain that was ended by undrain.`,
+The exit code of --wait is 0 if all VMMs ended Destroyed, 5 if one ended Failed, and 1
+if the drain was ended by undrain.`,
 		Example: `  sledctl drain
   sledctl drain --grace 2m --wait
   sledctl drain --wait -o json | jq '.vmms[] | select(.record.vmm_state.state != "destroyed")'`,

@@ -25,9 +25,28 @@ const (
 	exitInterrupted = 130
 )
 
-const exitCodesHelp = `Exit codes: 0 done, 2 wrong usage, 3 no such VMM, 4 timed out,
-5 the VMM ended in another way than was waited for, 6 status --check has found
-trouble, 130 interrupted, 1 anything else.`
+// exitCodes are the exit codes in the order of the help.
+var exitCodes = []struct {
+	code    int
+	meaning string
+}{
+	{exitDone, "done"},
+	{exitOther, "anything else, such as no agent"},
+	{exitUsage, "wrong usage"},
+	{exitNotFound, "no such VMM"},
+	{exitTimedOut, "timed out"},
+	{exitOtherEnd, "the VMM, or one of several, ended in a different state than requested"},
+	{exitTrouble, "something is in trouble, for status --check"},
+	{exitInterrupted, "interrupted; what was accepted goes on"},
+}
+
+var exitCodesHelp = func() string {
+	text := "Exit codes:"
+	for _, e := range exitCodes {
+		text += fmt.Sprintf("\n  %-4d %s", e.code, e.meaning)
+	}
+	return text
+}()
 
 // exitError is an error with its own exit code.
 type exitError struct {

@@ -90,7 +90,7 @@ func (a *app) root() *cobra.Command {
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.socket, "socket", cmp.Or(a.Getenv(socketVariable), defaultSocket),
-		"the agent's admin `socket`; "+socketVariable+" sets the default")
+		"the agent's admin `socket`, if not that of "+socketVariable)
 	flags.StringVar(&a.api, "api", "", "base `URL` of the sled API (default: the agent is asked for it)")
 	a.tls.add(flags)
 	a.output.add(flags, root)
