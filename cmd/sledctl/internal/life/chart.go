@@ -185,6 +185,7 @@ func (b *builder) stop() {
 	switch {
 	case s.Acked != nil:
 		b.row("asked", "accepted +"+admin.Span(s.Acked.Sub(s.Requested)), Bar{s.Requested, *s.Acked, Done})
+	case s.Grace == 0: // a kill: Propolis is not waited for
 	case s.By == string(vmm.ByGuest):
 		b.row("asked", "by the guest", Bar{s.Requested, s.Requested, Done})
 	default:
@@ -200,7 +201,7 @@ func (b *builder) stop() {
 	b.Deadline = &deadline
 	grace := []Bar{{s.Requested, earliest(latest(end, s.Requested), deadline), Done}}
 	if b.s.Removal == nil && deadline.After(end) {
-		grace = append(grace, Bar{end, deadline, Left})
+		grace = slices.Insert(grace, 0, Bar{end, deadline, Left}) // below the other
 	}
 	b.row("grace", admin.Span(s.Grace), grace...)
 }

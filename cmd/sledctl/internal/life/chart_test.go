@@ -78,7 +78,7 @@ func TestChartOfAPendingStop(t *testing.T) {
 	}
 	want := []life.Row{
 		{Label: "asked", Note: "not accepted", Bars: []life.Bar{bar(0, 15*s/2, life.Pending)}},
-		{Label: "grace", Note: "10s", Bars: []life.Bar{bar(0, 15*s/2, life.Done), bar(15*s/2, 10*s, life.Left)}},
+		{Label: "grace", Note: "10s", Bars: []life.Bar{bar(15*s/2, 10*s, life.Left), bar(0, 15*s/2, life.Done)}},
 		{Label: "published", Note: "not yet", Bars: []life.Bar{bar(14*s, 14*s, life.Pending)}},
 	}
 	if diff := cmp.Diff(want, got.Rows); diff != "" {
@@ -100,6 +100,8 @@ func TestPartsOfALife(t *testing.T) {
 	}
 	guest := forced()
 	guest.Stop.By, guest.Stop.Soft = string(vmm.ByGuest), time.Second
+	killed := forced()
+	killed.Stop.Grace = 0
 	young := vmm.Status{Events: forced().Events[:3]}
 	for _, c := range []struct {
 		v    vmm.Status
@@ -109,6 +111,7 @@ func TestPartsOfALife(t *testing.T) {
 		{forced(), life.Whole, "zone-booted running asked grace halt destroy-vm gone published "},
 		{forced(), life.Removal, "halt destroy-vm gone published "},
 		{guest, life.Stop, "asked soft grace halt destroy-vm gone published "},
+		{killed, life.Stop, "grace halt destroy-vm gone published "},
 		{young, "", "zone-booted running "},
 		{young, life.Stop, "VMM " + young.ID.String() + " has no stop yet"},
 		{vmm.Status{}, "", ""},
