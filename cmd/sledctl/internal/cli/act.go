@@ -34,7 +34,7 @@ func (a *app) onVMM(cmd *cobra.Command, limit time.Duration, find func(context.C
 // the answer has no record.
 func (a *app) change(cmd *cobra.Command, otherwise string,
 	ask func(context.Context, *api.Client, uuid.UUID) (*vmm.Record, error)) *cobra.Command {
-	return a.onVMMs(cmd, func() time.Duration { return requestTimeout }, func(ctx context.Context) (action, error) {
+	return a.onVMMs(cmd, bulk{begin: func(ctx context.Context) (action, error) {
 		sled, err := a.sled(ctx)
 		return func(ctx context.Context, t target) outcome {
 			record, err := ask(ctx, sled, t.ID)
@@ -43,7 +43,7 @@ func (a *app) change(cmd *cobra.Command, otherwise string,
 			}
 			return outcome{answer: changed{t.ID, record}, lines: []string{oneLine(t, record, otherwise)}}
 		}, err
-	}, nil)
+	}})
 }
 
 func (a *app) startCommand() *cobra.Command {
@@ -98,7 +98,7 @@ Destroyed and Nexus receives that. The guest loses unwritten data.`,
 		Example: `  sledctl vmm kill 81bc22de && sledctl vmm wait 81bc22de --for gone
   sledctl vmm kill web-1 web-2
   sledctl vmm kill --selector phase=booting`,
-	}, func() time.Duration { return requestTimeout }, func(context.Context) (action, error) { return a.kill, nil }, nil)
+	}, bulk{begin: func(context.Context) (action, error) { return a.kill, nil }})
 }
 
 func (a *app) kill(ctx context.Context, t target) outcome {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 
 	"github.com/sledagent/sledagent/agent/admin"
@@ -41,11 +42,12 @@ var exitCodes = []struct {
 }
 
 var exitCodesHelp = func() string {
-	text := "Exit codes:"
+	var text strings.Builder
+	text.WriteString("Exit codes:")
 	for _, e := range exitCodes {
-		text += fmt.Sprintf("\n  %-4d %s", e.code, e.meaning)
+		fmt.Fprintf(&text, "\n  %-4d %s", e.code, e.meaning)
 	}
-	return text
+	return text.String()
 }()
 
 // exitError is an error with its own exit code.

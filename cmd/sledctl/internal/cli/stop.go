@@ -55,8 +55,11 @@ stopped at once.`,
 	cmd.Flags().DurationVar(&grace, "grace", 0, "how long the guest has (default: the agent's watchdog.stop_grace)")
 	soft.add(cmd, "how long the guest has to power off by itself (default: it is stopped at once)")
 	cmd.Flags().BoolVar(&s.wait, "wait", false, "wait until the VMMs have ended")
-	return a.onVMMs(cmd, s.limit, func(ctx context.Context) (action, error) { return a.beginStop(ctx, s) },
-		func(ctx context.Context, o outcome) outcome { return a.waitForStop(ctx, s, o) })
+	return a.onVMMs(cmd, bulk{
+		limit: s.limit,
+		begin: func(ctx context.Context) (action, error) { return a.beginStop(ctx, s) },
+		then:  func(ctx context.Context, o outcome, _ bool) outcome { return a.waitForStop(ctx, s, o) },
+	})
 }
 
 // stop holds the arguments of the stop command.

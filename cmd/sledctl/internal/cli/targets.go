@@ -68,12 +68,15 @@ func (f *targetFlags) check(args []string) error {
 }
 
 // targets finds the VMMs that a command acts on. If any cannot be found, it returns an error.
-func (a *app) targets(ctx context.Context, args []string, f targetFlags) ([]target, error) {
+func (a *app) targets(ctx context.Context, args []string, f targetFlags, find func(context.Context, string) (uuid.UUID, error)) ([]target, error) {
 	if err := f.check(args); err != nil {
 		return nil, err
 	}
 	if f.one(args) {
-		id, err := a.resolve(ctx, args[0])
+		if find == nil {
+			find = a.resolve
+		}
+		id, err := find(ctx, args[0])
 		return []target{{ID: id}}, err
 	}
 	all, err := a.admin.List(ctx)
@@ -83,7 +86,14 @@ func (a *app) targets(ctx context.Context, args []string, f targetFlags) ([]targ
 	if f.set() {
 		return f.choose(all), nil
 	}
-	return a.named(ctx, args, all)
+	return named(args, func(name string) (target, error) {
+		if find != nil {
+			id, err := find(ctx, name)
+			return target{ID: id}, err
+		}
+		s, err := a.pick(ctx, name, all)
+		return target{s.ID, s.Hostname}, err
+	})
 }
 
 // choose returns the VMMs that the flags mean. Those that have ended are left out: nothing
@@ -98,18 +108,18 @@ func (f *targetFlags) choose(all []vmm.Status) (chosen []target) {
 }
 
 // named returns the VMMs with these names, each once.
-func (a *app) named(ctx context.Context, names []string, all []vmm.Status) (found []target, err error) {
+func named(names []string, find func(string) (target, error)) (found []target, err error) {
 	seen := map[uuid.UUID]bool{}
 	var problems []string
 	code := exitNotFound
 	for _, name := range names {
-		s, err := a.pick(ctx, name, all)
+		t, err := find(name)
 		switch {
 		case err != nil:
 			problems, code = append(problems, err.Error()), exitCode(err)
-		case !seen[s.ID]:
-			seen[s.ID] = true
-			found = append(found, target{s.ID, s.Hostname})
+		case !seen[t.ID]:
+			seen[t.ID] = true
+			found = append(found, t)
 		}
 	}
 	if len(problems) > 0 {
@@ -130,17 +140,32 @@ type outcome struct {
 // An action does something to one VMM. It is called concurrently.
 type action func(context.Context, target) outcome
 
-// onVMMs makes a command on one or more VMMs. begin is called once the VMMs are found. then,
-// which may be nil, is called for each VMM on which the action succeeded, one after the other.
-func (a *app) onVMMs(cmd *cobra.Command, limit func() time.Duration,
-	begin func(context.Context) (action, error), then func(context.Context, outcome) outcome) *cobra.Command {
+// A bulk is what a command does to one or more VMMs.
+type bulk struct {
+	// limit is the time limit without --timeout; nil is requestTimeout.
+	limit func() time.Duration
+	// find resolves a name; nil finds VMMs on this sled only.
+	find func(context.Context, string) (uuid.UUID, error)
+	// begin is called once all VMMs are found.
+	begin func(context.Context) (action, error)
+	// then, which may be nil, is called for each VMM on which the action succeeded, one
+	// after the other. one is set if a single VMM was named.
+	then func(ctx context.Context, o outcome, one bool) outcome
+}
+
+// onVMMs makes a command on one or more VMMs.
+func (a *app) onVMMs(cmd *cobra.Command, b bulk) *cobra.Command {
 	var flags targetFlags
 	flags.add(cmd)
 	cmd.ValidArgsFunction = a.completeIDs
 	cmd.Long += "\n\n" + targetsHelp
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.within(cmd.Context(), limit(), func(ctx context.Context) error {
-			targets, err := a.targets(ctx, args, flags)
+		limit := requestTimeout
+		if b.limit != nil {
+			limit = b.limit()
+		}
+		return a.within(cmd.Context(), limit, func(ctx context.Context) error {
+			targets, err := a.targets(ctx, args, flags, b.find)
 			if err != nil {
 				return err
 			}
@@ -148,14 +173,14 @@ func (a *app) onVMMs(cmd *cobra.Command, limit func() time.Duration,
 				a.say("no VMM matches\n")
 				return a.printOutcomes(ctx, nil, false)
 			}
-			act, err := begin(ctx)
+			act, err := b.begin(ctx)
 			if err != nil {
 				return err
 			}
 			all := actOn(ctx, targets, act)
 			for i, o := range all {
-				if then != nil && o.err == nil {
-					all[i] = then(ctx, o)
+				if b.then != nil && o.err == nil {
+					all[i] = b.then(ctx, o, flags.one(args))
 				}
 			}
 			return a.printOutcomes(ctx, all, flags.one(args))

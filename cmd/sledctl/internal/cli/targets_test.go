@@ -153,6 +153,19 @@ func TestStopSeveralAndWait(t *testing.T) {
 	}
 }
 
+func TestWaitForSeveral(t *testing.T) {
+	t.Parallel()
+	s := newSledWithPast(t)
+	r := s.must("vmm wait --selector state=running --for running")
+	if want := wellID.String() + " is running, active\n" + silentID.String() + " is running, active\n"; r.out != want || !strings.Contains(r.err, "waiting for VMM "+wellID.String()+" (web-1)\n") {
+		t.Errorf("%s\n%s", r.out, r.err)
+	}
+	r = s.run("vmm wait web-1 crash-1 --for running")
+	if r.code != exitOtherEnd || !strings.Contains(r.out, wellID.String()) || !strings.Contains(r.err, "1 of 2 VMMs failed") {
+		t.Errorf("of one that has ended: exit %d, %s\n%s", r.code, r.out, r.err)
+	}
+}
+
 // The time limit holds for all VMMs together.
 func TestStopSeveralTimesOut(t *testing.T) {
 	t.Parallel()

@@ -14,7 +14,6 @@ import (
 
 	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/agent/vmm"
-	"github.com/sledagent/sledagent/cmd/sledctl/internal/view"
 )
 
 // gone is the goal of a VMM that the agent has forgotten. The other goals are wire
@@ -45,9 +44,9 @@ func list(names []string) string { return strings.Join(names, ", ") }
 func (a *app) waitCommand() *cobra.Command {
 	var names []string
 	var wanted []string
-	cmd := a.onVMM(&cobra.Command{
-		Use:   "wait ID --for STATE",
-		Short: "Wait until a VMM is running, destroyed, failed or gone",
+	cmd := a.onVMMs(&cobra.Command{
+		Use:   "wait ID... --for STATE",
+		Short: "Wait until VMMs are running, destroyed, failed or gone",
 		Long: `Wait until a VMM is in a state, or in one of several. Gone means that the agent
 has forgotten it, since Nexus has acknowledged its end; a VMM of which the agent
 has no record is an error. A restart of the agent does not end the wait. The VMM's
@@ -55,26 +54,34 @@ last status is printed.
 
 ` + exitCodesHelp,
 		Example: `  sledctl vmm wait 81bc22de --for running --timeout 2m
-  sledctl vmm wait 81bc22de --for destroyed,failed`,
+  sledctl vmm wait 81bc22de --for destroyed,failed
+  sledctl vmm start --all && sledctl vmm wait --all --for running`,
 		PreRunE: func(*cobra.Command, []string) (err error) {
 			wanted, err = parseGoals(names)
 			return err
 		},
-	}, waitTimeout, a.find, func(ctx context.Context, id uuid.UUID) error { return a.wait(ctx, id, wanted) })
+	}, bulk{
+		limit: func() time.Duration { return waitTimeout },
+		find:  a.find,
+		begin: func(context.Context) (action, error) {
+			return func(context.Context, target) outcome { return outcome{} }, nil
+		},
+		then: func(ctx context.Context, o outcome, one bool) outcome {
+			if !one {
+				a.say("waiting for VMM %s\n", o.target)
+			}
+			last, err := a.follow(ctx, o.ID, wanted)
+			return outcome{target: o.target, answer: last, lines: lastLine(last), err: err}
+		},
+	})
 	cmd.Flags().StringSliceVar(&names, "for", nil, "`state` to wait for: "+list(goals)+"; may be several")
 	_ = cmd.RegisterFlagCompletionFunc("for", cobra.FixedCompletions(
 		goals, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-// wait polls a VMM until one of the goals is reached or has become impossible. It
-// reports progress on stderr and prints the last status.
-func (a *app) wait(ctx context.Context, id uuid.UUID, wanted []string) error {
-	last, err := a.follow(ctx, id, wanted)
-	return errors.Join(a.print(last, func(view.View) string { return join(lastLine(last), "") }), err)
-}
-
-// follow polls a VMM like wait and returns the last status seen, nil if there was none.
+// follow polls a VMM until one of the goals is reached or has become impossible. It reports
+// progress on stderr and returns the last status seen, nil if there was none.
 func (a *app) follow(ctx context.Context, id uuid.UUID, wanted []string) (*vmm.Status, error) {
 	w := &waiter{wanted: wanted}
 	ticks := time.NewTicker(a.Poll)

@@ -55,7 +55,7 @@ func (v View) DrainProgress(all []vmm.Status) string {
 			continue
 		}
 		if left++; left <= maxDrainRows {
-			t.row(cell{text: s.ID.String()[:digits], style: strong}, cell{text: v.fit(s.Hostname, maxHostname)},
+			t.row(cell{text: s.ID.String()[:digits], style: strong}, cell{text: v.short(s.Hostname)},
 				cell{text: string(s.Record.VMM.State)}, v.leftCell(s), v.progressCell(s))
 		}
 	}
@@ -110,7 +110,7 @@ func (v View) DrainResult(all []vmm.Status) string {
 			reason = "has not ended: waits for " + orDash(v, s.WaitsFor)
 		}
 		t.row(mark, cell{text: s.ID.String()[:min(PrefixLength(all), len(uuid.Nil.String()))], style: strong},
-			cell{text: v.fit(s.Hostname, maxHostname)}, result, cell{text: orDash(v, reason)})
+			cell{text: v.short(s.Hostname)}, result, cell{text: orDash(v, reason)})
 	}
 	return t.render(v)
 }

@@ -49,7 +49,7 @@ func (v View) endedRow(s vmm.Status, digits int) []cell {
 	}
 	cells := []cell{
 		{text: s.ID.String()[:digits], style: strong},
-		{text: v.fit(clean(s.Hostname), maxHostname)},
+		{text: v.short(clean(s.Hostname))},
 		state,
 		{text: fmt.Sprint(s.Record.VMM.Gen), right: true},
 		{text: v.At(s.Since)},

@@ -81,7 +81,7 @@ func (v View) listRow(s vmm.Status, digits int, unwell bool) []cell {
 	cells := []cell{
 		mark,
 		{text: s.ID.String()[:digits], style: strong},
-		{text: v.fit(s.Hostname, maxHostname)},
+		{text: v.short(s.Hostname)},
 		state,
 		{text: fmt.Sprint(s.Record.VMM.Gen), right: true},
 		{text: s.Phase},

@@ -125,7 +125,7 @@ func countStates(by map[vmm.WireState]int) string {
 func (v View) unwell(all []summary.VMM, room int) string {
 	digits, longest := minPrefix, 0
 	for _, s := range all {
-		longest = max(longest, width(v.fit(clean(s.Hostname), maxHostname)))
+		longest = max(longest, width(v.short(clean(s.Hostname))))
 	}
 	var out strings.Builder
 	for i, s := range all {
@@ -136,7 +136,7 @@ func (v View) unwell(all []summary.VMM, room int) string {
 		if more := len(s.Troubles) - 1; more > 0 {
 			text += fmt.Sprintf(" (and %d more)", more)
 		}
-		host := padRight(v.fit(clean(s.Hostname), maxHostname), longest)
+		host := padRight(v.short(clean(s.Hostname)), longest)
 		row := fmt.Sprintf("  %s %s  %s  %s\n", v.paint(trouble, "!"), v.paint(strong, s.ID.String()[:digits]), host,
 			v.wrapped(trouble, text, 2+2+digits+2+longest+2))
 		// The last line is for the number of those that do not fit.
