@@ -165,6 +165,14 @@ func TestCompletionOffersIDs(t *testing.T) {
 	if !strings.HasPrefix(r.out, "81bc22de-6\tdb-2\n:4\n") {
 		t.Errorf("offered %q", r.out)
 	}
+	r = s.must("__complete vmm stop web-1 db-")
+	if !strings.HasPrefix(r.out, "db-1\t52c0e7de-0\ndb-2\t81bc22de-6\n:4\n") {
+		t.Errorf("offered the hostnames %q", r.out)
+	}
+	r = s.must("__complete vmm stop db-1 db-")
+	if !strings.HasPrefix(r.out, "db-2\t81bc22de-6\n:4\n") {
+		t.Errorf("offered what is given already: %q", r.out)
+	}
 }
 
 func TestExitCodes(t *testing.T) {

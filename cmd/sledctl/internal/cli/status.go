@@ -58,8 +58,9 @@ func (a *app) summary(ctx context.Context) (s summary.Summary, err error) {
 		return s, err
 	}
 	metrics, err := a.admin.Metrics(ctx)
-	if err != nil {
-		return s, err
+	s = summary.Of(about, drain, all, metrics, a.Now())
+	if err != nil { // the rest is worth showing
+		s.Well, s.Troubles = false, append(s.Troubles, explain(err))
 	}
-	return summary.Of(about, drain, all, metrics, a.Now()), nil
+	return s, ctx.Err()
 }
