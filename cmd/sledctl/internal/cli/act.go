@@ -31,10 +31,10 @@ func (a *app) onVMM(cmd *cobra.Command, limit time.Duration, find func(context.C
 }
 
 // change makes a command that changes VMMs through the sled API. otherwise is the output if
-// the answer has no record.
-func (a *app) change(cmd *cobra.Command, otherwise string,
+// the answer has no record. named is as in bulk.
+func (a *app) change(cmd *cobra.Command, named bool, otherwise string,
 	ask func(context.Context, *api.Client, uuid.UUID) (*vmm.Record, error)) *cobra.Command {
-	return a.onVMMs(cmd, bulk{begin: func(ctx context.Context) (action, error) {
+	return a.onVMMs(cmd, bulk{named: named, begin: func(ctx context.Context) (action, error) {
 		sled, err := a.sled(ctx)
 		return func(ctx context.Context, t target) outcome {
 			record, err := ask(ctx, sled, t.ID)
@@ -53,7 +53,7 @@ func (a *app) startCommand() *cobra.Command {
 		Long: `Start registered VMMs, as Nexus would. It answers at once; what follows is seen in
 vmm show, and vmm wait waits for it.`,
 		Example: "  sledctl vmm start 81bc22de && sledctl vmm wait 81bc22de --for running",
-	}, "is starting", func(ctx context.Context, sled *api.Client, id uuid.UUID) (*vmm.Record, error) {
+	}, false, "is starting", func(ctx context.Context, sled *api.Client, id uuid.UUID) (*vmm.Record, error) {
 		return sled.SetState(ctx, id, wire.Running, nil, nil)
 	})
 }
@@ -69,7 +69,7 @@ of that time. That needs Propolis's API 7 (propolis.api_version); with an earlie
 one the guest is reset at once.`,
 		Example: `  sledctl vmm reboot 81bc22de
   sledctl vmm reboot 81bc22de --soft 30s`,
-	}, "is rebooting", func(ctx context.Context, sled *api.Client, id uuid.UUID) (*vmm.Record, error) {
+	}, false, "is rebooting", func(ctx context.Context, sled *api.Client, id uuid.UUID) (*vmm.Record, error) {
 		return sled.SetState(ctx, id, wire.Reboot, nil, soft.given)
 	})
 	soft.add(cmd, "how long the guest has to shut down by itself (default: it is reset at once)")
@@ -84,7 +84,7 @@ func (a *app) unregisterCommand() *cobra.Command {
 agent publishes nothing of it afterwards, so that Nexus does not learn of it: to
 end a VMM that Nexus knows, use vmm stop or vmm kill.`,
 		Example: "  sledctl vmm unregister 81bc22de",
-	}, "was not registered", func(ctx context.Context, sled *api.Client, id uuid.UUID) (*vmm.Record, error) {
+	}, true, "was not registered", func(ctx context.Context, sled *api.Client, id uuid.UUID) (*vmm.Record, error) {
 		return sled.Unregister(ctx, id)
 	})
 }

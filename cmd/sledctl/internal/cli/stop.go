@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -104,6 +105,9 @@ func (a *app) waitForStop(ctx context.Context, s *stop, o outcome) outcome {
 	}
 	a.say("%s\n", strings.Join(o.lines, "; "))
 	last, err := a.follow(ctx, o.ID, []string{string(vmm.WireDestroyed)})
+	if errors.Is(err, context.Canceled) {
+		a.say("the stop goes on\n")
+	}
 	return outcome{target: o.target, answer: last, lines: lastLine(last), err: err}
 }
 

@@ -26,6 +26,9 @@ and. FIELD is state, phase, hostname, id or instance; * and ? in PATTERN are
 wildcards. All are looked up before anything is changed. The exit code is 0 only if
 all succeeded. With several VMMs, --all or --selector, -o json prints an array.`
 
+const namedHelp = `Several VMMs may be given. All are looked up before anything is changed. The exit
+code is 0 only if all succeeded. With several VMMs, -o json prints an array.`
+
 // A target is a VMM to act on.
 type target struct {
 	ID uuid.UUID `json:"id"`
@@ -142,6 +145,8 @@ type action func(context.Context, target) outcome
 
 // A bulk is what a command does to one or more VMMs.
 type bulk struct {
+	// named commands have no --all and no --selector.
+	named bool
 	// limit is the time limit without --timeout; nil is requestTimeout.
 	limit func() time.Duration
 	// find resolves a name; nil finds VMMs on this sled only.
@@ -156,9 +161,14 @@ type bulk struct {
 // onVMMs makes a command on one or more VMMs.
 func (a *app) onVMMs(cmd *cobra.Command, b bulk) *cobra.Command {
 	var flags targetFlags
-	flags.add(cmd)
+	if b.named {
+		cmd.Args = cobra.MinimumNArgs(1)
+		cmd.Long += "\n\n" + namedHelp
+	} else {
+		flags.add(cmd)
+		cmd.Long += "\n\n" + targetsHelp
+	}
 	cmd.ValidArgsFunction = a.completeIDs
-	cmd.Long += "\n\n" + targetsHelp
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		limit := requestTimeout
 		if b.limit != nil {

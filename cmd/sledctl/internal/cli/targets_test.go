@@ -82,6 +82,7 @@ func TestTargetsThatCannotBeFound(t *testing.T) {
 		{"web-1 db-1", exitUsage, []string{"nothing was changed: db-1 could be any of:", stopID.String() + "  db-1", other.ID.String() + "  db-1"}},
 		{"db-1", exitUsage, []string{"db-1 could be any of:", stopID.String(), other.ID.String()}},
 		{"", exitUsage, []string{"which VMM?"}},
+		{"--bogus", exitUsage, []string{"unknown flag"}},
 		{"web-1 --all", exitUsage, []string{"either IDs, or --all or --selector"}},
 		{"--all --selector state=running", exitUsage, []string{"none of the others can be"}},
 		{"--selector running", exitUsage, []string{`"running": want FIELD=PATTERN`}},
@@ -98,6 +99,11 @@ func TestTargetsThatCannotBeFound(t *testing.T) {
 					t.Errorf("%s %s: no %q in %s", command, c.line, text, r.err)
 				}
 			}
+		}
+	}
+	for _, line := range []string{"vmm unregister --all", "vmm unregister"} {
+		if r := s.run(line); r.code != exitUsage {
+			t.Errorf("%s: exit %d", line, r.code)
 		}
 	}
 	if len(s.api.requests()) > 0 || len(s.agent.Killed()) > 0 {
