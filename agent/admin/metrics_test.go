@@ -174,3 +174,18 @@ func TestMetricsListenerServesMetricsOnly(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The client reads what the server serves; labels are summed up.
+func TestClientReadsMetrics(t *testing.T) {
+	t.Parallel()
+	failed := status(2)
+	failed.Record.VMM.State = vmm.WireFailed
+	s := serve(t, admintest.New(admin.About{}, status(1), failed))
+	got, err := s.Metrics(t.Context())
+	if err != nil || got["sled_agent_vmms_by_state"] != 2 || got["sled_agent_info"] != 1 || got["sled_agent_vmms_in_trouble"] != 1 {
+		t.Errorf("%v: %v", err, got)
+	}
+	if _, ok := got["sled_agent_nexus_replicas"]; ok {
+		t.Error("there is a metric that is not served")
+	}
+}

@@ -21,9 +21,9 @@ func Span(d time.Duration) string {
 		return d.Round(time.Millisecond).String()
 	case d < 10*time.Second:
 		return d.Round(100 * time.Millisecond).String()
-	case d < time.Hour:
+	case d.Round(time.Second) < time.Hour:
 		return withoutZero(d.Round(time.Second).String(), "0s")
-	case d < day:
+	case d.Round(time.Minute) < day:
 		return withoutZero(strings.TrimSuffix(d.Round(time.Minute).String(), "0s"), "0m")
 	}
 	hours := int(d.Round(time.Hour) / time.Hour)

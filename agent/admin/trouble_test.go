@@ -67,6 +67,7 @@ func TestSpan(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0s", 400 * time.Microsecond: "0.4ms", 12 * time.Millisecond: "12ms", 3200 * time.Millisecond: "3.2s",
 		10 * time.Second: "10s", 20400 * time.Millisecond: "20s", time.Minute: "1m", 252 * time.Second: "4m12s",
+		time.Hour - time.Millisecond: "1h", 24*time.Hour - time.Millisecond: "1d",
 		10 * time.Minute: "10m", time.Hour: "1h", 3*time.Hour + 4*time.Minute: "3h4m", 70 * time.Minute: "1h10m",
 		10 * time.Hour: "10h", day: "1d", 12*day + 4*time.Hour: "12d4h", 10 * day: "10d", -time.Minute: "-1m",
 	} {

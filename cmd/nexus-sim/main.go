@@ -18,7 +18,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
+	"github.com/sledagent/sledagent/internal/usage"
 )
+
+// version is set by the Makefile.
+var version = "unknown"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -33,6 +37,9 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:               "nexus-sim",
 		Short:             "A simulated Nexus that receives VMM records",
+		Version:           version,
+		Args:              usage.NoSuchCommand,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},

@@ -315,7 +315,7 @@ func TestUsage(t *testing.T) {
 		"no such port":    {[]string{"run", "127.0.0.1:70000"}, 2, `port "70000" is not a number`},
 		"no such mode":    {[]string{"run", "--mode", "nap", "127.0.0.1:0"}, 2, `mode "nap": no such mode`},
 		"no such flag":    {[]string{"run", "--nap", "127.0.0.1:0"}, 2, "unknown flag: --nap"},
-		"no such command": {[]string{"nap"}, 2, `no such command "nap"`},
+		"no such command": {[]string{"nap"}, 2, `unknown command "nap" for "propolis-sim"`},
 		"no such version": {[]string{"run", "--api-version", "6", "127.0.0.1:0"}, 2, `version "6"`},
 		"address taken": {[]string{"run", strings.TrimPrefix(taken.base, "http://")}, 1,
 			"listen tcp " + strings.TrimPrefix(taken.base, "http://")},

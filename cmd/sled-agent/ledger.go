@@ -8,6 +8,7 @@ import (
 
 	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/config"
+	"github.com/sledagent/sledagent/internal/usage"
 )
 
 func ledgerCommand() *cobra.Command {
@@ -19,7 +20,7 @@ restart: every VMM with its state, its pending stop and its deadline. An agent
 that finds entries damaged starts with the others, keeps the damaged file beside
 the ledger, and answers 503 for VMMs that it does not know, until "settle" or
 "repair".`,
-		Args: cobra.NoArgs,
+		Args: usage.NoSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sledagent/sledagent/config"
+	"github.com/sledagent/sledagent/internal/usage"
 	"github.com/sledagent/sledagent/zone/illumos/bhyve"
 	"github.com/sledagent/sledagent/zone/process"
 )
@@ -89,6 +90,8 @@ func command() *cobra.Command {
 run, stop, reboot and unregister VMMs. It makes a zone for each, watches it,
 reports its state upward and removes it. A stop that was accepted ends.`,
 		Version:       version,
+		Args:          usage.NoSuchCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	root.AddCommand(runCommand(), checkCommand(), ledgerCommand())

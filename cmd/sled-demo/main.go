@@ -35,10 +35,18 @@ import (
 // startBudget bounds the time until the agent serves, and again until all VMMs run.
 const startBudget = 30 * time.Second
 
+// version is set by the Makefile.
+var version = "unknown"
+
 func main() {
 	grace := flag.Duration("grace", 3*time.Second, "how long each VMM may take to stop, 1m at most")
 	backend := flag.String("backend", "process", "the agent's `kind` of zones: process or illumos")
+	tell := flag.Bool("version", false, "print the version")
 	flag.Parse()
+	if *tell {
+		fmt.Println("sled-demo version", version)
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := run(ctx, os.Stdout, *backend, *grace)
 	stop()

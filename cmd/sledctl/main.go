@@ -10,9 +10,13 @@ import (
 	"github.com/sledagent/sledagent/cmd/sledctl/internal/cli"
 )
 
+// version is set by the Makefile.
+var version = "unknown"
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := cli.Run(ctx, os.Args[1:], cli.Terminal())
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	code := cli.Run(ctx, os.Args[1:], cli.Terminal(version))
 	stop()
 	os.Exit(code)
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/sledagent/sledagent/agent/api"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
-	"github.com/sledagent/sledagent/cmd/sledctl/internal/view"
 )
 
 // onVMM makes a command on one VMM. find resolves its argument.
@@ -31,32 +30,30 @@ func (a *app) onVMM(cmd *cobra.Command, limit time.Duration, find func(context.C
 	return cmd
 }
 
-// change makes a command that changes one VMM through the sled API. otherwise is the
-// output if the answer has no record.
-func (a *app) change(cmd *cobra.Command, otherwise string,
+// change makes a command that changes VMMs through the sled API. otherwise is the output if
+// the answer has no record. named is as in bulk.
+func (a *app) change(cmd *cobra.Command, named bool, otherwise string,
 	ask func(context.Context, *api.Client, uuid.UUID) (*vmm.Record, error)) *cobra.Command {
-	return a.onVMM(cmd, requestTimeout, a.resolve, func(ctx context.Context, id uuid.UUID) error {
+	return a.onVMMs(cmd, bulk{named: named, begin: func(ctx context.Context) (action, error) {
 		sled, err := a.sled(ctx)
-		if err != nil {
-			return err
-		}
-		defer sled.Close()
-		record, err := ask(ctx, sled, id)
-		if err != nil {
-			return err
-		}
-		return a.print(record, func(view.View) string { return oneLine(id, record, otherwise) })
-	})
+		return func(ctx context.Context, t target) outcome {
+			record, err := ask(ctx, sled, t.ID)
+			if err != nil {
+				return outcome{err: err}
+			}
+			return outcome{answer: changed{t.ID, record}, lines: []string{oneLine(t, record, otherwise)}}
+		}, err
+	}})
 }
 
 func (a *app) startCommand() *cobra.Command {
 	return a.change(&cobra.Command{
-		Use:   "start ID",
-		Short: "Start a registered VMM",
-		Long: `Start a registered VMM, as Nexus would. It answers at once; what follows is
-seen in vmm show, and vmm wait waits for it.`,
+		Use:   "start ID...",
+		Short: "Start registered VMMs",
+		Long: `Start registered VMMs, as Nexus would. It answers at once; what follows is seen in
+vmm show, and vmm wait waits for it.`,
 		Example: "  sledctl vmm start 81bc22de && sledctl vmm wait 81bc22de --for running",
-	}, "is starting", func(ctx context.Context, sled *api.Client, id uuid.UUID) (*vmm.Record, error) {
+	}, false, "is starting", func(ctx context.Context, sled *api.Client, id uuid.UUID) (*vmm.Record, error) {
 		return sled.SetState(ctx, id, wire.Running, nil, nil)
 	})
 }
@@ -64,15 +61,15 @@ seen in vmm show, and vmm wait waits for it.`,
 func (a *app) rebootCommand() *cobra.Command {
 	var soft softFlag
 	cmd := a.change(&cobra.Command{
-		Use:   "reboot ID",
-		Short: "Reboot a VMM's guest",
-		Long: `Reboot a VMM's guest, as Nexus would. With --soft Propolis presses the guest's
+		Use:   "reboot ID...",
+		Short: "Reboot VMMs' guests",
+		Long: `Reboot VMMs' guests, as Nexus would. With --soft Propolis presses the guest's
 power button and resets the guest by force only if it has not shut down by the end
 of that time. That needs Propolis's API 7 (propolis.api_version); with an earlier
 one the guest is reset at once.`,
 		Example: `  sledctl vmm reboot 81bc22de
   sledctl vmm reboot 81bc22de --soft 30s`,
-	}, "is rebooting", func(ctx context.Context, sled *api.Client, id uuid.UUID) (*vmm.Record, error) {
+	}, false, "is rebooting", func(ctx context.Context, sled *api.Client, id uuid.UUID) (*vmm.Record, error) {
 		return sled.SetState(ctx, id, wire.Reboot, nil, soft.given)
 	})
 	soft.add(cmd, "how long the guest has to shut down by itself (default: it is reset at once)")
@@ -81,45 +78,48 @@ one the guest is reset at once.`,
 
 func (a *app) unregisterCommand() *cobra.Command {
 	return a.change(&cobra.Command{
-		Use:   "unregister ID",
-		Short: "Remove a VMM and take its state over, as Nexus would",
+		Use:   "unregister ID...",
+		Short: "Remove VMMs and take their state over, as Nexus would",
 		Long: `Remove a VMM's zone at once and forget the VMM, as Nexus does in its sagas. The
 agent publishes nothing of it afterwards, so that Nexus does not learn of it: to
 end a VMM that Nexus knows, use vmm stop or vmm kill.`,
 		Example: "  sledctl vmm unregister 81bc22de",
-	}, "was not registered", func(ctx context.Context, sled *api.Client, id uuid.UUID) (*vmm.Record, error) {
+	}, true, "was not registered", func(ctx context.Context, sled *api.Client, id uuid.UUID) (*vmm.Record, error) {
 		return sled.Unregister(ctx, id)
 	})
 }
 
 func (a *app) killCommand() *cobra.Command {
-	return a.onVMM(&cobra.Command{
-		Use:   "kill ID",
-		Short: "Remove a VMM's zone by force, now",
+	return a.onVMMs(&cobra.Command{
+		Use:   "kill ID...",
+		Short: "Remove VMMs' zones by force, now",
 		Long: `Remove a VMM's zone by force, now: no grace, Propolis is not asked. The VMM ends
 Destroyed and Nexus receives that. The guest loses unwritten data.`,
-		Example: "  sledctl vmm kill 81bc22de && sledctl vmm wait 81bc22de --for gone",
-	}, requestTimeout, a.resolve, func(ctx context.Context, id uuid.UUID) error {
-		status, err := a.admin.Kill(ctx, id)
-		if err != nil {
-			return err
-		}
-		return a.print(status, func(view.View) string {
-			doing := "is being removed by force"
-			if status.Record.VMM.State.Terminal() {
-				doing = "has ended"
-			}
-			return fmt.Sprintf("%s (%s) %s: %s\n", id, status.Hostname, doing, standing(status))
-		})
-	})
+		Example: `  sledctl vmm kill 81bc22de && sledctl vmm wait 81bc22de --for gone
+  sledctl vmm kill web-1 web-2
+  sledctl vmm kill --selector phase=booting`,
+	}, bulk{begin: func(context.Context) (action, error) { return a.kill, nil }})
+}
+
+func (a *app) kill(ctx context.Context, t target) outcome {
+	status, err := a.admin.Kill(ctx, t.ID)
+	if err != nil {
+		return outcome{err: err}
+	}
+	doing := "is being removed by force"
+	if status.Record.VMM.State.Terminal() {
+		doing = "has ended"
+	}
+	line := fmt.Sprintf("%s (%s) %s: %s", t.ID, status.Hostname, doing, standing(status))
+	return outcome{answer: status, lines: []string{line}}
 }
 
 // oneLine describes the result of a request to the sled API.
-func oneLine(id uuid.UUID, record *vmm.Record, otherwise string) string {
+func oneLine(t target, record *vmm.Record, otherwise string) string {
 	if record == nil {
-		return fmt.Sprintf("%s %s\n", id, otherwise)
+		return fmt.Sprintf("%s %s", t, otherwise)
 	}
-	return fmt.Sprintf("%s is %s, generation %d\n", id, record.VMM.State, record.VMM.Gen)
+	return fmt.Sprintf("%s is %s, generation %d", t, record.VMM.State, record.VMM.Gen)
 }
 
 // standing summarizes a VMM's phase and what it waits for.

@@ -3,10 +3,9 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"slices"
 	"time"
 
 	"github.com/sledagent/sledagent/agent/admin"
@@ -18,8 +17,9 @@ const (
 	socketVariable = "SLED_AGENT_SOCKET"
 	defaultSocket  = "/var/lib/sled-agent/admin.sock"
 
-	formatTable = "table"
-	formatJSON  = "json"
+	colorAuto   = "auto"
+	colorAlways = "always"
+	colorNever  = "never"
 
 	// requestTimeout bounds commands that make only a few requests. It is Nexus's timeout
 	// for the sled API, and twice what an unregister may take.
@@ -29,28 +29,39 @@ const (
 	waitTimeout = 15 * time.Minute
 )
 
+var colors = []string{colorAuto, colorAlways, colorNever}
+
 // app is one run of sledctl: its environment, its global flags and the client made
 // from them.
 type app struct {
 	Env
-	socket, api, output string
-	tls                 tlsFlags
-	timeout             time.Duration
+	ctx         context.Context // the whole run's
+	socket, api string
+	output      output
+	tls         tlsFlags
+	timeout     time.Duration
+	color       string
+	local       bool
 
-	admin *admin.Client
+	admin   *admin.Client
+	closers []func()
 	// begun is set once a command's own code runs. An error before that is a usage
 	// error.
 	begun bool
 }
 
 func (a *app) prepare() error {
-	if a.output != formatTable && a.output != formatJSON {
-		return fail(exitUsage, "-o %q: want table or json", a.output)
+	if err := a.output.check(); err != nil {
+		return err
+	}
+	if !slices.Contains(colors, a.color) {
+		return fail(exitUsage, "--color %s: want %s", a.color, list(colors))
 	}
 	if a.timeout < 0 {
 		return fail(exitUsage, "--timeout %s: must not be negative", a.timeout)
 	}
 	a.admin = admin.NewClient(a.socket)
+	a.closers = append(a.closers, a.admin.Close)
 	return nil
 }
 
@@ -72,7 +83,8 @@ func (a *app) within(ctx context.Context, otherwise time.Duration, do func(conte
 	return late
 }
 
-// sled returns a client of the sled API at --api, or at the agent's address.
+// sled returns a client of the sled API at --api, or at the agent's address. It is closed at
+// the end of the run.
 func (a *app) sled(ctx context.Context) (*api.Client, error) {
 	base := a.api
 	if base == "" {
@@ -90,25 +102,17 @@ func (a *app) sled(ctx context.Context) (*api.Client, error) {
 	if err != nil {
 		return nil, &exitError{code: exitUsage, err: err}
 	}
+	a.closers = append(a.closers, client.Close)
 	return client, nil
 }
 
 func (a *app) view() view.View {
-	return view.View{Now: a.Now(), Color: a.color(), Width: a.Width, UTF8: a.utf8()}
-}
-
-// print prints an answer as JSON if that was requested, otherwise as text formats it.
-func (a *app) print(answer any, text func(view.View) string) error {
-	if a.output == formatJSON {
-		return printJSON(a.Out, answer)
+	v := view.View{Now: a.Now(), Color: a.color == colorAlways || a.color == colorAuto && a.colors(), Width: a.Width, Height: a.Height, UTF8: a.utf8()}
+	if a.output.format == formatWide {
+		v.Wide, v.Width = true, 0
 	}
-	_, err := io.WriteString(a.Out, text(a.view()))
-	return err
-}
-
-func printJSON(w io.Writer, answer any) error {
-	out := json.NewEncoder(w)
-	out.SetEscapeHTML(false)
-	out.SetIndent("", "  ")
-	return out.Encode(answer)
+	if a.local {
+		v.Zone = a.Zone
+	}
+	return v
 }

@@ -4,6 +4,6 @@
 // package admin.
 //
 // Commands get their environment from an Env, so that tests can run them in process.
-// The output of -o json is the API's answer. Scripts may rely on it and on the exit
+// The output of -o json is the API's answer; output.go prints all formats. Scripts may rely on it and on the exit
 // codes.
 package cli

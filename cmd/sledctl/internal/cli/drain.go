@@ -40,8 +40,8 @@ the drain; the same command shows it again. For maintenance of a host:
 
   sledctl drain --grace 2m --wait && shutdown now
 
-Exit codes of --wait: 0 all VMMs ended Destroyed, 4 timed out, 5 one ended Failed,
-1 anything else, such as a drain that was ended by undrain.`,
+The exit code of --wait is 0 if all VMMs ended Destroyed, 5 if one ended Failed, and 1
+if the drain was ended by undrain.`,
 		Example: `  sledctl drain
   sledctl drain --grace 2m --wait
   sledctl drain --wait -o json | jq '.vmms[] | select(.record.vmm_state.state != "destroyed")'`,
@@ -214,7 +214,7 @@ func (w *drainWaiter) recall(ctx context.Context, listed []vmm.Status) error {
 // show draws the table on a terminal, and otherwise prints a line for each change.
 func (w *drainWaiter) show() {
 	v := w.view()
-	if w.IsTerminal && w.output == formatTable {
+	if w.IsTerminal && w.output.people() {
 		if time.Since(w.at) < drawEvery && w.lines > 0 {
 			return
 		}
@@ -227,7 +227,7 @@ func (w *drainWaiter) show() {
 	for _, s := range w.vmms {
 		if line := v.DrainStep(s); line != w.told[s.ID] {
 			w.told[s.ID] = line
-			w.say("%s %s\n", w.Now().UTC().Format("15:04:05"), line)
+			w.say("%s %s\n", v.Clock(w.Now()), line)
 		}
 	}
 }

@@ -111,13 +111,13 @@ func TestEndedVMMsAreFound(t *testing.T) {
 	}
 	for _, line := range []string{"vmm stop f00d", "vmm kill crash-1", "vmm unregister f00d", "vmm start crash-1", "vmm reboot f00d"} {
 		r := s.run(line)
-		if r.code != exitNotFound || !strings.Contains(r.err, "VMM "+crash+" (crash-1) has ended failed at 17:35:53, 5h ago") {
+		if r.code != exitNotFound || !strings.Contains(r.err, "VMM "+crash+" (crash-1) has ended failed at 17:35:53Z, 5h ago") {
 			t.Errorf("%s: exit %d, %s", line, r.code, r.err)
 		}
 	}
 	for line, want := range map[string][]string{
-		"vmm show d0c":   {"d0c1f6f1-0a1b-4c5d-8e9f-000000000001  web-1  destroyed at 22:32:53, 3m ago", "000000000003"},
-		"vmm show web-1": {wellID.String(), "000000000001", "000000000003"},
+		"vmm show d0c": {"d0c1f6f1-0a1b-4c5d-8e9f-000000000001  web-1  destroyed at 22:32:53Z, 3m ago", "000000000003"},
+		"vmm show d0":  {"000000000001", "000000000003"},
 	} {
 		r := s.run(line)
 		if r.code != exitUsage {
@@ -129,7 +129,10 @@ func TestEndedVMMsAreFound(t *testing.T) {
 			}
 		}
 	}
-	if r := s.run("vmm show web-2"); r.code != exitNotFound || !strings.Contains(r.err, twinID.String()) {
+	if r := s.must("vmm show web-1"); !strings.Contains(r.out, wellID.String()) {
+		t.Errorf("a VMM on this sled is not preferred to those that have ended: %s", r.out)
+	}
+	if r := s.run("vmm show web-7"); r.code != exitNotFound {
 		t.Errorf("of an unknown hostname: exit %d, %s", r.code, r.err)
 	}
 }

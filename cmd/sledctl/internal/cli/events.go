@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -23,8 +22,8 @@ func (a *app) eventsCommand() *cobra.Command {
 		Use:   "events [ID]",
 		Short: "Show and follow the events of VMMs",
 		Long: `Show the latest events of all VMMs, or of one, oldest first. With --follow, go on
-with new events until interrupted, also after a restart of the agent. Times are UTC.
-With -o json each line is one event. A reader that does not keep up loses events; a
+with new events until interrupted, also after a restart of the agent.
+With -o json each line is one event, and --jq is applied to each. A reader that does not keep up loses events; a
 line says how many. For a VMM that has ended, all recorded events are shown; see
 "sledctl vmm list --ended".`,
 		Example: `  sledctl events
@@ -93,8 +92,6 @@ func refused(err error) bool {
 
 // stream prints the events of one stream that are later than last, and advances last.
 func (a *app) stream(ctx context.Context, query admin.EventQuery, digits int, last *time.Time) error {
-	lines := json.NewEncoder(a.Out)
-	lines.SetEscapeHTML(false)
 	seen := *last
 	for e, err := range a.admin.Events(ctx, query) {
 		switch {
@@ -102,12 +99,8 @@ func (a *app) stream(ctx context.Context, query admin.EventQuery, digits int, la
 			return err
 		case !e.At.After(seen):
 			continue
-		case a.output == formatJSON:
-			err = lines.Encode(e)
-		default:
-			err = a.print(e, func(v view.View) string { return v.Event(e, digits) })
 		}
-		if err != nil {
+		if err := a.printItem(e, func(v view.View) string { return v.Event(e, digits) }); err != nil {
 			return fail(exitOther, "%w", err)
 		}
 		if e.At.After(*last) {

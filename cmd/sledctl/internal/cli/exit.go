@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 
 	"github.com/sledagent/sledagent/agent/admin"
@@ -19,10 +20,35 @@ const (
 	exitTimedOut = 4
 	// exitOtherEnd: the VMM ended in a state other than the awaited ones.
 	exitOtherEnd = 5
+	// exitTrouble: status --check has found something in trouble.
+	exitTrouble = 6
+	// exitInterrupted is that of a shell for a program that SIGINT has ended.
+	exitInterrupted = 130
 )
 
-const exitCodesHelp = `Exit codes: 0 done, 2 wrong usage, 3 no such VMM, 4 timed out,
-5 the VMM ended in another way than was waited for, 1 anything else.`
+// exitCodes are the exit codes in the order of the help.
+var exitCodes = []struct {
+	code    int
+	meaning string
+}{
+	{exitDone, "done"},
+	{exitOther, "anything else, such as no agent"},
+	{exitUsage, "wrong usage"},
+	{exitNotFound, "no such VMM"},
+	{exitTimedOut, "timed out"},
+	{exitOtherEnd, "the VMM, or one of several, ended in a different state than requested"},
+	{exitTrouble, "something is in trouble, for status --check"},
+	{exitInterrupted, "interrupted; what was accepted goes on"},
+}
+
+var exitCodesHelp = func() string {
+	var text strings.Builder
+	text.WriteString("Exit codes:")
+	for _, e := range exitCodes {
+		fmt.Fprintf(&text, "\n  %-4d %s", e.code, e.meaning)
+	}
+	return text.String()
+}()
 
 // exitError is an error with its own exit code.
 type exitError struct {

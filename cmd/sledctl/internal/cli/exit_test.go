@@ -29,12 +29,16 @@ func TestMistakes(t *testing.T) {
 		says string
 	}{
 		{"bogus", 2, `unknown command "bogus"`},
+		{"stat", 2, `unknown command "stat" for "sledctl"; did you mean status?`},
+		{"vmm lisst", 2, `unknown command "lisst" for "sledctl vmm"; did you mean list?`},
+		{"agent --color blue", 2, "--color blue: want auto, always, never"},
+		{"agent --local --utc", 2, "none of the others can be"},
 		{"vmm bogus", 2, `unknown command "bogus" for "sledctl vmm"`},
 		{"vmm show", 2, "accepts 1 arg"},
 		{"vmm list --bogus", 2, "unknown flag"},
-		{"agent -o xml", 2, `-o "xml": want table or json`},
+		{"agent -o xml", 2, `-o "xml": want table, wide, json, yaml, name or template=TEMPLATE`},
 		{"agent --timeout -3s", 2, "--timeout -3s"},
-		{"vmm show db-1", 3, "no VMM's id begins with db-1; it is the hostname of VMM " + stopID.String()},
+		{"vmm show db-9", 3, "no VMM's id begins with db-9 and none has it as its hostname"},
 		{"vmm show 3f2a", 2, "3f2a could be any of:\n  " + wellID.String() + "  web-1\n  " + twinID.String() + "  web-2\n"},
 		{"vmm show ff", 3, "no VMM's id begins with ff"},
 		{"vmm show " + well().InstanceID.String()[:9], 3, "it is the instance of VMM " + wellID.String() + " (web-1)"},
@@ -160,6 +164,14 @@ func TestCompletionOffersIDs(t *testing.T) {
 	r := s.must("__complete vmm show 8")
 	if !strings.HasPrefix(r.out, "81bc22de-6\tdb-2\n:4\n") {
 		t.Errorf("offered %q", r.out)
+	}
+	r = s.must("__complete vmm stop web-1 db-")
+	if !strings.HasPrefix(r.out, "db-1\t52c0e7de-0\ndb-2\t81bc22de-6\n:4\n") {
+		t.Errorf("offered the hostnames %q", r.out)
+	}
+	r = s.must("__complete vmm stop db-1 db-")
+	if !strings.HasPrefix(r.out, "db-2\t81bc22de-6\n:4\n") {
+		t.Errorf("offered what is given already: %q", r.out)
 	}
 }
 

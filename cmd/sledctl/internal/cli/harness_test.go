@@ -97,11 +97,28 @@ func columns80(e *Env) {
 	e.Getenv = func(name string) string { return map[string]string{"NO_COLOR": "1", "LANG": "en_US.UTF-8"}[name] }
 }
 
+func columns(n int) option {
+	return func(e *Env) {
+		columns80(e)
+		e.Width = n
+	}
+}
+
+// serialConsole has only ASCII.
+func serialConsole(e *Env) {
+	e.Getenv = func(name string) string { return map[string]string{"NO_COLOR": "1", "LANG": "C"}[name] }
+}
+
+func columns80x24(e *Env) {
+	columns80(e)
+	e.Height = 24
+}
+
 func stdin(text string) option { return func(e *Env) { e.In = strings.NewReader(text) } }
 
 func testEnv(out, err io.Writer, options ...option) Env {
 	env := Env{In: strings.NewReader(""), Out: out, Err: err, Now: func() time.Time { return now },
-		Getenv: func(string) string { return "" }, Poll: time.Millisecond}
+		Getenv: func(string) string { return "" }, Poll: time.Millisecond, Redraw: time.Millisecond}
 	for _, o := range options {
 		o(&env)
 	}

@@ -15,6 +15,8 @@ import (
 func (a *app) listCommand() *cobra.Command {
 	var o view.ListOptions
 	var ended bool
+	var which selector
+	var watch watchFlag
 	cmd := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
@@ -27,7 +29,9 @@ With --ended, list those that have ended instead, the latest first: when, who as
 for it and why. They are kept for as long as the agent's admin.keep_ended says.`,
 		Example: `  sledctl vmm list
   sledctl vmm list --unhealthy
+  sledctl vmm list --watch
   sledctl vmm list --ended
+  sledctl vmm list --selector 'state=running,hostname=web-*'
   sledctl vmm list -o json | jq -r '.[] | select(.phase == "removing") | .id'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -35,18 +39,18 @@ for it and why. They are kept for as long as the agent's admin.keep_ended says.`
 			if ended {
 				ask, show = a.admin.Ended, view.View.Ended
 			}
-			return a.within(cmd.Context(), requestTimeout, func(ctx context.Context) error {
+			return a.show(cmd.Context(), watch, func(ctx context.Context) (any, func(view.View) string, error) {
 				all, err := ask(ctx)
-				if err != nil {
-					return err
-				}
-				return a.print(a.chosen(all, o), func(v view.View) string { return show(v, all, o) })
+				all = slices.DeleteFunc(all, func(s vmm.Status) bool { return !which.matches(s) })
+				return a.chosen(all, o), func(v view.View) string { return show(v, all, o) }, err
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&o.Full, "full", false, "show whole ids")
 	cmd.Flags().BoolVar(&o.Unhealthy, "unhealthy", false, "show only VMMs in trouble")
 	cmd.Flags().BoolVar(&ended, "ended", false, "show VMMs that have ended, the latest first")
+	which.add(cmd)
+	watch.add(cmd)
 	return cmd
 }
 
@@ -64,7 +68,7 @@ func (a *app) showCommand() *cobra.Command {
 		Short: "Show everything known about a VMM, with a timeline",
 		Long: `Show everything known about a VMM: what is wrong with it, its state, what
 it waits for and until when, what Propolis, the host and Nexus were asked and said
-last, and a timeline of its events up to now and to its deadline. Times are UTC.
+last, and a timeline of its events up to now and to its deadline.
 
 A VMM that has ended is shown as it was then. It is found by its id, the beginning
 of that, or its hostname, as "sledctl vmm list --ended" has them.`,

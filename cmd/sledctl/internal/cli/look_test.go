@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/sledagent/sledagent/internal/golden"
@@ -14,6 +15,9 @@ func TestGolden(t *testing.T) {
 		file, line string
 		options    []option
 	}{
+		{"status.txt", "status", nil},
+		{"status-80x24.txt", "status", []option{columns80x24}},
+		{"status.json", "status -o json", nil},
 		{"list.txt", "vmm list", nil},
 		{"list-full.txt", "vmm list --full", nil},
 		{"list-unhealthy.txt", "vmm list --unhealthy", nil},
@@ -33,12 +37,24 @@ func TestGolden(t *testing.T) {
 		{"list.json", "vmm list -o json --unhealthy", nil},
 		{"events.txt", "events", nil},
 		{"events-one.json", "events 52c0 -o json", nil},
+		{"timeline-60.txt", "vmm timeline 81bc", []option{columns(60)}},
+		{"timeline-80.txt", "vmm timeline 81bc", []option{columns(80)}},
+		{"timeline-120.txt", "vmm timeline 81bc", []option{columns(120)}},
+		{"timeline-pending-80.txt", "vmm timeline 52c0", []option{columns(80)}},
+		{"timeline-life-80.txt", "vmm timeline 81bc --part life", []option{columns(80)}},
+		{"timeline-well-80.txt", "vmm timeline web-1", []option{columns(80)}},
+		{"timeline-terminal.txt", "vmm timeline 81bc", []option{onTerminal}},
+		{"timeline-removal-80.txt", "vmm timeline 81bc --part removal", []option{columns(80)}},
+		{"timeline-ascii.txt", "vmm timeline 81bc", []option{columns(80), serialConsole}},
+		{"timeline.svg", "vmm timeline 81bc -o svg", nil},
+		{"timeline-pending.svg", "vmm timeline 52c0 -o svg", nil},
 		{"help-vmm.txt", "vmm --help", nil},
 		{"help-stop.txt", "vmm stop --help", nil},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			t.Parallel()
-			golden.Check(t, c.file, s.must(c.line, c.options...).out)
+			out := s.must(c.line, c.options...).out
+			golden.Check(t, c.file, strings.Replace(out, s.api.URL, "http://[::1]:12345", 1))
 		})
 	}
 }

@@ -73,17 +73,20 @@ func (a *app) register(ctx context.Context, r registration) error {
 	if err != nil {
 		return err
 	}
-	defer sled.Close()
 	record, err := sled.Register(ctx, id, body)
 	if err != nil {
 		return err
 	}
-	answer := struct {
-		ID     uuid.UUID  `json:"id"`
-		Record vmm.Record `json:"record"`
-	}{id, record}
+	answer := registered{id, record}
 	return a.print(answer, func(view.View) string { return id.String() + "\n" })
 }
+
+type registered struct {
+	ID     uuid.UUID  `json:"id"`
+	Record vmm.Record `json:"record"`
+}
+
+func (r registered) ids() []uuid.UUID { return []uuid.UUID{r.ID} }
 
 // maxRegistration is the sled API's limit in bytes.
 const maxRegistration = 1 << 20

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -13,96 +14,82 @@ import (
 	"github.com/sledagent/sledagent/cmd/sledctl/internal/view"
 )
 
-// resolve finds a VMM on this sled by its id or a prefix of it. A full id is not looked
-// up, so that it works without the admin socket.
+// resolve finds a VMM on this sled by its id, a prefix of it, or its hostname. A full id is
+// not looked up, so that it works without the admin socket.
 func (a *app) resolve(ctx context.Context, name string) (uuid.UUID, error) {
-	id, err := a.lookUp(ctx, name, func([]vmm.Status) ([]vmm.Status, error) { return nil, nil })
-	var missing *exitError
-	if !errors.As(err, &missing) || missing.code != exitNotFound {
-		return id, err
-	}
-	ended, _ := a.admin.Ended(ctx) // only improves the error
-	if found := append(withPrefix(ended, strings.ToLower(name)), withHostname(ended, name)...); len(found) > 0 {
-		s := found[0]
-		err = fail(exitNotFound, "%w; VMM %s (%s) has ended %s at %s", err, s.ID, s.Hostname, s.Record.VMM.State, a.view().At(s.Since))
-	}
-	return id, err
-}
-
-// find is resolve for commands that only read. It also finds ended VMMs, by a prefix of
-// the id or by hostname.
-func (a *app) find(ctx context.Context, name string) (uuid.UUID, error) {
-	return a.lookUp(ctx, name, func(all []vmm.Status) ([]vmm.Status, error) {
-		ended, err := a.admin.Ended(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if found := withPrefix(ended, strings.ToLower(name)); len(found) > 0 {
-			return found, nil
-		}
-		if found := withHostname(ended, name); len(found) > 0 {
-			return append(withHostname(all, name), found...), nil
-		}
-		return nil, nil
-	})
-}
-
-// lookUp finds a VMM. It calls elsewhere with all VMMs on this sled if none matches.
-func (a *app) lookUp(ctx context.Context, name string, elsewhere func(all []vmm.Status) ([]vmm.Status, error)) (uuid.UUID, error) {
-	name = strings.TrimSpace(name)
-	if id, err := uuid.Parse(name); err == nil {
+	if id, err := uuid.Parse(strings.TrimSpace(name)); err == nil {
 		return id, nil
-	}
-	if name == "" {
-		return uuid.Nil, fail(exitUsage, "a VMM's id is empty")
 	}
 	all, err := a.admin.List(ctx)
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("find VMM %s: %w", name, err)
 	}
-	found := withPrefix(all, strings.ToLower(name))
-	if len(found) == 0 {
-		if found, err = elsewhere(all); err != nil {
-			return uuid.Nil, fmt.Errorf("find VMM %s: %w", name, err)
-		}
-	}
-	switch len(found) {
-	case 1:
-		return found[0].ID, nil
-	case 0:
-		return uuid.Nil, &exitError{code: exitNotFound, err: errors.New(notFound(strings.ToLower(name), all))}
-	}
-	return uuid.Nil, fail(exitUsage, "%s could be any of:\n%s", name, a.candidates(found))
+	s, err := a.pick(ctx, name, all)
+	return s.ID, err
 }
 
-func withPrefix(all []vmm.Status, prefix string) (found []vmm.Status) {
+// find is resolve for commands that only read. It also finds ended VMMs, if none on this
+// sled has the name.
+func (a *app) find(ctx context.Context, name string) (uuid.UUID, error) {
+	id, err := a.resolve(ctx, name)
+	if missing, ok := errors.AsType[*exitError](err); !ok || missing.code != exitNotFound {
+		return id, err
+	}
+	ended, failed := a.admin.Ended(ctx)
+	if failed != nil {
+		return uuid.Nil, fmt.Errorf("find VMM %s: %w", name, failed)
+	}
+	if found := withName(ended, name); len(found) > 0 {
+		s, err := a.only(name, found)
+		return s.ID, err
+	}
+	return uuid.Nil, err
+}
+
+// pick finds a VMM among all on this sled.
+func (a *app) pick(ctx context.Context, name string, all []vmm.Status) (vmm.Status, error) {
+	if strings.TrimSpace(name) == "" {
+		return vmm.Status{}, fail(exitUsage, "a VMM's name is empty")
+	}
+	if found := withName(all, name); len(found) > 0 {
+		return a.only(name, found)
+	}
+	err := fail(exitNotFound, "%s", notFound(name, all))
+	ended, _ := a.admin.Ended(ctx) // only improves the error
+	if found := withName(ended, name); len(found) > 0 {
+		s := found[0]
+		err = fail(exitNotFound, "%w; VMM %s (%s) has ended %s at %s", err, s.ID, s.Hostname, s.Record.VMM.State, a.view().At(s.Since))
+	}
+	return vmm.Status{}, err
+}
+
+// only returns the one VMM that was found.
+func (a *app) only(name string, found []vmm.Status) (vmm.Status, error) {
+	if len(found) > 1 {
+		return vmm.Status{}, fail(exitUsage, "%s could be any of:\n%s", name, a.candidates(found))
+	}
+	return found[0], nil
+}
+
+// withName returns the VMMs that a name may mean.
+func withName(all []vmm.Status, name string) (found []vmm.Status) {
+	name = strings.TrimSpace(name)
+	id, err := uuid.Parse(name)
 	for _, s := range all {
-		if strings.HasPrefix(s.ID.String(), prefix) {
+		if err == nil && s.ID == id || strings.HasPrefix(s.ID.String(), strings.ToLower(name)) || strings.EqualFold(s.Hostname, name) {
 			found = append(found, s)
 		}
 	}
 	return found
 }
 
-func withHostname(all []vmm.Status, name string) (found []vmm.Status) {
-	for _, s := range all {
-		if strings.EqualFold(s.Hostname, name) {
-			found = append(found, s)
-		}
-	}
-	return found
-}
-
-// notFound describes that no VMM's id has this prefix. It suggests a VMM whose instance
-// id or hostname matches, since users and Nexus's tools show those.
+// notFound describes that no VMM has this name. It suggests a VMM whose instance id
+// matches, since users and Nexus's tools show those.
 func notFound(name string, all []vmm.Status) string {
-	text := fmt.Sprintf("no VMM's id begins with %s", name)
+	text := fmt.Sprintf("no VMM's id begins with %s and none has it as its hostname", name)
 	for _, s := range all {
-		switch {
-		case strings.HasPrefix(s.InstanceID.String(), name):
+		if strings.HasPrefix(s.InstanceID.String(), strings.ToLower(name)) {
 			return fmt.Sprintf("%s; it is the instance of VMM %s (%s)", text, s.ID, s.Hostname)
-		case strings.EqualFold(s.Hostname, name):
-			return fmt.Sprintf("%s; it is the hostname of VMM %s", text, s.ID)
 		}
 	}
 	return text
@@ -127,9 +114,18 @@ func (a *app) candidates(found []vmm.Status) string {
 	return strings.Join(lines, "\n")
 }
 
-// completeID completes ids, with hostnames as descriptions.
+// completeID completes one id or hostname.
 func (a *app) completeID(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 || a.prepare() != nil {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.completeIDs(cmd, args, begun)
+}
+
+// completeIDs completes ids, with hostnames as descriptions, and hostnames that only one
+// VMM has.
+func (a *app) completeIDs(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	if a.prepare() != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var all []vmm.Status
@@ -140,8 +136,13 @@ func (a *app) completeID(cmd *cobra.Command, args []string, begun string) ([]str
 	var offers []string
 	digits := view.PrefixLength(all)
 	for _, s := range all {
-		if id := s.ID.String(); strings.HasPrefix(id, begun) {
+		id := s.ID.String()
+		switch {
+		case slices.Contains(args, id[:digits]) || slices.Contains(args, s.Hostname):
+		case strings.HasPrefix(id, begun):
 			offers = append(offers, id[:max(digits, len(begun))]+"\t"+s.Hostname)
+		case begun != "" && strings.HasPrefix(s.Hostname, begun) && len(withName(all, s.Hostname)) == 1:
+			offers = append(offers, s.Hostname+"\t"+id[:digits])
 		}
 	}
 	return offers, cobra.ShellCompDirectiveNoFileComp

@@ -3,11 +3,14 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sledagent/sledagent/internal/usage"
 )
 
 const rootHelp = `sledctl shows and controls the VMMs of the sled-agent on this host.
@@ -16,9 +19,11 @@ It reads from the agent's admin socket, which works without Nexus and without
 the network. Requests that Nexus makes (register, start, stop, reboot, unregister)
 go to the agent's sled API, as from Nexus.
 
-A VMM is named by its id or by the beginning of one that no other VMM shares.`
+A VMM is named by its id, by the beginning of one that no other VMM shares, or by
+its hostname if no other VMM has it.`
 
-const rootExample = `  sledctl vmm list --unhealthy    # what is wrong on this sled?
+const rootExample = `  sledctl status                  # is all well?
+  sledctl vmm list --unhealthy    # what is wrong on this sled?
   sledctl vmm show 81bc           # why is this one stuck, and until when?
   sledctl vmm kill 81bc           # end it now`
 
@@ -26,15 +31,15 @@ const rootExample = `  sledctl vmm list --unhealthy    # what is wrong on this s
 func Run(ctx context.Context, args []string, env Env) int {
 	out := &checked{w: env.Out}
 	env.Out = out
-	a := &app{Env: env}
+	a := &app{Env: env, ctx: ctx}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(env.In)
 	root.SetOut(env.Out)
 	root.SetErr(env.Err)
 	err := root.ExecuteContext(ctx)
-	if a.admin != nil {
-		a.admin.Close()
+	for _, end := range a.closers {
+		end()
 	}
 	if err == nil {
 		err = out.err
@@ -43,6 +48,9 @@ func Run(ctx context.Context, args []string, env Env) int {
 		return exitDone
 	}
 	fmt.Fprintln(env.Err, "sledctl: "+explain(err))
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return exitInterrupted
+	}
 	if !a.begun && out.err == nil {
 		fmt.Fprintln(env.Err, "Try sledctl --help.")
 		return exitUsage
@@ -64,28 +72,39 @@ func (c *checked) Write(p []byte) (int, error) {
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:               "sledctl",
-		Short:             "Show and control the VMMs of this host's sled-agent",
-		Long:              rootHelp + "\n\n" + exitCodesHelp,
-		Example:           rootExample,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return a.prepare() },
+		Use:           "sledctl",
+		Short:         "Show and control the VMMs of this host's sled-agent",
+		Long:          rootHelp + "\n\n" + formatsHelp + "\n\n" + exitCodesHelp,
+		Example:       rootExample,
+		Version:       a.Version,
+		Args:          usage.NoSuchCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.prepare(); err != nil {
+				return err
+			}
+			return a.output.suits(cmd)
+		},
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.socket, "socket", cmp.Or(a.Getenv(socketVariable), defaultSocket),
-		"the agent's admin `socket`; "+socketVariable+" sets the default")
+		"the agent's admin `socket`, if not that of "+socketVariable)
 	flags.StringVar(&a.api, "api", "", "base `URL` of the sled API (default: the agent is asked for it)")
 	a.tls.add(flags)
-	flags.StringVarP(&a.output, "output", "o", formatTable, "`format` of what is printed: table or json")
+	a.output.add(flags, root)
+	flags.StringVar(&a.color, "color", colorAuto, "`when` to use colors: auto (on a terminal, unless NO_COLOR is set), always or never")
+	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions(colors, cobra.ShellCompDirectiveNoFileComp))
+	flags.BoolVar(&a.local, "local", false, "show times in the local time zone")
+	flags.Bool("utc", false, "show times in UTC (the default)")
+	root.MarkFlagsMutuallyExclusive("local", "utc")
 	flags.DurationVar(&a.timeout, "timeout", 0, "give up after this long (default 1m; 15m for what waits)")
-	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(
-		[]string{formatTable, formatJSON}, cobra.ShellCompDirectiveNoFileComp))
 	vmm := group("vmm", "Show and control VMMs",
-		a.listCommand(), a.showCommand(), a.registerCommand(), a.startCommand(), a.stopCommand(),
+		a.listCommand(), a.showCommand(), a.timelineCommand(), a.registerCommand(), a.startCommand(), a.stopCommand(),
 		a.rebootCommand(), a.unregisterCommand(), a.killCommand(), a.waitCommand(), a.consoleCommand())
 	vmm.Aliases = []string{"vmms"}
-	root.AddCommand(vmm, a.drainCommand(), a.undrainCommand(), a.eventsCommand(), a.agentCommand(), docsCommand())
+	root.AddCommand(a.statusCommand(), vmm, a.drainCommand(), a.undrainCommand(), a.eventsCommand(), a.agentCommand(), docsCommand())
 	a.noteBegun(root)
 	return root
 }
@@ -110,13 +129,8 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	g := &cobra.Command{
 		Use:   use,
 		Short: short,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:  usage.NoSuchCommand,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	g.AddCommand(slices.Clip(commands)...)
 	return g

@@ -14,7 +14,6 @@ import (
 
 	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/agent/vmm"
-	"github.com/sledagent/sledagent/cmd/sledctl/internal/view"
 )
 
 // gone is the goal of a VMM that the agent has forgotten. The other goals are wire
@@ -45,9 +44,9 @@ func list(names []string) string { return strings.Join(names, ", ") }
 func (a *app) waitCommand() *cobra.Command {
 	var names []string
 	var wanted []string
-	cmd := a.onVMM(&cobra.Command{
-		Use:   "wait ID --for STATE",
-		Short: "Wait until a VMM is running, destroyed, failed or gone",
+	cmd := a.onVMMs(&cobra.Command{
+		Use:   "wait ID... --for STATE",
+		Short: "Wait until VMMs are running, destroyed, failed or gone",
 		Long: `Wait until a VMM is in a state, or in one of several. Gone means that the agent
 has forgotten it, since Nexus has acknowledged its end; a VMM of which the agent
 has no record is an error. A restart of the agent does not end the wait. The VMM's
@@ -55,57 +54,68 @@ last status is printed.
 
 ` + exitCodesHelp,
 		Example: `  sledctl vmm wait 81bc22de --for running --timeout 2m
-  sledctl vmm wait 81bc22de --for destroyed,failed`,
+  sledctl vmm wait 81bc22de --for destroyed,failed
+  sledctl vmm start --all && sledctl vmm wait --all --for running`,
 		PreRunE: func(*cobra.Command, []string) (err error) {
 			wanted, err = parseGoals(names)
 			return err
 		},
-	}, waitTimeout, a.find, func(ctx context.Context, id uuid.UUID) error { return a.wait(ctx, id, wanted) })
+	}, bulk{
+		limit: func() time.Duration { return waitTimeout },
+		find:  a.find,
+		begin: func(context.Context) (action, error) {
+			return func(context.Context, target) outcome { return outcome{} }, nil
+		},
+		then: func(ctx context.Context, o outcome, one bool) outcome {
+			if !one {
+				a.say("waiting for VMM %s\n", o.target)
+			}
+			last, err := a.follow(ctx, o.ID, wanted)
+			return outcome{target: o.target, answer: last, lines: lastLine(last), err: err}
+		},
+	})
 	cmd.Flags().StringSliceVar(&names, "for", nil, "`state` to wait for: "+list(goals)+"; may be several")
 	_ = cmd.RegisterFlagCompletionFunc("for", cobra.FixedCompletions(
 		goals, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-// wait polls a VMM until one of the goals is reached or has become impossible. It
-// reports progress on stderr and prints the last status.
-func (a *app) wait(ctx context.Context, id uuid.UUID, wanted []string) error {
+// follow polls a VMM until one of the goals is reached or has become impossible. It reports
+// progress on stderr and returns the last status seen, nil if there was none.
+func (a *app) follow(ctx context.Context, id uuid.UUID, wanted []string) (*vmm.Status, error) {
 	w := &waiter{wanted: wanted}
 	ticks := time.NewTicker(a.Poll)
 	defer ticks.Stop()
 	for told := ""; ; {
 		status, err := a.admin.Show(ctx, id)
 		if step := standing(status); err == nil && step != told {
-			a.say("%s %s\n", a.Now().UTC().Format("15:04:05"), step)
+			a.say("%s %s\n", a.view().Clock(a.Now()), step)
 			told = step
 		}
 		if done, err := w.look(status, err); done {
-			return errors.Join(a.printLast(w.last), err)
+			return w.last, err
 		}
 		select {
 		case <-ctx.Done():
-			return a.gaveUp(ctx, w)
+			return w.last, w.gaveUp(ctx)
 		case <-ticks.C:
 		}
 	}
 }
 
-func (a *app) gaveUp(ctx context.Context, w *waiter) error {
+func (w *waiter) gaveUp(ctx context.Context) error {
 	err := context.Cause(ctx)
 	if w.last != nil {
 		err = fail(exitCode(err), "%w waiting for %s; VMM %s is %s", err, list(w.wanted), w.last.ID, standing(*w.last))
 	}
-	return errors.Join(a.printLast(w.last), err)
+	return err
 }
 
-// printLast prints the last status seen, or null in JSON if there was none.
-func (a *app) printLast(last *vmm.Status) error {
-	return a.print(last, func(view.View) string {
-		if last == nil {
-			return ""
-		}
-		return fmt.Sprintf("%s is %s\n", last.ID, standing(*last))
-	})
+func lastLine(last *vmm.Status) []string {
+	if last == nil {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s is %s", last.ID, standing(*last))}
 }
 
 // say reports progress, on stderr to keep the output clean for scripts.

@@ -195,7 +195,7 @@ func TestInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	interrupt()
 	r := run(ctx, []string{"--socket", s.socket, "vmm", "list"})
-	if r.code != exitOther || r.err != "sledctl: interrupted\n" {
+	if r.code != exitInterrupted || r.err != "sledctl: interrupted\n" {
 		t.Errorf("%+v", r)
 	}
 }
@@ -212,8 +212,8 @@ func TestFollowEvents(t *testing.T) {
 		done <- Run(ctx, args, testEnv(lineWriter{io.Discard, lines}, io.Discard))
 	}()
 	for _, want := range []string{
-		"2026-08-21 22:31:42.000  52c0e7de  propolis     Stopping\n",
-		"2026-08-21 22:35:53.000  52c0e7de  gone         took 2s\n",
+		"2026-08-21 22:31:42.000Z  52c0e7de  propolis     Stopping\n",
+		"2026-08-21 22:35:53.000Z  52c0e7de  gone         took 2s\n",
 	} {
 		if got := <-lines; got != want {
 			t.Errorf("got %q, want %q", got, want)
@@ -221,7 +221,7 @@ func TestFollowEvents(t *testing.T) {
 		s.agent.Emit(stopID, vmm.Event{At: now, Kind: "gone", Took: 2 * time.Second})
 	}
 	interrupt()
-	if code := <-done; code != exitOther {
+	if code := <-done; code != exitInterrupted {
 		t.Errorf("exit %d", code)
 	}
 }
@@ -255,7 +255,7 @@ func TestFollowEventsAcrossAgentRestart(t *testing.T) {
 	serveAdmin(t, agent, socket)
 	next("deadline")
 	interrupt()
-	if code := <-done; code != exitOther {
+	if code := <-done; code != exitInterrupted {
 		t.Errorf("exit %d", code)
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/agent/disposition"
 	"github.com/sledagent/sledagent/agent/vmm"
 )
@@ -46,7 +47,7 @@ func Drained(s vmm.Status) bool { return s.Record.VMM.State.Terminal() }
 // DrainProgress returns a table of the VMMs that have not ended, with the time that each
 // has left.
 func (v View) DrainProgress(all []vmm.Status) string {
-	var t table
+	t := table{oneLine: true} // the number of lines is bounded
 	t.row(v.header("ID", "HOSTNAME", "STATE", "LEFT", "WAITS FOR")...)
 	left, digits := 0, PrefixLength(all)
 	for _, s := range all {
@@ -54,8 +55,8 @@ func (v View) DrainProgress(all []vmm.Status) string {
 			continue
 		}
 		if left++; left <= maxDrainRows {
-			t.row(cell{text: s.ID.String()[:digits], style: strong}, cell{text: v.fit(s.Hostname, maxHostname)},
-				cell{text: string(s.Record.VMM.State)}, v.leftCell(s), cell{text: v.fit(orDash(v, s.WaitsFor), leastRoom)})
+			t.row(cell{text: s.ID.String()[:digits], style: strong}, cell{text: v.short(s.Hostname)},
+				cell{text: string(s.Record.VMM.State)}, v.leftCell(s), v.progressCell(s))
 		}
 	}
 	ended := fmt.Sprintf("%d of %s ended", len(all)-left, vmms(len(all)))
@@ -66,6 +67,14 @@ func (v View) DrainProgress(all []vmm.Status) string {
 		ended += fmt.Sprintf("; %d more are left", left-maxDrainRows)
 	}
 	return t.render(v) + ended + "\n"
+}
+
+// progressCell says what a VMM waits for, or what is wrong with it.
+func (v View) progressCell(s vmm.Status) cell {
+	if troubles := admin.Troubles(s, v.Now); len(troubles) > 0 {
+		return cell{text: troubles[0], style: trouble}
+	}
+	return cell{text: orDash(v, s.WaitsFor)}
 }
 
 func (v View) leftCell(s vmm.Status) cell {
@@ -101,7 +110,7 @@ func (v View) DrainResult(all []vmm.Status) string {
 			reason = "has not ended: waits for " + orDash(v, s.WaitsFor)
 		}
 		t.row(mark, cell{text: s.ID.String()[:min(PrefixLength(all), len(uuid.Nil.String()))], style: strong},
-			cell{text: v.fit(s.Hostname, maxHostname)}, result, cell{text: orDash(v, reason)})
+			cell{text: v.short(s.Hostname)}, result, cell{text: orDash(v, reason)})
 	}
 	return t.render(v)
 }

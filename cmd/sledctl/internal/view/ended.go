@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -12,11 +13,15 @@ import (
 // Ended returns a table of ended VMMs in the given order.
 func (v View) Ended(all []vmm.Status, o ListOptions) string {
 	digits := len(uuid.Nil.String())
-	if !o.Full {
+	if !o.Full && !v.Wide {
 		digits = PrefixLength(all)
 	}
 	var t table
-	t.row(v.header("ID", "HOSTNAME", "STATE", "GEN", "ENDED", "ASKED BY", "WHY")...)
+	names := []string{"ID", "HOSTNAME", "STATE", "GEN", "ENDED", "ASKED BY", "WHY"}
+	if v.Wide {
+		names = slices.Insert(names, len(names)-1, "INSTANCE")
+	}
+	t.row(v.header(names...)...)
 	shown := 0
 	for _, s := range all {
 		if o.Unhealthy && len(admin.Troubles(s, v.Now)) == 0 {
@@ -42,13 +47,16 @@ func (v View) endedRow(s vmm.Status, digits int) []cell {
 	if s.Stop != nil {
 		by = s.Stop.By
 	}
-	return []cell{
+	cells := []cell{
 		{text: s.ID.String()[:digits], style: strong},
-		{text: v.fit(clean(s.Hostname), maxHostname)},
+		{text: v.short(clean(s.Hostname))},
 		state,
 		{text: fmt.Sprint(s.Record.VMM.Gen), right: true},
 		{text: v.At(s.Since)},
 		{text: orDash(v, by)},
-		{text: orDash(v, clean(s.Reason))},
 	}
+	if v.Wide {
+		cells = append(cells, cell{text: s.InstanceID.String()})
+	}
+	return append(cells, cell{text: orDash(v, clean(s.Reason))})
 }

@@ -24,7 +24,7 @@ func (v View) Event(e admin.NamedEvent, digits int) string {
 	if e.Error != "" {
 		text = strings.TrimSpace(text + "  " + v.paint(trouble, v.glyphs().failed+" "+clean(e.Error)))
 	}
-	line := fmt.Sprintf("%s %s  %s  %s %s", v.paint(faint, date(e.At)), fineClock(e.At),
+	line := fmt.Sprintf("%s %s  %s  %s %s", v.paint(faint, v.date(e.At)), v.fineClock(e.At)+v.offset(e.At),
 		v.paint(strong, e.VMM.String()[:digits]), v.paint(kind, padRight(clean(e.Kind), kindWidth)), text)
 	out.WriteString(strings.TrimRight(line, " ") + "\n")
 	return out.String()

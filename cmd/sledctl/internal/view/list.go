@@ -2,6 +2,8 @@ package view
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -26,11 +28,15 @@ func (v View) List(all []vmm.Status, o ListOptions) string {
 		return "There are no VMMs on this sled.\n"
 	}
 	digits := len(uuid.Nil.String())
-	if !o.Full {
+	if !o.Full && !v.Wide {
 		digits = PrefixLength(all)
 	}
+	names := []string{"", "ID", "HOSTNAME", "STATE", "GEN", "PHASE", "FOR", "DEADLINE", "WAITS FOR"}
+	if v.Wide {
+		names = slices.Insert(names, len(names)-1, "INSTANCE", "PID", "SERVES ON")
+	}
 	var t table
-	t.row(v.header("", "ID", "HOSTNAME", "STATE", "GEN", "PHASE", "FOR", "DEADLINE", "WAITS FOR")...)
+	t.row(v.header(names...)...)
 	unwell := 0
 	for _, s := range all {
 		troubles := admin.Troubles(s, v.Now)
@@ -61,7 +67,7 @@ func (v View) branch(last bool) string {
 func (v View) header(names ...string) []cell {
 	cells := make([]cell, len(names))
 	for i, n := range names {
-		cells[i] = cell{text: n, style: faint, right: n == "GEN" || n == "FOR"}
+		cells[i] = cell{text: n, style: faint, right: n == "GEN" || n == "FOR" || n == "PID"}
 	}
 	return cells
 }
@@ -72,17 +78,24 @@ func (v View) listRow(s vmm.Status, digits int, unwell bool) []cell {
 		mark = cell{text: "!", style: trouble}
 		state.style = trouble
 	}
-	return []cell{
+	cells := []cell{
 		mark,
 		{text: s.ID.String()[:digits], style: strong},
-		{text: v.fit(s.Hostname, maxHostname)},
+		{text: v.short(s.Hostname)},
 		state,
 		{text: fmt.Sprint(s.Record.VMM.Gen), right: true},
 		{text: s.Phase},
 		{text: admin.Span(max(v.Now.Sub(s.Since), 0)), right: true},
 		v.deadlineCell(s),
-		{text: orDash(v, s.WaitsFor)},
 	}
+	if v.Wide {
+		pid := v.glyphs().dash
+		if s.PID != 0 {
+			pid = strconv.Itoa(s.PID)
+		}
+		cells = append(cells, cell{text: s.InstanceID.String()}, cell{text: pid, right: true}, cell{text: orDash(v, s.Addr)})
+	}
+	return append(cells, cell{text: orDash(v, s.WaitsFor)})
 }
 
 func (v View) deadlineCell(s vmm.Status) cell {

@@ -1,6 +1,10 @@
 package view
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/sledagent/sledagent/internal/plain"
+)
 
 // gutter is the space between columns.
 const gutter = "  "
@@ -14,8 +18,11 @@ type cell struct {
 
 // A table aligns rows of cells. A note is a line below its row.
 type table struct {
-	rows  [][]cell
-	notes map[int][]cell
+	// oneLine cuts the last column on a terminal instead of wrapping it. Its beginning and
+	// its end stay.
+	oneLine bool
+	rows    [][]cell
+	notes   map[int][]cell
 }
 
 func (t *table) row(cells ...cell) {
@@ -67,6 +74,8 @@ func (t *table) render(v View) string {
 	for i, row := range t.rows {
 		line, end := renderRow(v, row[:last], widths), row[last]
 		switch {
+		case t.oneLine && v.Width > 0:
+			line += v.paint(end.style, plain.ClipMiddle(end.text, max(v.Width-indent, minPrefix)))
 		case !below:
 			line += v.wrapped(end.style, end.text, indent)
 		case i > 0 && end.text != v.glyphs().dash:

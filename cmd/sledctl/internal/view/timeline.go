@@ -34,7 +34,7 @@ func (v View) timeline(s vmm.Status) string {
 		return ""
 	}
 	var out strings.Builder
-	fmt.Fprintf(&out, "\n  %s\n", v.paint(faint, date(marks[0].at)+" UTC"))
+	fmt.Fprintf(&out, "\n  %s\n", v.paint(faint, v.date(marks[0].at)+" "+v.zoneName(marks[0].at)))
 	for i, m := range marks {
 		since := time.Duration(-1)
 		if i > 0 {
@@ -42,8 +42,8 @@ func (v View) timeline(s vmm.Status) string {
 			for range lines(since) {
 				out.WriteString(v.rail(v.glyphs().line, ""))
 			}
-			if date(m.at) != date(marks[i-1].at) {
-				fmt.Fprintf(&out, "  %s\n", v.paint(faint, date(m.at)))
+			if v.date(m.at) != v.date(marks[i-1].at) {
+				fmt.Fprintf(&out, "  %s\n", v.paint(faint, v.date(m.at)))
 			}
 		}
 		out.WriteString(v.mark(m, since))
@@ -57,7 +57,7 @@ func (v View) marks(s vmm.Status) []mark {
 	for _, e := range s.Events {
 		m := mark{at: e.At, glyph: g.event, kind: e.Kind, text: e.Text, error: e.Error, took: e.Took}
 		if e.Times > 1 && e.Last != nil {
-			m.text = strings.TrimSpace(fmt.Sprintf("%s  %d times, last at %s", e.Text, e.Times, fineClock(*e.Last)))
+			m.text = strings.TrimSpace(fmt.Sprintf("%s  %d times, last at %s", e.Text, e.Times, v.fineClock(*e.Last)))
 		}
 		switch {
 		case e.Error != "":
@@ -105,7 +105,7 @@ func (v View) mark(m mark, since time.Duration) string {
 	if m.took > 0 {
 		text = strings.TrimSpace(text + v.paint(faint, "  took "+admin.Span(m.took)))
 	}
-	line := fmt.Sprintf("  %s  %s  %s %s %s", fineClock(m.at), v.paint(faint, padLeft(distance, spanWidth)),
+	line := fmt.Sprintf("  %s  %s  %s %s %s", v.fineClock(m.at), v.paint(faint, padLeft(distance, spanWidth)),
 		v.paint(m.style, m.glyph), v.paint(m.style, padRight(clean(m.kind), kindWidth)), text)
 	line = strings.TrimRight(line, " ") + "\n"
 	if m.error != "" {

@@ -13,10 +13,16 @@ import (
 type View struct {
 	// Now is the current time, for relative times.
 	Now time.Time
+	// Zone is the time zone to show; nil is UTC.
+	Zone *time.Location
 	// Color allows terminal colors.
 	Color bool
 	// Width is the terminal's width in columns; 0 for no limit.
 	Width int
+	// Height is the terminal's height in lines; 0 for no limit.
+	Height int
+	// Wide adds columns to tables of VMMs.
+	Wide bool
 	// UTF8 allows drawing characters beyond ASCII.
 	UTF8 bool
 }
@@ -48,12 +54,12 @@ func (v View) glyphs() glyphs {
 	return glyphs{event: "*", failed: "x", deadline: "#", now: "o", ahead: "?", line: "|", tee: "|", corner: "`", dash: "-", dots: "..."}
 }
 
-// fit truncates text to room columns of a terminal.
-func (v View) fit(text string, room int) string {
-	if v.Width == 0 || width(text) <= room {
-		return text
+// short truncates a hostname on a terminal.
+func (v View) short(hostname string) string {
+	if v.Width == 0 || width(hostname) <= maxHostname {
+		return hostname
 	}
-	return columns.Truncate(text, room, v.glyphs().dots)
+	return columns.Truncate(hostname, maxHostname, v.glyphs().dots)
 }
 
 // wrapped breaks text between words at the terminal's width. The first line begins at
