@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/sledagent/sledagent/agent/caller"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/watchdog"
 )
@@ -41,7 +42,7 @@ func (a *Agent) Kill(ctx context.Context, id uuid.UUID) (vmm.Status, error) {
 	if err != nil {
 		return vmm.Status{}, err
 	}
-	if _, err := r.Do(ctx, vmm.Kill{}); err != nil {
+	if _, err := r.Do(ctx, vmm.Kill{By: caller.Of(ctx, vmm.ByOperator)}); err != nil {
 		return vmm.Status{}, err
 	}
 	return r.Status(true), nil

@@ -9,6 +9,7 @@
 //	GET, PUT, DELETE /v1/drain   the sled's disposition; PUT drains it (?grace=2m), DELETE ends the drain
 //	GET  /v1/events           NDJSON, one NamedEvent a line, until either side closes
 //	                          (?vmm=ID, ?past=N events first, ?follow=false to end after those)
+//	/v1/sled/...              the sled API, for operators: who asked is recorded, and no role is needed
 //	GET  /v1/openapi.json     the OpenAPI document of this API, openapi.json
 //	GET  /metrics             Prometheus; may be served on TCP too (Server.ServeMetrics)
 //

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,7 +31,7 @@ const (
 	// does.
 	killBudget = 30 * time.Second
 	// maxHeader and maxBody bound what is read of a request, in bytes. No route uses
-	// its body.
+	// its body, except those of the sled API, which has its own bound.
 	maxHeader = 16 << 10
 	maxBody   = 16 << 10
 	// defaultConns is the number of connections per listener. It bounds descriptors and
@@ -49,6 +50,9 @@ type Options struct {
 	Collectors []prometheus.Collector
 	// PropolisVersion is the API version that Propolis servers are asked with for consoles.
 	PropolisVersion string
+	// Sled is the sled API, which is also served here, to callers that are known; nil
+	// means that it is not.
+	Sled http.Handler
 	// Groups returns the groups whose members may use the socket, besides root and the
 	// agent's own user; nil means none.
 	Groups func() []int
@@ -85,6 +89,9 @@ func New(agent Agent, options Options) *Server {
 	s.metrics = serve("metrics", func(*echo.Echo) {})
 	s.api = serve("admin API", func(e *echo.Echo) {
 		e.Use(admit(options.Groups, options.Log))
+		if options.Sled != nil {
+			e.Match([]string{http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete}, sledPath+"/*", serveSled(options.Sled))
+		}
 		e.GET("/v1/agent", conns.JSON(func(echo.Context) (About, error) { return agent.About(), nil }))
 		e.GET("/v1/vmms", conns.JSON(s.list))
 		e.GET("/v1/vmms/:id", conns.JSON(s.show))
@@ -119,6 +126,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func swallowBody(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
+		if strings.HasPrefix(r.URL.Path, sledPath+"/") {
+			return next(c) // it reads bodies itself
+		}
 		defer conns.Answered(r.Context())
 		if r.ContentLength == 0 {
 			conns.Received(r.Context())

@@ -14,6 +14,8 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/rs/zerolog"
 
+	"github.com/sledagent/sledagent/agent/caller"
+	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
 	"github.com/sledagent/sledagent/internal/conns"
 )
@@ -112,6 +114,10 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r, began := c.Request(), time.Now()
 		c.Response().Header().Set(echo.HeaderXRequestID, uuid.NewString())
+		if caller.Of(r.Context(), "") == "" && r.UserAgent() == userAgent {
+			r = r.WithContext(caller.With(r.Context(), vmm.ByOperator)) // for display; it permits nothing
+			c.SetRequest(r)
+		}
 		defer conns.Answered(r.Context())
 		if r.ContentLength == 0 || r.Method == http.MethodGet || r.Method == http.MethodDelete {
 			conns.Received(r.Context()) // for others decode reads the body
@@ -144,6 +150,9 @@ func (s *Server) note(c echo.Context, began time.Time, cause error) {
 	entry := log.WithLevel(level)
 	if who := clientOf(c); who != "" {
 		entry = entry.Str("client", who)
+	}
+	if by := caller.Of(r.Context(), ""); by != "" {
+		entry = entry.Str("by", string(by))
 	}
 	entry.Err(cause).Str("request_id", requestID(c)).Str("remote", r.RemoteAddr).
 		Str("method", r.Method).Str("uri", cut(r.RequestURI)).Int("status", status).Dur("took_ms", time.Since(began)).

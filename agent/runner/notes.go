@@ -2,6 +2,7 @@ package runner
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -190,7 +191,7 @@ func (r *Runner) noteGone(begun time.Time) {
 }
 
 // noteStep logs what a step has changed, and adds the events of its history.
-func (r *Runner) noteStep(in vmm.Input, was, is vmm.State) {
+func (r *Runner) noteStep(in vmm.Input, by vmm.Who, was, is vmm.State) {
 	r.notePhase(in, was, is)
 	r.noteDoubt(was, is)
 	r.notePorts(was, is)
@@ -199,15 +200,15 @@ func (r *Runner) noteStep(in vmm.Input, was, is vmm.State) {
 	}
 	switch in := in.(type) {
 	case vmm.Start, vmm.MigrateIn:
-		r.event("start", in.Kind().String())
+		r.event("start", byText(in.Kind().String(), by))
 	case vmm.Unsaved:
 		r.event("start-refused", "it could not be saved")
 	case vmm.Stop:
 		r.event("stop", stopText(in, is))
 	case vmm.Reboot:
-		r.event("reboot", softText(in.Soft, is.Limits.Pressed(in.Soft)))
+		r.event("reboot", byText(softText(in.Soft, is.Limits.Pressed(in.Soft)), by))
 	case vmm.Kill, vmm.Unregister:
-		r.event(map[vmm.Kind]string{vmm.KindKill: "killed-by-operator", vmm.KindUnregister: "unregister"}[in.Kind()], "")
+		r.event(map[vmm.Kind]string{vmm.KindKill: "killed-by-operator", vmm.KindUnregister: "unregister"}[in.Kind()], byText("", by))
 	case vmm.Observed:
 		r.event("observed", fmt.Sprintf("%s, Propolis's generation %d", in.State, in.Gen))
 	case vmm.Answered:
@@ -303,6 +304,14 @@ func stopText(in vmm.Stop, s vmm.State) string {
 		text += ", " + soft
 	}
 	return text
+}
+
+// byText adds who asked to a text. Nexus is not named: it is the one who asks.
+func byText(text string, by vmm.Who) string {
+	if by == "" {
+		return text
+	}
+	return strings.TrimPrefix(text+", by "+string(by), ", ")
 }
 
 // softText says what a guest gets of the time that was asked for it.

@@ -223,6 +223,6 @@ func (r *Runner) apply(in vmm.Input, caller *request) {
 	next, effects := vmm.Step(was, in, time.Now())
 	r.because = in.Kind().String()
 	r.state = next
-	r.noteStep(in, was, next)
+	r.noteStep(in, caller.by(), was, next)
 	r.commit(effects, caller, next.Kept() == was.Kept() && r.facts.Incarnation == r.saved.incarnation)
 }

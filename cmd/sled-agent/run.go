@@ -220,7 +220,7 @@ func (d *daemon) assemble() (err error) {
 	apiConns, adminConns := connections(d.files)
 	d.api = api.New(front{d.agent, d}, api.Options{Log: log, Conns: apiConns, Bundles: d.bundles, Zoneadm: d.zones.zoneadm,
 		TLS: d.apiTLS(), Clients: d.roles})
-	d.admin = admin.New(front{d.agent, d}, admin.Options{Log: log, Conns: adminConns, Groups: d.groups, PropolisVersion: cfg.Propolis.APIVersion,
+	d.admin = admin.New(front{d.agent, d}, admin.Options{Log: log, Conns: adminConns, Groups: d.groups, Sled: d.api.Handler(), PropolisVersion: cfg.Propolis.APIVersion,
 		Collectors: append(collectors(d.agent, d.nexus, d.zones, d.bundles, d.log, d.troubles), nexusCollectors(d.nexus, d.resolver)...)})
 	return nil
 }

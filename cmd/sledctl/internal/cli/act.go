@@ -36,7 +36,7 @@ func (a *app) onVMM(cmd *cobra.Command, limit time.Duration, find func(context.C
 func (a *app) change(cmd *cobra.Command, otherwise string,
 	ask func(context.Context, *api.Client, uuid.UUID) (*vmm.Record, error)) *cobra.Command {
 	return a.onVMM(cmd, requestTimeout, a.resolve, func(ctx context.Context, id uuid.UUID) error {
-		sled, err := a.sled(ctx)
+		sled, err := a.sled()
 		if err != nil {
 			return err
 		}

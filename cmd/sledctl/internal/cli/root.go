@@ -12,9 +12,9 @@ import (
 
 const rootHelp = `sledctl shows and controls the VMMs of the sled-agent on this host.
 
-It reads from the agent's admin socket, which works without Nexus and without
-the network. Requests that Nexus makes (register, start, stop, reboot, unregister)
-go to the agent's sled API, as from Nexus.
+It uses the agent's admin socket, which works without Nexus and without the
+network. Requests that Nexus makes (register, start, stop, reboot, unregister) go to
+the agent's sled API, there or at --api; the agent records that an operator asked.
 
 A VMM is named by its id or by the beginning of one that no other VMM shares.`
 
@@ -75,7 +75,7 @@ func (a *app) root() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.socket, "socket", cmp.Or(a.Getenv(socketVariable), defaultSocket),
 		"the agent's admin `socket`; "+socketVariable+" sets the default")
-	flags.StringVar(&a.api, "api", "", "base `URL` of the sled API (default: the agent is asked for it)")
+	flags.StringVar(&a.api, "api", "", "base `URL` of the sled API (default: on the admin socket)")
 	a.tls.add(flags)
 	flags.StringVarP(&a.output, "output", "o", formatTable, "`format` of what is printed: table or json")
 	flags.DurationVar(&a.timeout, "timeout", 0, "give up after this long (default 1m; 15m for what waits)")

@@ -100,7 +100,7 @@ func (a *app) stop(ctx context.Context, s stop) error {
 func (a *app) requestStop(ctx context.Context, id uuid.UUID, s stop) (*vmm.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	sled, err := a.sled(ctx)
+	sled, err := a.sled()
 	if err != nil {
 		return nil, err
 	}
