@@ -53,6 +53,8 @@ type Options struct {
 	// Sled is the sled API, which is also served here, to callers that are known; nil
 	// means that it is not.
 	Sled http.Handler
+	// Process is the agent's process; nil means that nothing of it is served.
+	Process Process
 	// Groups returns the groups whose members may use the socket, besides root and the
 	// agent's own user; nil means none.
 	Groups func() []int
@@ -67,6 +69,10 @@ type Server struct {
 	propolis     string
 	// streams has one slot per open event stream, consoles one per console.
 	streams, consoles chan struct{}
+	// process is nil if nothing of it is served. listing has a token while goroutines are
+	// listed.
+	process Process
+	listing chan struct{}
 	// ended is closed when Shutdown begins, which ends the streams; they would never
 	// become idle.
 	ended chan struct{}
@@ -75,7 +81,7 @@ type Server struct {
 
 // New returns a Server for an agent. It serves once Serve is called.
 func New(agent Agent, options Options) *Server {
-	s := &Server{agent: agent, log: options.Log, propolis: options.PropolisVersion,
+	s := &Server{agent: agent, log: options.Log, propolis: options.PropolisVersion, process: options.Process, listing: make(chan struct{}, 1),
 		streams: make(chan struct{}, maxStreams), consoles: make(chan struct{}, maxConsoles), ended: make(chan struct{})}
 	metrics := echo.WrapHandler(metricsHandler(agent, options))
 	serve := func(name string, route func(*echo.Echo)) *conns.Server {
@@ -86,7 +92,7 @@ func New(agent Agent, options Options) *Server {
 		return conns.NewServer(e, conns.Options{Name: name, Log: s.log, Max: cmp.Or(options.Conns, defaultConns),
 			ReadHeader: headerTimeout, Write: answerTimeout, Idle: idleTimeout, MaxHeader: maxHeader})
 	}
-	s.metrics = serve("metrics", func(*echo.Echo) {})
+	s.metrics = serve("metrics", s.routeMetrics)
 	s.api = serve("admin API", func(e *echo.Echo) {
 		e.Use(admit(options.Groups, options.Log))
 		if options.Sled != nil {
@@ -102,6 +108,7 @@ func New(agent Agent, options Options) *Server {
 		e.PUT("/v1/drain", conns.JSON(s.drain))
 		e.DELETE("/v1/drain", conns.JSON(s.undrain))
 		e.GET("/v1/events", s.events)
+		s.routeProcess(e)
 		e.GET("/v1/openapi.json", serveDocument)
 	})
 	return s

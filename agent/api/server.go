@@ -70,6 +70,7 @@ type Server struct {
 	// served and refused log requests, each with a limit, since clients determine the
 	// number of lines.
 	served, refused zerolog.Logger
+	meter           *requestMeter
 	// calls has one token for each call in progress that begin has admitted.
 	calls chan struct{}
 	// parsing has one token for each large body that is being parsed.
@@ -87,7 +88,7 @@ type Server struct {
 func New(a Agent, o Options) *Server {
 	limit := cmp.Or(o.Conns, defaultConns)
 	s := &Server{
-		agent: a, bodies: newBodies(bodyMemory),
+		agent: a, bodies: newBodies(bodyMemory), meter: newRequestMeter(),
 		served:  o.Log.Sample(&zerolog.BurstSampler{Burst: servedLines, Period: time.Second}),
 		refused: o.Log.Sample(&zerolog.BurstSampler{Burst: refusedLines, Period: time.Second}),
 		calls:   make(chan struct{}, max(1, limit*3/4)),
@@ -103,6 +104,7 @@ func New(a Agent, o Options) *Server {
 		router.Use(s.authorize)
 	}
 	s.route(router)
+	s.meter.know(router)
 	s.Server = conns.NewServer(router, conns.Options{Name: "sled API", Log: o.Log, Max: limit,
 		TLS:        o.TLS,
 		ReadHeader: headerTimeout, Read: readTimeout, Write: writeTimeout, Idle: idleTimeout, MaxHeader: maxHeader})
@@ -127,6 +129,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			err = problemOf(err)
 			c.Error(err)
 		}
+		s.meter.note(c, began)
 		s.note(c, began, err)
 		return nil
 	}

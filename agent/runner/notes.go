@@ -123,6 +123,7 @@ func (n *notes) rungBegins(rung zone.Rung) {
 // noteRung records a rung of the removal.
 func (r *Runner) noteRung(rep zone.Report) {
 	failpoint.Here("rung/" + string(rep.Rung))
+	r.host.Meter.Step(string(rep.Rung), rep.Took)
 	e := vmm.Event{At: rep.Begun, Kind: string(rep.Rung), Took: rep.Took}
 	if rep.Err != nil {
 		e.Error = clean(rep.Err.Error())
@@ -187,12 +188,14 @@ func (r *Runner) noteGone(begun time.Time) {
 	}
 	r.notes.mu.Unlock()
 	r.saveRemoval()
+	r.host.Meter.Removed(now.Sub(begun))
 	r.eventTook("gone", "zone "+r.zone+" is verified gone", begun)
 }
 
 // noteStep logs what a step has changed, and adds the events of its history.
 func (r *Runner) noteStep(in vmm.Input, by vmm.Who, was, is vmm.State) {
 	r.notePhase(in, was, is)
+	r.measure(in, was, is)
 	r.noteDoubt(was, is)
 	r.notePorts(was, is)
 	if was.Stop == nil && is.Stop != nil && is.Stop.By == vmm.ByGuest {

@@ -14,7 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sledagent/sledagent/agent"
 	"github.com/sledagent/sledagent/agent/admin"
+	"github.com/sledagent/sledagent/agent/api"
 )
 
 // root is the repository's root directory.
@@ -62,8 +64,9 @@ func TestDocOfMetrics(t *testing.T) {
 	z := &zones{leftBehind: func() int { return 0 }}
 	served := map[string]bool{}
 	name := regexp.MustCompile(`fqName: "([a-z_]+)"`)
-	all := append(collectors(nil, nil, z, nil, nil, nil), nexusCollectors(nil, nil)...)
-	for _, c := range append(all, admin.NewCollector(nil)) {
+	all := slices.Concat(collectors(agent.New(agent.Config{}), nil, z, nil, nil, nil), nexusCollectors(nil, nil),
+		api.New(nil, api.Options{}).Collectors(), []prometheus.Collector{admin.NewCollector(nil)})
+	for _, c := range all {
 		descriptions := make(chan *prometheus.Desc)
 		go func() {
 			defer close(descriptions)
