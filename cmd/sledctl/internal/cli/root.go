@@ -85,7 +85,7 @@ func (a *app) root() *cobra.Command {
 		a.listCommand(), a.showCommand(), a.registerCommand(), a.startCommand(), a.stopCommand(),
 		a.rebootCommand(), a.unregisterCommand(), a.killCommand(), a.waitCommand(), a.consoleCommand())
 	vmm.Aliases = []string{"vmms"}
-	root.AddCommand(vmm, a.drainCommand(), a.undrainCommand(), a.eventsCommand(), a.agentGroup(), docsCommand())
+	root.AddCommand(vmm, a.drainCommand(), a.undrainCommand(), a.eventsCommand(), a.agentGroup(), a.reportCommand(), docsCommand())
 	a.noteBegun(root)
 	return root
 }
