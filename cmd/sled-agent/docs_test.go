@@ -58,9 +58,9 @@ func section(t *testing.T, text, from, to string) string {
 
 var row = regexp.MustCompile("(?m)^\\| (?:\\*\\*)?`([^|]*)`(?:\\*\\*)? \\|(?: `([^|]*)` \\|)?")
 
-// The guide's table of metrics lists exactly the agent's own metrics.
-func TestDocOfMetrics(t *testing.T) {
-	t.Parallel()
+// servedMetrics returns the names of the agent's own metrics. Those of histograms are without
+// the suffixes of their parts.
+func servedMetrics() map[string]bool {
 	z := &zones{leftBehind: func() int { return 0 }}
 	served := map[string]bool{}
 	name := regexp.MustCompile(`fqName: "([a-z_]+)"`)
@@ -76,6 +76,13 @@ func TestDocOfMetrics(t *testing.T) {
 			served[name.FindStringSubmatch(d.String())[1]] = true
 		}
 	}
+	return served
+}
+
+// The guide's table of metrics lists exactly the agent's own metrics.
+func TestDocOfMetrics(t *testing.T) {
+	t.Parallel()
+	served := servedMetrics()
 	told := map[string]bool{}
 	text := section(t, pages(t)["docs/guide.md"], "\n## Metrics\n", "\n## ")
 	for _, m := range row.FindAllStringSubmatch(text, -1) {
