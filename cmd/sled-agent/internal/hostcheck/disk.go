@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// littleSpace is less than the ledger, bundles and logs may need together; without
-	// noSpace the ledger cannot be written.
+	// littleSpace is less than the ledger, bundles and logs may need together; with less than
+	// noSpace the ledger cannot grow.
 	littleSpace = 1 << 30
-	noSpace     = 64 << 20
+	noSpace     = 4 << 20
 )
 
 // A volume is the file system of a directory.
