@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -117,10 +118,8 @@ func Isolation(probe func() (string, error), best ...string) Check {
 		if err != nil {
 			return wrong("free resources of the host, and try again", "%v", err)
 		}
-		for _, b := range best {
-			if found == b {
-				return ok("%s", found)
-			}
+		if slices.Contains(best, found) {
+			return ok("%s", found)
 		}
 		return warning("run the agent as root in a control group of its own (Delegate=yes of the unit): "+
 			"a process that leaves its session can outlive its zone otherwise", "%s", found)

@@ -72,7 +72,7 @@ func (a *asker) ask(ctx context.Context, name, what, path string) []byte {
 		return nil
 	}
 	var status int
-	body, err := within(ctx, partBudget, func(ctx context.Context) (body []byte, err error) {
+	body, err := within(ctx, func(ctx context.Context) (body []byte, err error) {
 		status, body, err = a.Get(ctx, path, maxPart)
 		return body, err
 	})

@@ -75,7 +75,7 @@ func (r *Report) AddHost(ctx context.Context, h Host, stateDir string) {
 	for _, q := range append(slices.Clip(questions), further[h.GOOS]...) {
 		r.command(ctx, h, "host/"+q.name+".txt", "what "+q.line+" prints", strings.Fields(q.line))
 	}
-	bundles, err := within(ctx, partBudget, func(context.Context) ([]byte, error) { return list(filepath.Join(stateDir, "bundles")) })
+	bundles, err := within(ctx, func(context.Context) ([]byte, error) { return list(filepath.Join(stateDir, "bundles")) })
 	r.add("bundles.txt", "the names of the zone bundles that are kept, their sizes and times", bundles, err)
 	switch h.GOOS {
 	case "linux":
@@ -91,7 +91,7 @@ func (r *Report) AddHost(ctx context.Context, h Host, stateDir string) {
 
 // command adds what a command prints.
 func (r *Report) command(ctx context.Context, h Host, name, what string, argv []string) {
-	text, err := within(ctx, partBudget, func(ctx context.Context) ([]byte, error) { return h.Run(ctx, argv...) })
+	text, err := within(ctx, func(ctx context.Context) ([]byte, error) { return h.Run(ctx, argv...) })
 	if err != nil {
 		err = fmt.Errorf("%s: %w", strings.Join(argv, " "), err)
 	}
@@ -101,7 +101,7 @@ func (r *Report) command(ctx context.Context, h Host, name, what string, argv []
 // smfLog adds the end of the log of the SMF service.
 func (r *Report) smfLog(ctx context.Context, h Host) {
 	const name, what = "log/smf.log", "the end of the agent's log of SMF"
-	path, err := within(ctx, partBudget, func(ctx context.Context) ([]byte, error) { return h.Run(ctx, "svcs", "-L", "sled-agent") })
+	path, err := within(ctx, func(ctx context.Context) ([]byte, error) { return h.Run(ctx, "svcs", "-L", "sled-agent") })
 	if err != nil {
 		r.add(name, what, nil, fmt.Errorf("svcs -L sled-agent: %w", err))
 		return
@@ -111,7 +111,7 @@ func (r *Report) smfLog(ctx context.Context, h Host) {
 
 // logFile adds the end of a file. One that is absent is not missed if it is optional.
 func (r *Report) logFile(ctx context.Context, name, what, path string, optional bool) {
-	text, err := within(ctx, partBudget, func(context.Context) ([]byte, error) { return endOf(path) })
+	text, err := within(ctx, func(context.Context) ([]byte, error) { return endOf(path) })
 	if optional && errors.Is(err, os.ErrNotExist) {
 		return
 	}

@@ -120,9 +120,9 @@ func (r *Report) readme(made time.Time) string {
 	return text.String()
 }
 
-// within calls a function with a budget, and does not wait for one that ignores it.
-func within(ctx context.Context, budget time.Duration, do func(context.Context) ([]byte, error)) ([]byte, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, budget, fmt.Errorf("no answer within %s", budget))
+// within calls a function within partBudget, and does not wait for one that ignores it.
+func within(ctx context.Context, do func(context.Context) ([]byte, error)) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, partBudget, fmt.Errorf("no answer within %s", partBudget))
 	defer cancel()
 	type result struct {
 		content []byte
