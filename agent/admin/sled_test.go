@@ -5,9 +5,14 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"os/user"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/agent/admin/admintest"
@@ -63,4 +68,29 @@ func TestSledAPIOnTheSocket(t *testing.T) {
 	if _, ok := errors.AsType[*admin.NoAgentError](err); !ok {
 		t.Errorf("without an agent: %v", err)
 	}
+}
+
+// A body that never comes holds up its own request alone, and not for long.
+func TestSledAPIWithAStalledBody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var failed error
+		server, l := admin.New(admintest.New(admin.About{}), admin.Options{Log: zerolog.Nop(),
+			Sled: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, failed = io.ReadAll(r.Body) })}), newPipes()
+		done := make(chan error, 1)
+		go func() { done <- server.Serve(l) }()
+		c := l.dial()
+		go func() { _, _ = io.Copy(io.Discard, c) }()
+		if _, err := io.WriteString(c, "PUT /v1/sled/vmms/x HTTP/1.1\r\nHost: agent\r\nContent-Length: 9\r\n\r\n{"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute) // sleep: the time of a bubble
+		synctest.Wait()
+		if !errors.Is(failed, os.ErrDeadlineExceeded) {
+			t.Errorf("the body was read with %v", failed)
+		}
+		if err := errors.Join(c.Close(), server.Shutdown(t.Context()), <-done); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -168,7 +169,13 @@ func illumosChecks(cfg *config.Config) []hostcheck.Check {
 		}
 		defer m.Close()
 		var results []hostcheck.Result
-		for _, f := range m.Findings(ctx) {
+		// The sled's API and its servers have addresses in the same prefix, unless it is for this
+		// host alone.
+		near := cfg.API.Listen.Addr()
+		if near.IsLoopback() || near.IsUnspecified() {
+			near = netip.Addr{}
+		}
+		for _, f := range m.Findings(ctx, near) {
 			results = append(results, hostcheck.Failed(f.Name, f.Err, f.Cure))
 		}
 		return results, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -26,7 +27,7 @@ type Finding struct {
 // zones from being created or their servers from being reached. It changes nothing.
 func (m *Manager) Check(ctx context.Context) error {
 	var problems []error
-	for _, f := range m.Findings(ctx) {
+	for _, f := range m.Findings(ctx, netip.Addr{}) {
 		if f.Err != nil {
 			problems = append(problems, f.Err)
 		}
@@ -37,8 +38,9 @@ func (m *Manager) Check(ctx context.Context) error {
 	return nil
 }
 
-// Findings are the results of the checks of Check, one by one.
-func (m *Manager) Findings(ctx context.Context) []Finding {
+// Findings are the results of the checks of Check, one by one. near is an address in the
+// prefix of the servers' addresses, or the zero Addr if that is not known.
+func (m *Manager) Findings(ctx context.Context, near netip.Addr) []Finding {
 	links, err := m.control.links(ctx)
 	if err != nil {
 		return []Finding{{"datalinks", err, "dladm show-link has to work: see svcs datalink-management"}}
@@ -48,7 +50,7 @@ func (m *Manager) Findings(ctx context.Context) []Finding {
 		{"link MTU", m.checkMTU(links), fmt.Sprintf("dladm set-linkprop -p mtu=%d %s", controlMTU, m.cfg.Link)},
 	}
 	if !m.cfg.Gateway.IsValid() {
-		all = append(all, Finding{"host's address", m.checkAddress(ctx, links), "ipadm create-addr, or set zones.illumos.gateway"})
+		all = append(all, Finding{"host's address", m.checkAddress(ctx, links, near), "ipadm create-addr, or set zones.illumos.gateway"})
 	}
 	if m.cfg.Brand == "omicron1" {
 		all = append(all, Finding{"brand's baseline", m.checkBaseline(ctx), "svcadm enable " + baseline + ", or set another zones.illumos.brand"})
@@ -65,9 +67,13 @@ func (m *Manager) checkMTU(links []link) error {
 	return nil
 }
 
-// checkAddress returns an error if the host has no address in the servers' network, which is
-// their default gateway.
-func (m *Manager) checkAddress(ctx context.Context, links []link) error {
+// checkAddress returns an error if the host has no address that can be the servers' default
+// gateway: one in their prefix, as far as that is known.
+func (m *Manager) checkAddress(ctx context.Context, links []link, near netip.Addr) error {
+	if near.IsValid() {
+		_, err := m.gateway(ctx, links, near)
+		return err
+	}
 	addrs, err := m.hostAddrs(ctx, links)
 	if err == nil && len(addrs) == 0 {
 		err = fmt.Errorf("the host has no address on %s: add one with ipadm create-addr, or set zones.illumos.gateway", m.cfg.Link)
