@@ -3,6 +3,7 @@ package admin
 import (
 	"errors"
 	"os/user"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,10 +12,11 @@ import (
 func TestUserNames(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		asked, hang := 0, make(chan struct{})
+		hang := make(chan struct{})
+		var asked atomic.Int32
 		u := newUsers()
 		u.lookup = func(uid string) (*user.User, error) {
-			asked++
+			asked.Add(1)
 			switch uid {
 			case "1":
 				return &user.User{Username: "alice"}, nil
@@ -38,8 +40,8 @@ func TestUserNames(t *testing.T) {
 				t.Errorf("the name of user %d took %s", c.uid, took)
 			}
 		}
-		if asked != 4 {
-			t.Errorf("%d lookups, want one for each of 1, 2, 7 and 3", asked)
+		if n := asked.Load(); n != 4 {
+			t.Errorf("%d lookups, want one for each of 1, 2, 7 and 3", n)
 		}
 		close(hang)
 		synctest.Wait()
