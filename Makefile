@@ -75,7 +75,7 @@ test-illumos: ## Run the tests of the illumos backend, and of the daemon on it, 
 	@E2E_BACKEND=illumos $(GO) test -count=1 -timeout $(TIMEOUT) ./cmd/sled-agent/e2e
 
 .PHONY: check
-check: check-format check-vet check-lint check-habits check-modules check-platforms check-kstat ## Run all checks except tests.
+check: check-format check-vet check-lint check-habits check-modules check-platforms check-kstat check-alerts ## Run all checks except tests.
 
 .PHONY: check-format
 check-format:
@@ -136,6 +136,16 @@ check-platforms:
 	@echo '==> go vet and link the tests for illumos/amd64'
 	@CGO_ENABLED=0 GOOS=illumos GOARCH=amd64 $(GO) vet ./...
 	@CGO_ENABLED=0 GOOS=illumos GOARCH=amd64 $(GO) test -c -o /dev/null ./... >/dev/null
+
+# promtool is part of Prometheus; "go test ./cmd/sled-agent" checks names and pages without it.
+.PHONY: check-alerts
+check-alerts:
+	@echo '==> alert rules'
+	@if command -v promtool >/dev/null; then \
+		cd deploy/prometheus && promtool check rules sled-agent.rules.yml && promtool test rules sled-agent.rules.test.yml; \
+	else \
+		echo 'SKIP check-alerts: there is no promtool (apt-get install prometheus); the alert rules are NOT tested'; \
+	fi
 
 .PHONY: check-kstat
 check-kstat:

@@ -16,6 +16,7 @@ import (
 	"github.com/sledagent/sledagent/agent/bundle"
 	"github.com/sledagent/sledagent/agent/disposition"
 	"github.com/sledagent/sledagent/agent/ledger"
+	"github.com/sledagent/sledagent/agent/meter"
 	"github.com/sledagent/sledagent/agent/runner"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/internal/bootclock"
@@ -100,6 +101,7 @@ type Agent struct {
 	cfg   Config
 	host  *runner.Host
 	guard *watchdog.Guard
+	meter *meter.Meter
 	stop  context.CancelFunc
 
 	abandoned, unsure, gaveUp atomic.Int64
@@ -138,16 +140,17 @@ func New(cfg Config) *Agent {
 		cfg.Event = func(uuid.UUID, vmm.Event) {}
 	}
 	life, stop := context.WithCancel(context.Background())
-	a := &Agent{cfg: cfg, stop: stop, guard: watchdog.New(cfg.Log),
+	a := &Agent{cfg: cfg, stop: stop, guard: watchdog.New(cfg.Log), meter: meter.New(),
 		vmms: map[uuid.UUID]*runner.Runner{}, claims: map[netip.AddrPort]uuid.UUID{},
 		sizes: map[uuid.UUID]int{}, drained: make(chan struct{}, 1)}
+	a.guard.Late = a.meter.Late
 	a.host = &runner.Host{
 		Life: life, Zones: cfg.Zones, Guard: a.guard, Nexus: cfg.Nexus, Journal: cfg.Journal,
 		Propolis: cfg.Propolis, Starts: watchdog.NewGate(startsAtOnce), Heavy: watchdog.NewGate(heavyAtOnce),
 		Limits: cfg.Limits, Prefix: cfg.Prefix, Watch: cfg.Watch, Evidence: cfg.Evidence,
 		Sled: cfg.Sled, Claim: a.claim, Unclaim: a.unclaim, Event: cfg.Event, Bundle: cfg.Bundle, Left: a.forget,
 		Ports: cfg.Ports, PortsFailed: &a.portsFailed,
-		Abandoned: &a.abandoned, Unsure: &a.unsure, GaveUp: &a.gaveUp, Log: cfg.Log,
+		Abandoned: &a.abandoned, Unsure: &a.unsure, GaveUp: &a.gaveUp, Meter: a.meter, Log: cfg.Log,
 	}
 	a.loading.Store(true)
 	return a

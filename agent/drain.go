@@ -133,7 +133,7 @@ func (a *Agent) drain() (unfinished bool) {
 	var stops sync.WaitGroup
 	for _, r := range runners {
 		if mayOutlast(r, time.Now().Add(left+drainSlack)) {
-			stops.Go(func() { a.stopForDrain(ctx, r, left) })
+			stops.Go(func() { a.stopForDrain(ctx, r, vmm.Who(d.By), left) })
 		}
 	}
 	stops.Wait()
@@ -149,8 +149,8 @@ func mayOutlast(r *runner.Runner, deadline time.Time) bool {
 	return s.Stop == nil || s.Deadline != nil && s.Deadline.After(deadline)
 }
 
-func (a *Agent) stopForDrain(ctx context.Context, r *runner.Runner, grace time.Duration) {
-	if _, err := r.Do(ctx, vmm.Stop{By: vmm.ByOperator, Grace: &grace}); err != nil && a.host.Life.Err() == nil {
+func (a *Agent) stopForDrain(ctx context.Context, r *runner.Runner, by vmm.Who, grace time.Duration) {
+	if _, err := r.Do(ctx, vmm.Stop{By: by, Grace: &grace}); err != nil && a.host.Life.Err() == nil {
 		a.cfg.Log.Warn().Err(err).Str("zone", r.Zone()).Msg("failed to stop a VMM for the drain; will retry")
 	}
 }

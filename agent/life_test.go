@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/sledagent/sledagent/agent/caller"
 	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/agent/vmm"
@@ -462,6 +463,52 @@ func TestOperatorsKill(t *testing.T) {
 		r.await(v, vmm.WireDestroyed)
 		if took := time.Since(begun); took > time.Second {
 			t.Errorf("took %s", took)
+		}
+	})
+}
+
+// What an operator has asked for is shown as such, and not as Nexus's.
+func TestWhoAskedIsShown(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, r *rig) {
+		ctx := caller.With(t.Context(), vmm.Operator("alice"))
+		killed, stopped, byNexus := r.register(), r.start(), r.start()
+		if err := r.Run(ctx, killed.id); err != nil {
+			t.Fatal(err)
+		}
+		r.await(killed, vmm.WireRunning)
+		_, rebooted := r.Reboot(ctx, killed.id, 0)
+		_, err := r.Kill(ctx, killed.id)
+		_, stopErr := r.Agent.Stop(ctx, stopped.id, nil, 0)
+		if err := errors.Join(rebooted, err, stopErr); err != nil {
+			t.Fatal(err)
+		}
+		r.stop(byNexus, nil)
+		for _, c := range []struct {
+			v      guest
+			by     string
+			events []string
+		}{
+			{killed, "operator alice", []string{"start: Start, by operator alice", "reboot: by operator alice", "killed-by-operator: by operator alice"}},
+			{stopped, "operator alice", []string{"start: Start", "stop: by operator alice, grace 10m0s"}},
+			{byNexus, "nexus", []string{"start: Start", "stop: by nexus, grace 10m0s"}},
+		} {
+			s, err := r.Show(c.v.id)
+			if err != nil || s.Stop.By != c.by {
+				t.Errorf("stopped by %q, %v; want %s", s.Stop.By, err, c.by)
+			}
+			var got []string
+			for _, e := range s.Events {
+				got = append(got, e.Kind+": "+e.Text)
+			}
+			for _, want := range c.events {
+				if !slices.Contains(got, want) {
+					t.Errorf("no event %q in %q", want, got)
+				}
+			}
+		}
+		if s, err := r.Show(killed.id); err != nil || s.Reason != "killed by the operator alice" {
+			t.Errorf("the reason is %q, %v", s.Reason, err)
 		}
 	})
 }

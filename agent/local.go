@@ -5,6 +5,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/sledagent/sledagent/agent/caller"
+	"github.com/sledagent/sledagent/agent/meter"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/watchdog"
 )
@@ -41,7 +43,7 @@ func (a *Agent) Kill(ctx context.Context, id uuid.UUID) (vmm.Status, error) {
 	if err != nil {
 		return vmm.Status{}, err
 	}
-	if _, err := r.Do(ctx, vmm.Kill{}); err != nil {
+	if _, err := r.Do(ctx, vmm.Kill{By: caller.Of(ctx, vmm.ByOperator)}); err != nil {
 		return vmm.Status{}, err
 	}
 	return r.Status(true), nil
@@ -56,6 +58,9 @@ func (a *Agent) VMMs() int {
 
 // Watchdog returns the watchdog's statistics.
 func (a *Agent) Watchdog() watchdog.Stats { return a.guard.Stats() }
+
+// Meter returns the metrics of what became of VMMs.
+func (a *Agent) Meter() *meter.Meter { return a.meter }
 
 // Orphans returns the number of orphan zones in the last list.
 func (a *Agent) Orphans() int64 { return a.orphans.Load() }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/sledagent/sledagent/agent/caller"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/zone"
 )
@@ -109,7 +110,7 @@ func (a *Agent) identified() error {
 
 // Stop accepts a stop of a VMM, whose guest has soft to power off.
 func (a *Agent) Stop(ctx context.Context, id uuid.UUID, grace *time.Duration, soft time.Duration) (vmm.Record, error) {
-	return a.do(ctx, id, vmm.Stop{By: vmm.ByNexus, Grace: grace, Soft: soft})
+	return a.do(ctx, id, vmm.Stop{By: caller.Of(ctx, vmm.ByNexus), Grace: grace, Soft: soft})
 }
 
 // Reboot requests a reboot from a VMM's Propolis, before which the guest has soft to shut

@@ -35,6 +35,10 @@ type Target interface {
 // concurrent use and return at once; arming and disarming take O(log n) of the
 // number of armed deadlines.
 type Guard struct {
+	// Late is called with how late each deadline was noticed. It is set before the first
+	// deadline is armed, must return at once, and may be nil.
+	Late func(time.Duration)
+
 	log    zerolog.Logger
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -235,6 +239,9 @@ func (g *Guard) fire() time.Duration {
 		heap.Pop(&g.armed)
 		g.fired.Add(1)
 		g.latest.Store(max(g.latest.Load(), int64(-left)))
+		if g.Late != nil {
+			g.Late(-left)
+		}
 		r := removal{entry: e, n: e.begun, joined: true}
 		if !e.removing {
 			r = g.begin(e)

@@ -158,6 +158,19 @@ func ask[T any](ctx context.Context, c *Client, method, path string) (T, error) 
 
 // do returns the body of a successful answer, which the caller closes.
 func (c *Client) do(ctx context.Context, method, path string) (io.ReadCloser, error) {
+	res, err := c.send(ctx, method, path)
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode == http.StatusOK {
+		return res.Body, nil
+	}
+	defer func() { _ = res.Body.Close() }()
+	return nil, refusal(res)
+}
+
+// send returns an answer, whose body the caller closes.
+func (c *Client) send(ctx context.Context, method, path string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://agent"+path, nil)
 	if err != nil {
 		return nil, err
@@ -169,11 +182,7 @@ func (c *Client) do(ctx context.Context, method, path string) (io.ReadCloser, er
 		}
 		return nil, fmt.Errorf("ask the agent on %s: %w", c.socket, err)
 	}
-	if res.StatusCode == http.StatusOK {
-		return res.Body, nil
-	}
-	defer func() { _ = res.Body.Close() }()
-	return nil, refusal(res)
+	return res, nil
 }
 
 // refusal returns the error of an answer.

@@ -9,6 +9,11 @@
 //	GET, PUT, DELETE /v1/drain   the sled's disposition; PUT drains it (?grace=2m), DELETE ends the drain
 //	GET  /v1/events           NDJSON, one NamedEvent a line, until either side closes
 //	                          (?vmm=ID, ?past=N events first, ?follow=false to end after those)
+//	/v1/sled/...              the sled API, for operators: who asked is recorded, and no role is needed
+//	GET  /v1/health, /v1/ready   whether deadlines can be kept, and whether the agent serves: 200 or 503
+//	GET  /v1/config           the configuration in force, without secrets
+//	GET, PUT, DELETE /v1/log-level   the log's level; PUT sets it for a while (?level=debug&for=10m)
+//	GET  /v1/goroutines       what the process's goroutines do, as text
 //	GET  /v1/openapi.json     the OpenAPI document of this API, openapi.json
 //	GET  /metrics             Prometheus; may be served on TCP too (Server.ServeMetrics)
 //

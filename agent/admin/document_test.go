@@ -27,7 +27,8 @@ func TestDocument(t *testing.T) {
 	}
 	seen := map[reflect.Type]bool{}
 	for _, of := range []reflect.Type{reflect.TypeFor[admin.About](), reflect.TypeFor[vmm.Status](),
-		reflect.TypeFor[disposition.Status](), reflect.TypeFor[admin.NamedEvent](), reflect.TypeFor[admin.Error]()} {
+		reflect.TypeFor[disposition.Status](), reflect.TypeFor[admin.NamedEvent](), reflect.TypeFor[admin.Error](),
+		reflect.TypeFor[admin.Health](), reflect.TypeFor[admin.Config](), reflect.TypeFor[admin.LogLevel]()} {
 		describes(t, doc, of, seen)
 	}
 }
@@ -80,7 +81,7 @@ func TestDocumentHasMethods(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, admintest.New(admin.About{}))
+	s := serveWith(t, admintest.New(admin.About{}), admin.Options{Sled: http.NotFoundHandler(), Process: &fakeProcess{}})
 	for path, item := range doc.Paths.Map() {
 		for _, method := range []string{"GET", "PUT", "POST", "DELETE", "PATCH"} {
 			described := item.GetOperation(method) != nil

@@ -6,6 +6,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/sledagent/sledagent/agent/caller"
 	"github.com/sledagent/sledagent/agent/disposition"
 	"github.com/sledagent/sledagent/agent/vmm"
 )
@@ -21,13 +22,13 @@ func (s *Server) drain(c echo.Context) (now disposition.Status, err error) {
 	}
 	ctx, cancel := detached(c)
 	defer cancel()
-	return s.agent.BeginDrain(ctx, vmm.ByOperator, grace), nil
+	return s.agent.BeginDrain(ctx, caller.Of(ctx, vmm.ByOperator), grace), nil
 }
 
 func (s *Server) undrain(c echo.Context) (disposition.Status, error) {
 	ctx, cancel := detached(c)
 	defer cancel()
-	return s.agent.EndDrain(ctx, vmm.ByOperator)
+	return s.agent.EndDrain(ctx, caller.Of(ctx, vmm.ByOperator))
 }
 
 // detached returns a context for work that is carried out even if the client disconnects.

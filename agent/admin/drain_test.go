@@ -19,7 +19,7 @@ func TestDrain(t *testing.T) {
 		if err != nil || now.Disposition != value || now.VMMs != 1 || (now.Operator == nil) != (value == disposition.Available) {
 			t.Fatalf("%+v, %v; want %s", now, err, value)
 		}
-		if now.Operator != nil && (now.Operator.Grace != grace || now.Operator.By != "operator") {
+		if now.Operator != nil && (now.Operator.Grace != grace || now.Operator.By != me(t)) {
 			t.Errorf("the drain is %+v, want a grace of %s", now.Operator, grace)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sledagent/sledagent/agent/admin"
+	"github.com/sledagent/sledagent/agent/admin/admintest"
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
@@ -60,12 +61,24 @@ type served struct {
 
 func serve(t *testing.T, agent admin.Agent, collectors ...prometheus.Collector) *served {
 	t.Helper()
+	return serveWith(t, agent, admin.Options{Collectors: collectors})
+}
+
+// serveSled also serves a sled API.
+func serveSled(t *testing.T, sled http.Handler) *served {
+	t.Helper()
+	return serveWith(t, admintest.New(admin.About{}), admin.Options{Sled: sled})
+}
+
+func serveWith(t *testing.T, agent admin.Agent, options admin.Options) *served {
+	t.Helper()
 	s := &served{t: t, socket: socketPath(t), log: &syncBuffer{}}
 	l, err := admin.Listen(s.socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.server = admin.New(agent, admin.Options{Log: zerolog.New(s.log), PropolisVersion: "6.0.0", Collectors: collectors})
+	options.Log, options.PropolisVersion = zerolog.New(s.log), "6.0.0"
+	s.server = admin.New(agent, options)
 	s.Client = admin.NewClient(s.socket)
 	done := make(chan error, 1)
 	go func() { done <- s.server.Serve(l) }()

@@ -11,6 +11,8 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/rs/zerolog"
 
+	"github.com/sledagent/sledagent/agent/caller"
+	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/internal/conns"
 )
 
@@ -25,13 +27,14 @@ type peer struct {
 // refusedPeers bounds the log lines per second about refused processes.
 const refusedPeers = 10
 
-// admit refuses requests of processes that are neither root's nor the agent's user's nor in one
+// admit names the callers, and refuses requests of processes that are neither root's nor the agent's user's nor in one
 // of the groups. The socket's mode has let them in, so that this is a second check; where the
 // kernel does not say who they are, that was the only one.
 func admit(groups func() []int, log zerolog.Logger) echo.MiddlewareFunc {
 	if groups == nil {
 		groups = func() []int { return nil }
 	}
+	users := newUsers()
 	log = log.Sample(&zerolog.BurstSampler{Burst: refusedPeers, Period: time.Second})
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -41,7 +44,11 @@ func admit(groups func() []int, log zerolog.Logger) echo.MiddlewareFunc {
 				return next(c)
 			}
 			p, err := peerOf(raw)
-			if err != nil || p.mayUse(groups()) {
+			if err != nil {
+				return next(c)
+			}
+			if p.mayUse(groups()) {
+				c.SetRequest(r.WithContext(caller.With(r.Context(), vmm.Operator(users.name(p.uid)))))
 				return next(c)
 			}
 			log.Warn().Int("uid", p.uid).Ints("groups", p.groups).Str("request", r.Method+" "+r.URL.Path).

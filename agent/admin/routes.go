@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
+	"github.com/sledagent/sledagent/agent/caller"
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
@@ -60,7 +61,7 @@ func (s *Server) kill(c echo.Context) (status vmm.Status, err error) {
 	if status, err = s.agent.Kill(ctx, id); err != nil {
 		return status, fmt.Errorf("kill VMM %s: %w", id, err)
 	}
-	s.log.Info().Stringer("vmm", id).Msg("the operator killed a VMM")
+	s.log.Info().Stringer("vmm", id).Str("by", string(caller.Of(ctx, vmm.ByOperator))).Msg("the operator killed a VMM")
 	return status, nil
 }
 

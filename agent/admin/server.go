@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,7 +31,7 @@ const (
 	// does.
 	killBudget = 30 * time.Second
 	// maxHeader and maxBody bound what is read of a request, in bytes. No route uses
-	// its body.
+	// its body, except those of the sled API, which has its own bound.
 	maxHeader = 16 << 10
 	maxBody   = 16 << 10
 	// defaultConns is the number of connections per listener. It bounds descriptors and
@@ -49,6 +50,11 @@ type Options struct {
 	Collectors []prometheus.Collector
 	// PropolisVersion is the API version that Propolis servers are asked with for consoles.
 	PropolisVersion string
+	// Sled is the sled API, which is also served here, to callers that are known; nil
+	// means that it is not.
+	Sled http.Handler
+	// Process is the agent's process; nil means that nothing of it is served.
+	Process Process
 	// Groups returns the groups whose members may use the socket, besides root and the
 	// agent's own user; nil means none.
 	Groups func() []int
@@ -63,6 +69,10 @@ type Server struct {
 	propolis     string
 	// streams has one slot per open event stream, consoles one per console.
 	streams, consoles chan struct{}
+	// process is nil if nothing of it is served. listing has a token while goroutines are
+	// listed.
+	process Process
+	listing chan struct{}
 	// ended is closed when Shutdown begins, which ends the streams; they would never
 	// become idle.
 	ended chan struct{}
@@ -71,7 +81,7 @@ type Server struct {
 
 // New returns a Server for an agent. It serves once Serve is called.
 func New(agent Agent, options Options) *Server {
-	s := &Server{agent: agent, log: options.Log, propolis: options.PropolisVersion,
+	s := &Server{agent: agent, log: options.Log, propolis: options.PropolisVersion, process: options.Process, listing: make(chan struct{}, 1),
 		streams: make(chan struct{}, maxStreams), consoles: make(chan struct{}, maxConsoles), ended: make(chan struct{})}
 	metrics := echo.WrapHandler(metricsHandler(agent, options))
 	serve := func(name string, route func(*echo.Echo)) *conns.Server {
@@ -82,9 +92,12 @@ func New(agent Agent, options Options) *Server {
 		return conns.NewServer(e, conns.Options{Name: name, Log: s.log, Max: cmp.Or(options.Conns, defaultConns),
 			ReadHeader: headerTimeout, Write: answerTimeout, Idle: idleTimeout, MaxHeader: maxHeader})
 	}
-	s.metrics = serve("metrics", func(*echo.Echo) {})
+	s.metrics = serve("metrics", s.routeMetrics)
 	s.api = serve("admin API", func(e *echo.Echo) {
 		e.Use(admit(options.Groups, options.Log))
+		if options.Sled != nil {
+			e.Match([]string{http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete}, sledPath+"/*", serveSled(options.Sled))
+		}
 		e.GET("/v1/agent", conns.JSON(func(echo.Context) (About, error) { return agent.About(), nil }))
 		e.GET("/v1/vmms", conns.JSON(s.list))
 		e.GET("/v1/vmms/:id", conns.JSON(s.show))
@@ -95,6 +108,7 @@ func New(agent Agent, options Options) *Server {
 		e.PUT("/v1/drain", conns.JSON(s.drain))
 		e.DELETE("/v1/drain", conns.JSON(s.undrain))
 		e.GET("/v1/events", s.events)
+		s.routeProcess(e)
 		e.GET("/v1/openapi.json", serveDocument)
 	})
 	return s
@@ -119,6 +133,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func swallowBody(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
+		if strings.HasPrefix(r.URL.Path, sledPath+"/") {
+			return next(c) // it reads bodies itself
+		}
 		defer conns.Answered(r.Context())
 		if r.ContentLength == 0 {
 			conns.Received(r.Context())

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/sledagent/sledagent/agent/caller"
 )
 
 // A Role is what a client may do. Each one includes those before it.
@@ -60,6 +62,9 @@ const (
 // state is checked again when its body is known.
 func (s *Server) authorize(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		if c.Request().TLS == nil && caller.Of(c.Request().Context(), "") != "" {
+			return next(c) // the admin socket has admitted it
+		}
 		who, role := s.identify(c.Request(), time.Now())
 		c.Set(clientKey, who)
 		c.Set(roleKey, role)

@@ -22,11 +22,12 @@ import (
 
 // A secured is a server with TLS on a real socket.
 type secured struct {
-	t    *testing.T
-	ca   *certstest.CA
-	base string
-	log  *logBook
-	fake *fakeAgent
+	t      *testing.T
+	ca     *certstest.CA
+	base   string
+	server *api.Server
+	log    *logBook
+	fake   *fakeAgent
 }
 
 func serveTLS(t *testing.T, o api.Options) *secured {
@@ -41,6 +42,7 @@ func serveTLS(t *testing.T, o api.Options) *secured {
 	o.Log, o.TLS = zerolog.New(s.log), store.Server()
 	o.Clients = map[string]api.Role{"watch": api.Read, "stopper": api.StopOnly, "nexus": api.Operate, "spiffe://rack/nexus": api.Operate}
 	server := api.New(s.fake, o)
+	s.server = server
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -25,6 +25,8 @@ const (
 	dialBudget = 5 * time.Second
 	// maxAnswer is the maximum size of an answer, in bytes; all are small.
 	maxAnswer = 1 << 20
+	// userAgent marks sledctl's requests: who asked is then shown to be an operator.
+	userAgent = "sledctl"
 )
 
 func (e *Error) Error() string {
@@ -64,12 +66,17 @@ func NewClient(base string, secure *tls.Config) (*Client, error) {
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("parse sled API URL %q: want one such as http://[::1]:12345", base)
 	}
-	return &Client{base: strings.TrimRight(base, "/"), http: &http.Client{Transport: &http.Transport{
+	return NewClientOver(strings.TrimRight(base, "/"), &http.Transport{
 		// The API is on this host or its underlay, so there is no proxy.
 		Proxy:           nil,
 		DialContext:     (&net.Dialer{Timeout: dialBudget}).DialContext,
 		TLSClientConfig: secure,
-	}}}, nil
+	}), nil
+}
+
+// NewClientOver returns a Client that uses a transport, such as that of the admin socket.
+func NewClientOver(base string, transport http.RoundTripper) *Client {
+	return &Client{base: base, http: &http.Client{Transport: transport}}
 }
 
 // Close closes idle connections.
@@ -123,6 +130,7 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, ans
 	}
 	req.Header.Set(versionHeader, newestVersion)
 	req.Header.Set("accept", "application/json")
+	req.Header.Set("user-agent", userAgent)
 	if body != nil {
 		req.Header.Set("content-type", "application/json")
 	}

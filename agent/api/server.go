@@ -14,6 +14,8 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/rs/zerolog"
 
+	"github.com/sledagent/sledagent/agent/caller"
+	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
 	"github.com/sledagent/sledagent/internal/conns"
 )
@@ -68,6 +70,7 @@ type Server struct {
 	// served and refused log requests, each with a limit, since clients determine the
 	// number of lines.
 	served, refused zerolog.Logger
+	meter           *requestMeter
 	// calls has one token for each call in progress that begin has admitted.
 	calls chan struct{}
 	// parsing has one token for each large body that is being parsed.
@@ -85,7 +88,7 @@ type Server struct {
 func New(a Agent, o Options) *Server {
 	limit := cmp.Or(o.Conns, defaultConns)
 	s := &Server{
-		agent: a, bodies: newBodies(bodyMemory),
+		agent: a, bodies: newBodies(bodyMemory), meter: newRequestMeter(),
 		served:  o.Log.Sample(&zerolog.BurstSampler{Burst: servedLines, Period: time.Second}),
 		refused: o.Log.Sample(&zerolog.BurstSampler{Burst: refusedLines, Period: time.Second}),
 		calls:   make(chan struct{}, max(1, limit*3/4)),
@@ -101,6 +104,7 @@ func New(a Agent, o Options) *Server {
 		router.Use(s.authorize)
 	}
 	s.route(router)
+	s.meter.know(router)
 	s.Server = conns.NewServer(router, conns.Options{Name: "sled API", Log: o.Log, Max: limit,
 		TLS:        o.TLS,
 		ReadHeader: headerTimeout, Read: readTimeout, Write: writeTimeout, Idle: idleTimeout, MaxHeader: maxHeader})
@@ -112,6 +116,10 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r, began := c.Request(), time.Now()
 		c.Response().Header().Set(echo.HeaderXRequestID, uuid.NewString())
+		if caller.Of(r.Context(), "") == "" && r.UserAgent() == userAgent {
+			r = r.WithContext(caller.With(r.Context(), vmm.ByOperator)) // for display; it permits nothing
+			c.SetRequest(r)
+		}
 		defer conns.Answered(r.Context())
 		if r.ContentLength == 0 || r.Method == http.MethodGet || r.Method == http.MethodDelete {
 			conns.Received(r.Context()) // for others decode reads the body
@@ -121,6 +129,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			err = problemOf(err)
 			c.Error(err)
 		}
+		s.meter.note(c, began)
 		s.note(c, began, err)
 		return nil
 	}
@@ -144,6 +153,9 @@ func (s *Server) note(c echo.Context, began time.Time, cause error) {
 	entry := log.WithLevel(level)
 	if who := clientOf(c); who != "" {
 		entry = entry.Str("client", who)
+	}
+	if by := caller.Of(r.Context(), ""); by != "" {
+		entry = entry.Str("by", string(by))
 	}
 	entry.Err(cause).Str("request_id", requestID(c)).Str("remote", r.RemoteAddr).
 		Str("method", r.Method).Str("uri", cut(r.RequestURI)).Int("status", status).Dur("took_ms", time.Since(began)).

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sledagent/sledagent/agent/bundle"
 	"github.com/sledagent/sledagent/agent/ledger"
+	"github.com/sledagent/sledagent/agent/meter"
 	"github.com/sledagent/sledagent/agent/publish"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/propolis"
@@ -59,7 +60,9 @@ type Host struct {
 	// questions that could not be answered, GaveUp the terminal records that were
 	// never acknowledged.
 	Abandoned, Unsure, GaveUp *atomic.Int64
-	Log                       zerolog.Logger
+	// Meter counts ends and times what takes time.
+	Meter *meter.Meter
+	Log   zerolog.Logger
 }
 
 // A Nexus is offered records; publish.Client is one.

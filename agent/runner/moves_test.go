@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/sledagent/sledagent/agent/ledger"
+	"github.com/sledagent/sledagent/agent/meter"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
 	"github.com/sledagent/sledagent/propolis"
@@ -123,7 +124,7 @@ func (w *world) begin() {
 	life, end := context.WithCancel(context.WithValue(context.Background(), ofEffect{}, true))
 	p.end = end
 	var none atomic.Int64
-	h := &Host{Life: life, Zones: zones{p}, Guard: p.guard, Nexus: nexus{p}, Journal: journal{p},
+	h := &Host{Life: life, Meter: meter.New(), Zones: zones{p}, Guard: p.guard, Nexus: nexus{p}, Journal: journal{p},
 		Propolis: func(netip.AddrPort) Propolis { return server{p} },
 		Starts:   watchdog.NewGate(1), Heavy: watchdog.NewGate(1), Limits: modelLimits, Prefix: "z", Evidence: time.Second,
 		Claim: func(netip.AddrPort, uuid.UUID) error { return nil }, Unclaim: func(netip.AddrPort, uuid.UUID) {},

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -122,6 +123,7 @@ func (n *notes) rungBegins(rung zone.Rung) {
 // noteRung records a rung of the removal.
 func (r *Runner) noteRung(rep zone.Report) {
 	failpoint.Here("rung/" + string(rep.Rung))
+	r.host.Meter.Step(string(rep.Rung), rep.Took)
 	e := vmm.Event{At: rep.Begun, Kind: string(rep.Rung), Took: rep.Took}
 	if rep.Err != nil {
 		e.Error = clean(rep.Err.Error())
@@ -186,12 +188,14 @@ func (r *Runner) noteGone(begun time.Time) {
 	}
 	r.notes.mu.Unlock()
 	r.saveRemoval()
+	r.host.Meter.Removed(now.Sub(begun))
 	r.eventTook("gone", "zone "+r.zone+" is verified gone", begun)
 }
 
 // noteStep logs what a step has changed, and adds the events of its history.
-func (r *Runner) noteStep(in vmm.Input, was, is vmm.State) {
+func (r *Runner) noteStep(in vmm.Input, by vmm.Who, was, is vmm.State) {
 	r.notePhase(in, was, is)
+	r.measure(in, was, is)
 	r.noteDoubt(was, is)
 	r.notePorts(was, is)
 	if was.Stop == nil && is.Stop != nil && is.Stop.By == vmm.ByGuest {
@@ -199,15 +203,15 @@ func (r *Runner) noteStep(in vmm.Input, was, is vmm.State) {
 	}
 	switch in := in.(type) {
 	case vmm.Start, vmm.MigrateIn:
-		r.event("start", in.Kind().String())
+		r.event("start", byText(in.Kind().String(), by))
 	case vmm.Unsaved:
 		r.event("start-refused", "it could not be saved")
 	case vmm.Stop:
 		r.event("stop", stopText(in, is))
 	case vmm.Reboot:
-		r.event("reboot", softText(in.Soft, is.Limits.Pressed(in.Soft)))
+		r.event("reboot", byText(softText(in.Soft, is.Limits.Pressed(in.Soft)), by))
 	case vmm.Kill, vmm.Unregister:
-		r.event(map[vmm.Kind]string{vmm.KindKill: "killed-by-operator", vmm.KindUnregister: "unregister"}[in.Kind()], "")
+		r.event(map[vmm.Kind]string{vmm.KindKill: "killed-by-operator", vmm.KindUnregister: "unregister"}[in.Kind()], byText("", by))
 	case vmm.Observed:
 		r.event("observed", fmt.Sprintf("%s, Propolis's generation %d", in.State, in.Gen))
 	case vmm.Answered:
@@ -303,6 +307,14 @@ func stopText(in vmm.Stop, s vmm.State) string {
 		text += ", " + soft
 	}
 	return text
+}
+
+// byText adds who asked to a text. Nexus is not named: it is the one who asks.
+func byText(text string, by vmm.Who) string {
+	if by == "" {
+		return text
+	}
+	return strings.TrimPrefix(text+", by "+string(by), ", ")
 }
 
 // softText says what a guest gets of the time that was asked for it.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/sledagent/sledagent/agent/caller"
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
@@ -15,6 +16,14 @@ type request struct {
 	ctx    context.Context
 	in     vmm.Input
 	answer chan<- answer // of size 1, so that answering never waits
+}
+
+// by returns who made a request; empty for an input that is none.
+func (q *request) by() vmm.Who {
+	if q == nil {
+		return ""
+	}
+	return caller.Of(q.ctx, "")
 }
 
 type answer struct {

@@ -29,6 +29,8 @@ type Runner struct {
 	id   uuid.UUID
 	zone string
 	who  ledger.Identity
+	// begun is when this process began with the VMM.
+	begun time.Time
 	// born is the state that the VMM was registered with.
 	born   vmm.Runtime
 	host   *Host
@@ -123,7 +125,7 @@ func Adopt(h *Host, e ledger.Loaded) *Runner {
 // newRunner makes a Runner that the watchdog knows, without a state.
 func newRunner(h *Host, id uuid.UUID, who ledger.Identity, zoneName string) *Runner {
 	r := &Runner{
-		id: id, zone: zoneName, who: who, host: h,
+		id: id, zone: zoneName, who: who, host: h, begun: time.Now(),
 		log:    h.Log.With().Stringer("vmm", id).Logger(),
 		client: h.Propolis(who.PropolisAddr),
 		urgent: make(chan request), requests: make(chan request, mailboxSize),
@@ -223,6 +225,6 @@ func (r *Runner) apply(in vmm.Input, caller *request) {
 	next, effects := vmm.Step(was, in, time.Now())
 	r.because = in.Kind().String()
 	r.state = next
-	r.noteStep(in, was, next)
+	r.noteStep(in, caller.by(), was, next)
 	r.commit(effects, caller, next.Kept() == was.Kept() && r.facts.Incarnation == r.saved.incarnation)
 }

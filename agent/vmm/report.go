@@ -21,7 +21,7 @@ type (
 	// Unregister takes the VMM away from the agent: Nexus answers for its state.
 	Unregister struct{}
 	// Kill removes it now, as the operator asked.
-	Kill struct{}
+	Kill struct{ By Who }
 )
 
 // Reports of a start. Each is the return of its effect, and is delivered whatever

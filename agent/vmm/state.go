@@ -2,6 +2,7 @@ package vmm
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -63,7 +64,7 @@ func (o Outcome) wire() WireState {
 	return WireDestroyed
 }
 
-// Who asked for something.
+// Who asked for something: one of the constants, or an operator with a name.
 type Who string
 
 const (
@@ -71,6 +72,15 @@ const (
 	ByOperator Who = "operator"
 	ByGuest    Who = "guest"
 )
+
+// Operator is the operator of this user name.
+func Operator(name string) Who { return ByOperator + " " + Who(name) }
+
+// Kind is the caller without the name.
+func (w Who) Kind() Who {
+	kind, _, _ := strings.Cut(string(w), " ")
+	return Who(kind)
+}
 
 // Purpose is what a deadline is for.
 type Purpose string

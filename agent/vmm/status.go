@@ -50,7 +50,8 @@ type Status struct {
 
 // StopStatus describes a stop that is pending or was carried out.
 type StopStatus struct {
-	// By is who asked: "nexus", "operator" or "guest".
+	// By is who asked: "nexus", "guest" or "operator", the last with the user's name if it
+	// is known: "operator root".
 	By        string        `json:"by"`
 	Requested time.Time     `json:"requested"`
 	Grace     time.Duration `json:"grace_ns"`

@@ -1,6 +1,9 @@
 package vmm
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // stopUnstarted ends a VMM whose guest has never run: there is nothing to be
 // graceful about, so its removal begins at once.
@@ -54,11 +57,9 @@ func stopAgain(c *step) {
 
 // stopRemoving makes the end of a VMM that is being removed a requested one.
 func stopRemoving(c *step) {
-	by := ByNexus
+	by := c.killer()
 	if in, ok := c.in.(Stop); ok {
 		by = in.By
-	} else {
-		by = ByOperator
 	}
 	c.accept(by, 0)
 	c.s.Outcome = Destroyed
@@ -66,9 +67,16 @@ func stopRemoving(c *step) {
 }
 
 func kill(c *step) {
-	c.accept(ByOperator, 0)
-	c.remove(Destroyed, "killed by the operator")
+	by := c.killer()
+	c.accept(by, 0)
+	c.remove(Destroyed, "killed by the "+string(by))
 	answer(c)
+}
+
+// killer is who asked for a kill.
+func (c *step) killer() Who {
+	in, _ := c.in.(Kill)
+	return cmp.Or(in.By, ByOperator)
 }
 
 // unregister hands the VMM's state to Nexus. A stop that was accepted before

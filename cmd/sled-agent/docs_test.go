@@ -14,7 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sledagent/sledagent/agent"
 	"github.com/sledagent/sledagent/agent/admin"
+	"github.com/sledagent/sledagent/agent/api"
 )
 
 // root is the repository's root directory.
@@ -56,14 +58,15 @@ func section(t *testing.T, text, from, to string) string {
 
 var row = regexp.MustCompile("(?m)^\\| (?:\\*\\*)?`([^|]*)`(?:\\*\\*)? \\|(?: `([^|]*)` \\|)?")
 
-// The guide's table of metrics lists exactly the agent's own metrics.
-func TestDocOfMetrics(t *testing.T) {
-	t.Parallel()
+// servedMetrics returns the names of the agent's own metrics. Those of histograms are without
+// the suffixes of their parts.
+func servedMetrics() map[string]bool {
 	z := &zones{leftBehind: func() int { return 0 }}
 	served := map[string]bool{}
 	name := regexp.MustCompile(`fqName: "([a-z_]+)"`)
-	all := append(collectors(nil, nil, z, nil, nil, nil), nexusCollectors(nil, nil)...)
-	for _, c := range append(all, admin.NewCollector(nil)) {
+	all := slices.Concat(collectors(agent.New(agent.Config{}), nil, z, nil, nil, nil), nexusCollectors(nil, nil),
+		api.New(nil, api.Options{}).Collectors(), []prometheus.Collector{admin.NewCollector(nil)})
+	for _, c := range all {
 		descriptions := make(chan *prometheus.Desc)
 		go func() {
 			defer close(descriptions)
@@ -73,6 +76,13 @@ func TestDocOfMetrics(t *testing.T) {
 			served[name.FindStringSubmatch(d.String())[1]] = true
 		}
 	}
+	return served
+}
+
+// The guide's table of metrics lists exactly the agent's own metrics.
+func TestDocOfMetrics(t *testing.T) {
+	t.Parallel()
+	served := servedMetrics()
 	told := map[string]bool{}
 	text := section(t, pages(t)["docs/guide.md"], "\n## Metrics\n", "\n## ")
 	for _, m := range row.FindAllStringSubmatch(text, -1) {

@@ -115,25 +115,6 @@ Exit status: 0 ended by a signal, 95 a start that failed, 96 a bad configuration
 	return cmd
 }
 
-func checkCommand() *cobra.Command {
-	var file string
-	cmd := &cobra.Command{
-		Use:     "check --config FILE",
-		Short:   "Check a configuration and print it with all defaults",
-		Example: "  sled-agent check --config /etc/sled-agent.toml",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := config.Load(file)
-			if err != nil {
-				return err
-			}
-			return cfg.Write(cmd.OutOrStdout())
-		},
-	}
-	configFlag(cmd, &file)
-	return cmd
-}
-
 func configFlag(cmd *cobra.Command, file *string) {
 	cmd.Flags().StringVar(file, "config", "", "the configuration `FILE` (TOML)")
 	_ = cmd.MarkFlagRequired("config") // it fails only for an unknown flag

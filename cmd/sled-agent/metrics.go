@@ -21,6 +21,7 @@ func collectors(a *agent.Agent, n *publish.Client, z *zones, b *bundle.Store, lo
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "sled_agent_" + name, Help: help}, f)
 	}
 	all := []prometheus.Collector{
+		a.Meter(),
 		stats.NewCollector(z.stats),
 		gauge("deadlines_armed", "Deadlines that are armed now.", func() float64 { return float64(a.Watchdog().Armed) }),
 		gauge("removals", "Zone removals under way.", func() float64 { return float64(a.Watchdog().Removing) }),
@@ -43,7 +44,8 @@ func collectors(a *agent.Agent, n *publish.Client, z *zones, b *bundle.Store, lo
 			func() float64 { return float64(n.Stats().Refused + n.Stats().Unknown) }),
 		counter("publish_gave_up_total", "Terminal records that were never acknowledged.", func() float64 { return float64(a.GaveUp()) }),
 		gauge("publish_in_flight", "PUTs to Nexus under way.", func() float64 { return float64(n.Stats().InFlight) }),
-		gauge("publish_waiting", "Records that wait for a place to be published.", func() float64 { return float64(n.Stats().Waiting) }),
+		gauge("publish_queued", "Records that wait for a place to be published.", func() float64 { return float64(n.Stats().Waiting) }),
+		gauge("publish_waiting", "Deprecated: the same as sled_agent_publish_queued.", func() float64 { return float64(n.Stats().Waiting) }),
 		counter("unsure_total", "Questions whether a zone or a Propolis is there that could not be answered.",
 			func() float64 { return float64(a.Unsure()) }),
 		counter("zone_bundles_lost_total", "Zone bundles that could not be made.", func() float64 { return float64(b.Lost()) }),

@@ -124,6 +124,7 @@ type daemon struct {
 	backend  config.Backend
 	started  time.Time
 	events   admin.Bus
+	pulse    pulse
 	facts    facts
 	// listening ends the endpoints when it is canceled.
 	listening context.Context
@@ -156,6 +157,7 @@ func (d *daemon) start(ctx context.Context) error {
 	if err := d.assemble(); err != nil {
 		return err
 	}
+	d.watch()
 	first := d.listen()
 	d.findNexus()
 	begun := time.Now()
@@ -220,8 +222,9 @@ func (d *daemon) assemble() (err error) {
 	apiConns, adminConns := connections(d.files)
 	d.api = api.New(front{d.agent, d}, api.Options{Log: log, Conns: apiConns, Bundles: d.bundles, Zoneadm: d.zones.zoneadm,
 		TLS: d.apiTLS(), Clients: d.roles})
-	d.admin = admin.New(front{d.agent, d}, admin.Options{Log: log, Conns: adminConns, Groups: d.groups, PropolisVersion: cfg.Propolis.APIVersion,
-		Collectors: append(collectors(d.agent, d.nexus, d.zones, d.bundles, d.log, d.troubles), nexusCollectors(d.nexus, d.resolver)...)})
+	d.admin = admin.New(front{d.agent, d}, admin.Options{Log: log, Conns: adminConns, Groups: d.groups, Sled: d.api.Handler(), Process: d, PropolisVersion: cfg.Propolis.APIVersion,
+		Collectors: slices.Concat(collectors(d.agent, d.nexus, d.zones, d.bundles, d.log, d.troubles),
+			nexusCollectors(d.nexus, d.resolver), d.api.Collectors())})
 	return nil
 }
 
@@ -282,14 +285,8 @@ func (d *daemon) serving(addr net.Addr, others []*outcome) {
 	}()
 }
 
-// ready tells systemd that the agent is ready and starts the watchdog messages if
-// systemd expects them.
-func (d *daemon) ready() {
-	d.notifier.say("READY=1")
-	if every, ok := watchdogPeriod(); ok {
-		d.agent.Heartbeat(every, func() { d.notifier.say(beat) })
-	}
-}
+// ready tells systemd that the agent is ready.
+func (d *daemon) ready() { d.notifier.say("READY=1") }
 
 // close ends everything within exitBudget. A part is ended before the parts that it
 // uses. A part that does not end in time is abandoned.

@@ -49,6 +49,8 @@ if [ "${1-}" = boot ]; then
 			[ ! -d "$wants" ] || mount --bind "$root/run/mask" "$wants"
 		done
 	done
+	# The network has no more than the loopback, which is up: nothing waits for another.
+	ln -sf /dev/null "$root/etc/systemd/system/systemd-networkd-wait-online.service"
 	container=sled-agent-test exec chroot "$root" $systemd --unit=test.target --log-target=journal
 fi
 
@@ -127,6 +129,23 @@ on systemctl start sled-agent || fail "start"
 active || fail "the unit is not active"
 launch 12400; vm=$(server 12400); pid=$(agent)
 ok "start: the agent is $pid, a VM's server is $vm"
+
+# The unit's restrictions hold for the agent and for the servers that it has started, and leave
+# zones their isolation.
+status() { on sed -n "s/^$2:[[:space:]]*//p" "/proc/$1/status"; }
+for process in "$pid" "$vm"; do
+	[ "$(status "$process" NoNewPrivs)" = 1 ] || fail "process $process may gain privileges"
+	[ "$(status "$process" Seccomp)" = 2 ] || fail "process $process has no system call filter"
+	[ "$(status "$process" Umask)" = 0077 ] || fail "the umask of process $process is $(status "$process" Umask)"
+	# CAP_SYS_TIME is bit 25 and CAP_SYS_ADMIN, which namespaces take, bit 21.
+	caps=$((0x$(status "$process" CapBnd)))
+	[ $((caps >> 25 & 1)) = 0 ] && [ $((caps >> 21 & 1)) = 1 ] || fail "the capabilities of process $process are $caps"
+done
+ctl agent | grep -q 'isolation *pid namespace and cgroup' || fail "zones have another isolation: $(ctl agent | grep isolation)"
+[ "$(on stat -c %a /var/lib/sled-agent/admin.sock)" = 600 ] || fail "the admin socket has mode $(on stat -c %a /var/lib/sled-agent/admin.sock)"
+on sled-agent check --config /etc/sled-agent/sled-agent.toml --host || fail "sled-agent check --host"
+on systemd-analyze security --no-pager sled-agent.service | tail -n 1 || :
+ok "the unit's restrictions hold for the agent and for the VM's server"
 
 for signal in HUP USR1 PIPE TSTP; do on kill -$signal "$pid"; done
 until_ "the signal is a warning in the journal" sh -c "nsenter -t $init -m -p -r journalctl -u sled-agent -p warning -o cat | grep -q 'signal ignored'"

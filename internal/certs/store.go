@@ -55,6 +55,14 @@ func (s *Store) Load() error {
 	return s.read()
 }
 
+// NotAfter is when the certificate expires; zero without one.
+func (s *Store) NotAfter() time.Time {
+	if c := s.current.Load(); c != nil && c.cert != nil {
+		return c.cert.Leaf.NotAfter
+	}
+	return time.Time{}
+}
+
 // Watch reads the files again and again until ctx ends, and uses them if they have changed.
 func (s *Store) Watch(ctx context.Context) {
 	tick := time.NewTicker(checkEvery)

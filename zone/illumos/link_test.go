@@ -2,6 +2,8 @@ package illumos
 
 import (
 	"cmp"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -90,6 +92,36 @@ func TestCheck(t *testing.T) {
 				t.Errorf("got error %v, want %q", err, test.want)
 			}
 		})
+	}
+}
+
+// Findings has each check by itself, and looks for the host's address in the servers' prefix.
+func TestFindings(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	h.on("dladm-show-link", "echo underlay_stub0:etherstub::1500; echo underlay0:vnic:underlay_stub0:9000")
+	h.on("ipadm-show-addr", `echo 'underlay0/sled6:static:ok:fd00\:\:1/64'`)
+	h.on("svcs-run", "echo online")
+	m := h.manager()
+	for near, want := range map[string][]string{
+		"":            {"link MTU"},
+		"fd00::2":     {"link MTU"},
+		"fd00:0:1::2": {"link MTU", "host's address"},
+	} {
+		addr, _ := netip.ParseAddr(near)
+		var wrong []string
+		all := m.Findings(bounded(t), addr)
+		for _, f := range all {
+			if f.Err != nil {
+				wrong = append(wrong, f.Name)
+			}
+			if f.Cure == "" {
+				t.Errorf("%s has no cure", f.Name)
+			}
+		}
+		if !slices.Equal(wrong, want) || len(all) != 4 {
+			t.Errorf("with servers near %q: %d checks, %q are wrong, want %q: %v", near, len(all), wrong, want, all)
+		}
 	}
 }
 

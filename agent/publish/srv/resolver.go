@@ -70,6 +70,18 @@ func New(o Options) *Resolver {
 	return &Resolver{o: o, ask: exchange, minTTL: minTTL, minPause: minPause, known: map[string][]netip.Addr{}, stats: Stats{Good: time.Now()}}
 }
 
+// Lookup resolves the name once and returns the replicas.
+func Lookup(ctx context.Context, servers []netip.AddrPort) ([]netip.AddrPort, error) {
+	r := New(Options{Servers: servers})
+	found, err := r.resolve(ctx)
+	var addrs []netip.AddrPort
+	replicas, _ := found.replicas(r.known)
+	for _, replica := range replicas {
+		addrs = append(addrs, replica.addr)
+	}
+	return addrs, err
+}
+
 // Stats returns the current counters.
 func (r *Resolver) Stats() Stats {
 	r.mu.Lock()

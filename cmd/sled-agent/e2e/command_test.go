@@ -2,11 +2,13 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -97,6 +99,54 @@ func TestCheck(t *testing.T) {
 	must(t, os.WriteFile(again, []byte(got.stdout), 0o600))
 	if second := execute(t, "check", "--config", again); second.stdout != got.stdout {
 		t.Errorf("what check prints is not what it reads: %q and then %q", got.stdout, second.stdout)
+	}
+}
+
+// check --host finds nothing wrong with a host that an agent runs on, and an address in use where
+// none does.
+func TestCheckHost(t *testing.T) {
+	h, onIllumos := newHarness(t, setup{}), backendName == "illumos"
+	type result struct{ Name, Level, Detail, Cure string }
+	check := func(file string) (byName map[string]result, status int) {
+		got := execute(t, "check", "--config", file, "--host", "-o", "json")
+		var all []result
+		if err := json.Unmarshal([]byte(got.stdout), &all); err != nil {
+			t.Fatalf("%v in %s %s", err, got.stdout, got.stderr)
+		}
+		byName = map[string]result{}
+		for _, r := range all {
+			byName[r.Name] = r
+			if r.Level != "ok" && r.Cure == "" {
+				t.Errorf("no cure for %+v", r)
+			}
+		}
+		return byName, got.status
+	}
+	all, status := check(h.configFile())
+	for name, r := range all {
+		if r.Level == "error" && (!onIllumos || !strings.HasPrefix(name, "zones.illumos.")) { // the stand-in has commands only
+			t.Errorf("%+v", r)
+		}
+	}
+	if want := map[bool]int{false: 0, true: 95}[onIllumos]; status != want {
+		t.Errorf("status %d, want %d", status, want)
+	}
+	if r := all["zones link class"]; onIllumos && r.Level != "ok" {
+		t.Errorf("the link is not checked: %+v", all)
+	}
+	text, err := os.ReadFile(h.configFile())
+	must(t, err)
+	dir := t.TempDir()
+	other := regexp.MustCompile(`(?m)^(state_dir|socket) = .*$`).ReplaceAllString(string(text), "")
+	other = regexp.MustCompile(`(?m)^listen = .*$`).ReplaceAllString(other, "listen = '"+strings.TrimPrefix(h.about().API, "http://")+"'")
+	file := filepath.Join(dir, "other.toml")
+	must(t, os.WriteFile(file, []byte("state_dir = '"+dir+"/state'\n"+other), 0o600))
+	all, status = check(file)
+	if r := all["api.listen"]; status != 95 || r.Level != "error" || !strings.Contains(r.Detail, "in use") {
+		t.Errorf("status %d; another agent's address: %+v", status, r)
+	}
+	if left := entries(dir); len(left) != 1 {
+		t.Errorf("check has made something: %q", left)
 	}
 }
 

@@ -26,14 +26,15 @@ const (
 // A Log is the agent's log on one output.
 type Log struct {
 	zerolog.Logger
-	sink *sink
+	sink  *sink
+	level level
 }
 
 // Open makes a log on out. While writing to out fails, lines go to the file
 // fallbackPath, unless it is empty. Without a configured format the format is console
-// on a terminal and JSON elsewhere.
+// on a terminal and JSON elsewhere. The level is that of the whole process.
 func Open(cfg config.Log, out *os.File, fallbackPath string) (*Log, error) {
-	level, err := zerolog.ParseLevel(string(cfg.Level))
+	configured, err := zerolog.ParseLevel(string(cfg.Level))
 	if err != nil {
 		return nil, fmt.Errorf("log level: %w", err)
 	}
@@ -52,7 +53,8 @@ func Open(cfg config.Log, out *os.File, fallbackPath string) (*Log, error) {
 			Str("fallback", fallbackPath).Msg("log output recovered; lines are missing before this one")
 		return line
 	})
-	return &Log{Logger: f.onto(s.put).Level(level), sink: s}, nil
+	zerolog.SetGlobalLevel(configured)
+	return &Log{Logger: f.onto(s.put), sink: s, level: level{configured: configured, now: configured}}, nil
 }
 
 func formatFor(name config.LogFormat, out *os.File) format {

@@ -35,7 +35,7 @@ func (a *app) onVMM(cmd *cobra.Command, limit time.Duration, find func(context.C
 func (a *app) change(cmd *cobra.Command, named bool, otherwise string,
 	ask func(context.Context, *api.Client, uuid.UUID) (*vmm.Record, error)) *cobra.Command {
 	return a.onVMMs(cmd, bulk{named: named, begin: func(ctx context.Context) (action, error) {
-		sled, err := a.sled(ctx)
+		sled, err := a.sled()
 		return func(ctx context.Context, t target) outcome {
 			record, err := ask(ctx, sled, t.ID)
 			if err != nil {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -83,22 +82,17 @@ func (a *app) within(ctx context.Context, otherwise time.Duration, do func(conte
 	return late
 }
 
-// sled returns a client of the sled API at --api, or at the agent's address. It is closed at
-// the end of the run.
-func (a *app) sled(ctx context.Context) (*api.Client, error) {
-	base := a.api
-	if base == "" {
-		about, err := a.admin.About(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("ask the agent for its sled API: %w", err)
-		}
-		base = about.API
+// sled returns a client of the sled API at --api, or else on the admin socket, where the
+// agent knows who asks.
+func (a *app) sled() (*api.Client, error) {
+	if a.api == "" {
+		return api.NewClientOver(a.admin.Sled()), nil
 	}
-	secure, err := a.tls.config(base)
+	secure, err := a.tls.config(a.api)
 	if err != nil {
 		return nil, err
 	}
-	client, err := api.NewClient(base, secure)
+	client, err := api.NewClient(a.api, secure)
 	if err != nil {
 		return nil, &exitError{code: exitUsage, err: err}
 	}

@@ -39,7 +39,7 @@ func newSled(t *testing.T, vmms ...vmm.Status) *sled {
 	about := theAgent()
 	about.API = s.api.URL
 	s.agent.SetAbout(about)
-	serveAdmin(t, s.agent, s.socket)
+	serveBoth(t, s.agent, s.socket, s.api.Config.Handler)
 	return s
 }
 
@@ -57,11 +57,17 @@ func socketPath(t *testing.T) string {
 
 func serveAdmin(t *testing.T, agent admin.Agent, socket string) (stop func()) {
 	t.Helper()
+	return serveBoth(t, agent, socket, nil)
+}
+
+// serveBoth serves the admin API with a sled API.
+func serveBoth(t *testing.T, agent admin.Agent, socket string, sled http.Handler) (stop func()) {
+	t.Helper()
 	l, err := admin.Listen(socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := admin.New(agent, admin.Options{Log: zerolog.Nop(), PropolisVersion: "6.0.0"})
+	srv := admin.New(agent, admin.Options{Log: zerolog.Nop(), PropolisVersion: "6.0.0", Sled: sled})
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	stop = sync.OnceFunc(func() {

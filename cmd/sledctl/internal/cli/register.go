@@ -69,7 +69,7 @@ func (a *app) register(ctx context.Context, r registration) error {
 	if err != nil {
 		return err
 	}
-	sled, err := a.sled(ctx)
+	sled, err := a.sled()
 	if err != nil {
 		return err
 	}

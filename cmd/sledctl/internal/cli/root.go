@@ -15,9 +15,9 @@ import (
 
 const rootHelp = `sledctl shows and controls the VMMs of the sled-agent on this host.
 
-It reads from the agent's admin socket, which works without Nexus and without
-the network. Requests that Nexus makes (register, start, stop, reboot, unregister)
-go to the agent's sled API, as from Nexus.
+It uses the agent's admin socket, which works without Nexus and without the
+network. Requests that Nexus makes (register, start, stop, reboot, unregister) go to
+the agent's sled API, there or at --api; the agent records that an operator asked.
 
 A VMM is named by its id, by the beginning of one that no other VMM shares, or by
 its hostname if no other VMM has it.`
@@ -91,7 +91,7 @@ func (a *app) root() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.socket, "socket", cmp.Or(a.Getenv(socketVariable), defaultSocket),
 		"the agent's admin `socket`, if not that of "+socketVariable)
-	flags.StringVar(&a.api, "api", "", "base `URL` of the sled API (default: the agent is asked for it)")
+	flags.StringVar(&a.api, "api", "", "base `URL` of the sled API (default: on the admin socket)")
 	a.tls.add(flags)
 	a.output.add(flags, root)
 	flags.StringVar(&a.color, "color", colorAuto, "`when` to use colors: auto (on a terminal, unless NO_COLOR is set), always or never")
@@ -104,7 +104,7 @@ func (a *app) root() *cobra.Command {
 		a.listCommand(), a.showCommand(), a.timelineCommand(), a.registerCommand(), a.startCommand(), a.stopCommand(),
 		a.rebootCommand(), a.unregisterCommand(), a.killCommand(), a.waitCommand(), a.consoleCommand())
 	vmm.Aliases = []string{"vmms"}
-	root.AddCommand(a.statusCommand(), vmm, a.drainCommand(), a.undrainCommand(), a.eventsCommand(), a.agentCommand(), docsCommand())
+	root.AddCommand(a.statusCommand(), vmm, a.drainCommand(), a.undrainCommand(), a.eventsCommand(), a.agentGroup(), a.reportCommand(), docsCommand())
 	a.noteBegun(root)
 	return root
 }

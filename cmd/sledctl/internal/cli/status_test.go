@@ -86,7 +86,10 @@ func TestStatusOfADrain(t *testing.T) {
 	s := newSled(t, well())
 	s.must("drain --grace 2m")
 	// The simulated agent has a clock of its own.
-	if r := s.must("status", func(e *Env) { e.Now = time.Now }); !strings.Contains(r.out, "drained by the operator; 1 VMM is left, by force at ") {
-		t.Errorf("%s", r.out)
+	r := s.must("status", func(e *Env) { e.Now = time.Now })
+	for _, want := range []string{"drained by the operator", "; 1 VMM is left, by force at "} {
+		if !strings.Contains(r.out, want) {
+			t.Errorf("it does not say %q:\n%s", want, r.out)
+		}
 	}
 }

@@ -85,7 +85,7 @@ func (s *stop) limit() time.Duration {
 func (a *app) beginStop(ctx context.Context, s *stop) (action, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	sled, err := a.sled(ctx)
+	sled, err := a.sled()
 	return func(ctx context.Context, t target) outcome {
 		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()

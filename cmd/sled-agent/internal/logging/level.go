@@ -1,0 +1,100 @@
+package logging
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// A level is that of the whole process, for a while another one than the configured. It is
+// zerolog's global one: loggers that were derived from the log follow it.
+type level struct {
+	configured zerolog.Level
+
+	mu    sync.Mutex
+	now   zerolog.Level
+	by    string
+	until time.Time   // zero unless it was set
+	back  *time.Timer // to the configured level
+}
+
+// A LevelState says which lines are logged.
+type LevelState struct {
+	Level, Configured string
+	// Until is when it falls back to the configured level, and By is who has set it; zero
+	// unless somebody has.
+	Until time.Time
+	By    string
+}
+
+// Level returns the level.
+func (l *Log) Level() LevelState {
+	l.level.mu.Lock()
+	defer l.level.mu.Unlock()
+	return l.level.state()
+}
+
+func (l *level) state() LevelState {
+	return LevelState{Level: l.now.String(), Configured: l.configured.String(), Until: l.until, By: l.by}
+}
+
+// SetLevel sets the level for a while. An empty name is the configured level.
+func (l *Log) SetLevel(name, by string, d time.Duration) (LevelState, error) {
+	to := l.level.configured
+	if name != "" {
+		var err error
+		if to, err = zerolog.ParseLevel(name); err != nil || to < zerolog.TraceLevel || to > zerolog.ErrorLevel {
+			return LevelState{}, fmt.Errorf("%q is not one of trace, debug, info, warn, error", name)
+		}
+	}
+	v := &l.level
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	l.note(to, by, d)
+	v.set(to)
+	v.by, v.until = "", time.Time{}
+	if name != "" {
+		v.by, v.until = by, time.Now().Add(d)
+		var back *time.Timer
+		back = time.AfterFunc(d, func() { l.fallBack(&back) })
+		v.back = back
+	}
+	return v.state(), nil
+}
+
+// fallBack ends a level that was set, unless it was set anew since.
+func (l *Log) fallBack(timer **time.Timer) {
+	v := &l.level
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.back == nil || v.back != *timer {
+		return
+	}
+	v.set(v.configured)
+	v.by, v.until = "", time.Time{}
+	l.note(v.configured, "", 0)
+}
+
+// set makes a level that of the process. v.mu is held.
+func (v *level) set(to zerolog.Level) {
+	if v.back != nil {
+		v.back.Stop()
+		v.back = nil
+	}
+	v.now = to
+	zerolog.SetGlobalLevel(to)
+}
+
+// note logs a change, before or after it.
+func (l *Log) note(to zerolog.Level, by string, d time.Duration) {
+	entry := l.Warn().Stringer("log_level", to)
+	if by != "" {
+		entry = entry.Str("by", by)
+	}
+	if d > 0 {
+		entry = entry.Stringer("for", d)
+	}
+	entry.Msg("log level changed")
+}

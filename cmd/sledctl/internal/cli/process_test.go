@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/sledagent/sledagent/agent/admin"
+	"github.com/sledagent/sledagent/agent/admin/admintest"
+	"github.com/sledagent/sledagent/agent/vmm"
+)
+
+// A process is one whose sled API does not listen.
+type process struct{ level admin.LogLevel }
+
+func (p *process) Health() admin.Health { return admin.Health{}.Checked("watchdog", nil) }
+
+func (p *process) Ready() admin.Health {
+	return p.Health().Checked("sled API", errors.New("listen:\naddress in use"))
+}
+
+func (p *process) Config() admin.Config {
+	return admin.Config{File: "/etc/a.toml", Values: map[string]any{"log.level": "info", "api.clients": []string{}, "zones.max_tasks": 64}}
+}
+
+func (p *process) LogLevel() admin.LogLevel { return p.level }
+
+func (p *process) SetLogLevel(by vmm.Who, level string, d time.Duration) (admin.LogLevel, error) {
+	p.level = admin.LogLevel{Level: "info", Configured: "info"}
+	if level == "loud" {
+		return p.level, errors.New("no such level")
+	}
+	if level != "" {
+		until := now.Add(d)
+		p.level = admin.LogLevel{Level: level, Configured: "info", Until: &until, By: string(by.Kind())}
+	}
+	return p.level, nil
+}
+
+// serveProcess serves a process and returns the socket.
+func serveProcess(t *testing.T, agent admin.Agent, p admin.Process) (socket string) {
+	t.Helper()
+	socket = socketPath(t)
+	l, err := admin.Listen(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, served := admin.New(agent, admin.Options{Log: zerolog.Nop(), Process: p}), make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := errors.Join(srv.Shutdown(ctx), <-served); err != nil {
+			t.Error(err)
+		}
+	})
+	return socket
+}
+
+func TestAgentsProcess(t *testing.T) {
+	t.Parallel()
+	socket := serveProcess(t, admintest.New(theAgent()), &process{level: admin.LogLevel{Level: "info", Configured: "info"}})
+	for _, c := range []struct {
+		line string
+		code int
+		out  string
+		err  string
+	}{
+		{"log-level", exitDone, "the log level is info, as configured\n", ""},
+		{"log-level debug --for 5m", exitDone, "the log level is debug, by operator, and falls back to info at 22:40:53Z, in 5m\n", ""},
+		{"log-level", exitDone, "the log level is debug, by operator, and falls back to info at 22:40:53Z, in 5m\n", ""},
+		{"log-level --reset", exitDone, "the log level is info, as configured\n", ""},
+		{"log-level loud", exitOther, "", "no such level"},
+		{"log-level debug --for 0s", exitUsage, "", "--for 0s: must be positive"},
+		{"log-level debug --reset", exitUsage, "", "exclude each other"},
+		{"health", exitOther, "watchdog       ok\nsled API       FAILED: listen:; address in use\n", "the agent is not well"},
+		{"config", exitDone, "# from /etc/a.toml\napi.clients = []\nlog.level = \"info\"\nzones.max_tasks = 64\n", ""},
+		{"nonsense", exitUsage, "", "unknown command"},
+	} {
+		r := run(t.Context(), append([]string{"--socket", socket, "agent"}, strings.Fields(c.line)...))
+		if r.code != c.code || r.out != c.out || !strings.Contains(r.err, c.err) {
+			t.Errorf("%s: exit %d, %q, %q; want %d, %q, %q", c.line, r.code, r.out, r.err, c.code, c.out, c.err)
+		}
+	}
+	if r := run(t.Context(), []string{"--socket", socket, "agent", "goroutines"}); r.code != exitDone || !strings.Contains(r.out, "goroutine profile: total") {
+		t.Errorf("goroutines: exit %d, %q, %q", r.code, r.out, r.err)
+	}
+}
