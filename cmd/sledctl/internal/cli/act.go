@@ -34,7 +34,7 @@ func (a *app) onVMM(cmd *cobra.Command, limit time.Duration, find func(context.C
 // the answer has no record. named is as in bulk.
 func (a *app) change(cmd *cobra.Command, named bool, otherwise string,
 	ask func(context.Context, *api.Client, uuid.UUID) (*vmm.Record, error)) *cobra.Command {
-	return a.onVMMs(cmd, bulk{named: named, begin: func(ctx context.Context) (action, error) {
+	return a.onVMMs(cmd, bulk{named: named, begin: func() (action, error) {
 		sled, err := a.sled()
 		return func(ctx context.Context, t target) outcome {
 			record, err := ask(ctx, sled, t.ID)
@@ -98,7 +98,7 @@ Destroyed and Nexus receives that. The guest loses unwritten data.`,
 		Example: `  sledctl vmm kill 81bc22de && sledctl vmm wait 81bc22de --for gone
   sledctl vmm kill web-1 web-2
   sledctl vmm kill --selector phase=booting`,
-	}, bulk{begin: func(context.Context) (action, error) { return a.kill, nil }})
+	}, bulk{begin: func() (action, error) { return a.kill, nil }})
 }
 
 func (a *app) kill(ctx context.Context, t target) outcome {

@@ -58,7 +58,7 @@ stopped at once.`,
 	cmd.Flags().BoolVar(&s.wait, "wait", false, "wait until the VMMs have ended")
 	return a.onVMMs(cmd, bulk{
 		limit: s.limit,
-		begin: func(ctx context.Context) (action, error) { return a.beginStop(ctx, s) },
+		begin: func() (action, error) { return a.beginStop(s) },
 		then:  func(ctx context.Context, o outcome, _ bool) outcome { return a.waitForStop(ctx, s, o) },
 	})
 }
@@ -82,9 +82,7 @@ func (s *stop) limit() time.Duration {
 	return waitTimeout
 }
 
-func (a *app) beginStop(ctx context.Context, s *stop) (action, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
+func (a *app) beginStop(s *stop) (action, error) {
 	sled, err := a.sled()
 	return func(ctx context.Context, t target) outcome {
 		ctx, cancel := context.WithTimeout(ctx, requestTimeout)

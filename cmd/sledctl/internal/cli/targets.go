@@ -152,7 +152,7 @@ type bulk struct {
 	// find resolves a name; nil finds VMMs on this sled only.
 	find func(context.Context, string) (uuid.UUID, error)
 	// begin is called once all VMMs are found.
-	begin func(context.Context) (action, error)
+	begin func() (action, error)
 	// then, which may be nil, is called for each VMM on which the action succeeded, one
 	// after the other. one is set if a single VMM was named.
 	then func(ctx context.Context, o outcome, one bool) outcome
@@ -183,7 +183,7 @@ func (a *app) onVMMs(cmd *cobra.Command, b bulk) *cobra.Command {
 				a.say("no VMM matches\n")
 				return a.printOutcomes(ctx, nil, false)
 			}
-			act, err := b.begin(ctx)
+			act, err := b.begin()
 			if err != nil {
 				return err
 			}

@@ -63,7 +63,7 @@ last status is printed.
 	}, bulk{
 		limit: func() time.Duration { return waitTimeout },
 		find:  a.find,
-		begin: func(context.Context) (action, error) {
+		begin: func() (action, error) {
 			return func(context.Context, target) outcome { return outcome{} }, nil
 		},
 		then: func(ctx context.Context, o outcome, one bool) outcome {
