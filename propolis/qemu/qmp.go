@@ -160,6 +160,3 @@ func (q *qmpClient) write(ctx context.Context, line []byte) error {
 	}
 	return err
 }
-
-// close ends the connection, and with it the client.
-func (q *qmpClient) close() { q.conn.Close() }
