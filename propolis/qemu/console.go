@@ -2,9 +2,13 @@ package qemu
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
+	"net"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
@@ -25,14 +29,20 @@ const (
 // A console is what a serial port has written: a history of bounded length. It is safe for
 // concurrent use.
 type console struct {
+	// turn has the one token of whoever may send input.
+	turn chan struct{}
+
 	mu      sync.Mutex
 	kept    []byte
 	written uint64 // bytes since the VM was made
 	changed chan struct{}
 	ended   bool
+	input   net.Conn // nil before there is a guest
 }
 
-func newConsole() *console { return &console{changed: make(chan struct{})} }
+func newConsole() *console {
+	return &console{turn: make(chan struct{}, 1), changed: make(chan struct{})}
+}
 
 // Write adds to the history.
 func (c *console) Write(data []byte) (int, error) {
@@ -53,6 +63,36 @@ func (c *console) end() {
 	defer c.mu.Unlock()
 	c.ended = true
 	c.wake()
+}
+
+// connect sets where input goes.
+func (c *console) connect(input net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.input = input
+}
+
+// send sends input to the guest, until ctx ends. It is an error if the guest does not read.
+func (c *console) send(ctx context.Context, input []byte) error {
+	c.mu.Lock()
+	port := c.input
+	c.mu.Unlock()
+	if port == nil {
+		return errors.New("console is not there yet")
+	}
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-c.turn }()
+	deadline, _ := ctx.Deadline()
+	if err := port.SetWriteDeadline(deadline); err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { _ = port.SetWriteDeadline(time.Now()) })()
+	_, err := port.Write(input)
+	return err
 }
 
 func (c *console) wake() {

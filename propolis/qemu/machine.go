@@ -90,6 +90,7 @@ func (m *machine) run() {
 	}()
 	q := newQMP(c.qmp, func(e qmpEvent) { m.enter(func() { m.happened(e) }) })
 	err = q.do(m.ctx, makeBudget, "qmp_capabilities", nil)
+	m.console.connect(c.console)
 	m.enter(func() {
 		if err == nil {
 			m.child, m.qmp = c, q
@@ -183,6 +184,19 @@ func (m *machine) Press() {
 			m.log.Warn().Err(err).Msg("cannot press the power button")
 		}
 	}()
+}
+
+// ReadConsole implements server.Console.
+func (m *machine) ReadConsole(from uint64, limit int) (data []byte, next uint64, more <-chan struct{}) {
+	return m.console.read(from, limit)
+}
+
+// ConsoleEnd implements server.Console.
+func (m *machine) ConsoleEnd() uint64 { return m.console.length() }
+
+// WriteConsole implements server.Console.
+func (m *machine) WriteConsole(ctx context.Context, input []byte) error {
+	return m.console.send(ctx, input)
 }
 
 // command executes a command and goes on with then, unless something else was begun meanwhile. If

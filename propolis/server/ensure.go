@@ -130,7 +130,7 @@ func convertible(components map[string]component) error {
 func (s *Server) ensure(ctx context.Context, e *Ensured) Answer {
 	// A VM that exists is never denied because it could not be made again.
 	if err := s.check(e); err != nil && s.isFree() {
-		return refusal(dropshot.BadRequest("invalid instance spec: " + err.Error()))
+		return Refusal(dropshot.BadRequest("invalid instance spec: " + err.Error()))
 	}
 	v := s.create(e)
 	if v == nil {

@@ -41,6 +41,8 @@ type Server struct {
 	ctx         context.Context // ends with Close
 	end         context.CancelFunc
 
+	consoles chan struct{} // has one for each connection to a console
+
 	mu      sync.Mutex
 	defects Defects
 	changed chan struct{} // closed when the VM changes; nil if not in use
@@ -60,7 +62,8 @@ func New(o Options) *Server {
 	if o.Interceptor == nil {
 		o.Interceptor = truly{}
 	}
-	s := &Server{make: o.Make, check: o.Check, newest: o.Newest, interceptor: o.Interceptor, log: o.Log}
+	s := &Server{make: o.Make, check: o.Check, newest: o.Newest, interceptor: o.Interceptor, log: o.Log,
+		consoles: make(chan struct{}, maxConsoles)}
 	s.ctx, s.end = context.WithCancel(context.Background())
 	return s
 }
