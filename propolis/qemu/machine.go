@@ -50,13 +50,17 @@ type machine struct {
 	child *child     // nil like qmp
 	doing doing
 	ended bool
+	// disks are set before Made. jobs are the snapshots that are being taken.
+	disks map[string]disk
+	jobs  map[string]chan<- error
 	// settling: a reset has happened just now.
 	settling bool
 }
 
 func newMachine(h *Host, vm *server.VM) *machine {
 	ctx, end := context.WithCancel(context.Background())
-	return &machine{host: h, vm: vm, log: h.log, console: newConsole(), ctx: ctx, end: end}
+	return &machine{host: h, vm: vm, log: h.log, console: newConsole(), ctx: ctx, end: end,
+		jobs: map[string]chan<- error{}}
 }
 
 // Make implements server.Machine.
@@ -93,7 +97,7 @@ func (m *machine) run() {
 	m.console.connect(c.console)
 	m.enter(func() {
 		if err == nil {
-			m.child, m.qmp = c, q
+			m.child, m.qmp, m.disks = c, q, p.disks
 			m.vm.Made()
 		}
 	})
@@ -255,6 +259,8 @@ func (m *machine) happened(e qmpEvent) {
 		if m.doing != stopping {
 			m.fail("guest has panicked", nil)
 		}
+	case "BLOCK_JOB_COMPLETED", "BLOCK_JOB_CANCELLED":
+		m.copied(e)
 	case "BLOCK_IO_ERROR":
 		m.vm.Later(func() { m.log.Warn().Str("disk", e.Data.Device).Str("error", e.Data.Reason).Msg("error of a disk") })
 	}

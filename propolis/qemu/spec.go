@@ -82,7 +82,9 @@ type planner struct {
 	dir        string
 	components map[string]component
 	boot       map[string]int // place in the boot order by component
-	slots      map[uint8]string
+	// functions counts the PCI devices with the same number, slots those that exist.
+	functions map[uint8]int
+	slots     map[string]string
 }
 
 // newPlan translates an instance spec. dir is the directory for what QEMU needs as files.
@@ -91,8 +93,11 @@ func newPlan(text json.RawMessage, o Options, accel, dir string) (*plan, error) 
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, fmt.Errorf("read spec: %w", err)
 	}
-	p := planner{o: o, dir: dir, components: s.Components, boot: map[string]int{}, slots: map[uint8]string{},
-		plan: plan{disks: map[string]disk{}}}
+	p := planner{o: o, dir: dir, components: s.Components, boot: map[string]int{}, functions: map[uint8]int{},
+		slots: map[string]string{}, plan: plan{disks: map[string]disk{}}}
+	for _, c := range s.Components {
+		p.functions[c.Component.PCIPath.Device]++
+	}
 	if err := p.board(&s, accel); err != nil {
 		return nil, err
 	}
@@ -269,14 +274,18 @@ func (p *planner) serialPort(_ string, c settings) error {
 func (p *planner) pciDevice(name string, c settings, device map[string]any) error {
 	at := c.PCIPath
 	// Of q35's bus 0, the host bridge has the first device and the chipset's bridge the last.
-	if at.Bus != 0 || at.Device < 1 || at.Device > 30 || at.Function != 0 {
-		return fmt.Errorf("PCI path %d.%d.%d is not possible, only 0.1.0 to 0.30.0", at.Bus, at.Device, at.Function)
+	if at.Bus != 0 || at.Device < 1 || at.Device > 30 || at.Function > 7 {
+		return fmt.Errorf("PCI path %d.%d.%d is not possible, only 0.1.0 to 0.30.7", at.Bus, at.Device, at.Function)
 	}
-	if other, taken := p.slots[at.Device]; taken {
+	addr := fmt.Sprintf("%#x.%#x", at.Device, at.Function)
+	if other, taken := p.slots[addr]; taken {
 		return fmt.Errorf("component %q has the same PCI path", other)
 	}
-	p.slots[at.Device] = name
-	device["bus"], device["addr"] = "pcie.0", fmt.Sprintf("%#x", at.Device)
+	p.slots[addr] = name
+	device["bus"], device["addr"] = "pcie.0", addr
+	if p.functions[at.Device] > 1 {
+		device["multifunction"] = true
+	}
 	p.device(device)
 	return nil
 }

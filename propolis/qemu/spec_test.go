@@ -39,7 +39,7 @@ func TestPlan(t *testing.T) {
 			components: file + `,"d":{"type":"virtio_disk","component":{"backend_id":"f","pci_path":` + at(16) + `}}`,
 			want: []string{
 				"-blockdev", `{"driver":"raw","file":{"driver":"file","filename":"/d/a,b.raw"},"node-name":"disk0","read-only":true}`,
-				"-device", `{"addr":"0x10","bus":"pcie.0","driver":"virtio-blk-pci","drive":"disk0","logical_block_size":4096,` +
+				"-device", `{"addr":"0x10.0x0","bus":"pcie.0","driver":"virtio-blk-pci","drive":"disk0","logical_block_size":4096,` +
 					`"physical_block_size":4096,"write-cache":"on"}`},
 		},
 		"a blob of an NVMe disk, first to boot": {
@@ -50,10 +50,10 @@ func TestPlan(t *testing.T) {
 					"serial_number":[65,66,0,32,255]}}`,
 			want: []string{
 				"-blockdev", `{"driver":"raw","file":{"driver":"file","filename":"/d/a,b.raw"},"node-name":"disk0","read-only":true}`,
-				"-device", `{"addr":"0x3","bootindex":0,"bus":"pcie.0","drive":"disk0","driver":"nvme","logical_block_size":4096,` +
+				"-device", `{"addr":"0x3.0x0","bootindex":0,"bus":"pcie.0","drive":"disk0","driver":"nvme","logical_block_size":4096,` +
 					`"physical_block_size":4096,"serial":"disk0","write-cache":"on"}`,
 				"-blockdev", `{"driver":"raw","file":{"driver":"file","filename":"/private/disk1.raw"},"node-name":"disk1","read-only":false}`,
-				"-device", `{"addr":"0x2","bootindex":1,"bus":"pcie.0","drive":"disk1","driver":"nvme","serial":"AB","write-cache":"off"}`},
+				"-device", `{"addr":"0x2.0x0","bootindex":1,"bus":"pcie.0","drive":"disk1","driver":"nvme","serial":"AB","write-cache":"off"}`},
 		},
 		"a Crucible volume": {
 			components: `"v":{"type":"crucible_storage_backend","component":{"readonly":false,"request_json":"{\"type\":\"volume\",\"id\":\"` +
@@ -61,21 +61,30 @@ func TestPlan(t *testing.T) {
 			o: Options{CrucibleDir: "/crucible"},
 			want: []string{
 				"-blockdev", `{"driver":"raw","file":{"driver":"file","filename":"/crucible/` + volume + `.raw"},"node-name":"disk0","read-only":false}`,
-				"-device", `{"addr":"0x1","bus":"pcie.0","driver":"virtio-blk-pci","drive":"disk0","write-cache":"on"}`},
+				"-device", `{"addr":"0x1.0x0","bus":"pcie.0","driver":"virtio-blk-pci","drive":"disk0","write-cache":"on"}`},
 		},
 		"network": {
 			components: nic(8), o: Options{Net: "user"},
 			want: []string{"-netdev", `{"id":"nic0","type":"user"}`,
-				"-device", `{"addr":"0x8","bus":"pcie.0","driver":"virtio-net-pci","mac":"1e:0a:2b:3c:4d:5e","netdev":"nic0"}`},
+				"-device", `{"addr":"0x8.0x0","bus":"pcie.0","driver":"virtio-net-pci","mac":"1e:0a:2b:3c:4d:5e","netdev":"nic0"}`},
 		},
 		"tap": {
 			components: nic(8), o: Options{Net: "tap"},
 			want: []string{"-netdev", `{"downscript":"no","id":"nic0","ifname":"vnic0,x=1","script":"no","type":"tap"}`,
-				"-device", `{"addr":"0x8","bus":"pcie.0","driver":"virtio-net-pci","mac":"1e:0a:2b:3c:4d:5e","netdev":"nic0"}`},
+				"-device", `{"addr":"0x8.0x0","bus":"pcie.0","driver":"virtio-net-pci","mac":"1e:0a:2b:3c:4d:5e","netdev":"nic0"}`},
 		},
 		"no network": {
 			components: nic(8), o: Options{Net: "none"},
-			want: []string{"-device", `{"addr":"0x8","bus":"pcie.0","driver":"virtio-net-pci","mac":"1e:0a:2b:3c:4d:5e"}`},
+			want: []string{"-device", `{"addr":"0x8.0x0","bus":"pcie.0","driver":"virtio-net-pci","mac":"1e:0a:2b:3c:4d:5e"}`},
+		},
+		"functions of one device": {
+			components: nic(8) + `,"disk":{"type":"virtio_disk","component":{"backend_id":"f","pci_path":{"bus":0,"device":8,"function":1}}},` + file,
+			o:          Options{Net: "none"},
+			want: []string{
+				"-blockdev", `{"driver":"raw","file":{"driver":"file","filename":"/d/a,b.raw"},"node-name":"disk0","read-only":true}`,
+				"-device", `{"addr":"0x8.0x1","bus":"pcie.0","driver":"virtio-blk-pci","drive":"disk0","logical_block_size":4096,` +
+					`"multifunction":true,"physical_block_size":4096,"write-cache":"on"}`,
+				"-device", `{"addr":"0x8.0x0","bus":"pcie.0","driver":"virtio-net-pci","mac":"1e:0a:2b:3c:4d:5e","multifunction":true}`},
 		},
 		"serial ports and panics": {
 			components: `"a":{"type":"serial_port","component":{"num":"com1"}},"b":{"type":"serial_port","component":{"num":"com3"}},
@@ -156,7 +165,7 @@ func TestRefused(t *testing.T) {
 		"another bus":          {components: file + disk("f", `{"bus":1,"device":1,"function":0}`), want: `component "d": PCI path 1.1.0 is not possible`},
 		"the host bridge":      {components: file + disk("f", at(0)), want: `component "d": PCI path 0.0.0`},
 		"the chipset":          {components: file + disk("f", at(31)), want: `component "d": PCI path 0.31.0`},
-		"a function":           {components: file + disk("f", `{"bus":0,"device":1,"function":1}`), want: `component "d": PCI path 0.1.1`},
+		"a function":           {components: file + disk("f", `{"bus":0,"device":1,"function":8}`), want: `component "d": PCI path 0.1.8`},
 		"no backend":           {components: disk("f", at(1)), want: `component "d": no storage backend "f"`},
 		"one for two":          {components: file + disk("f", at(1)) + "," + strings.Replace(disk("f", at(2)), `"d"`, `"e"`, 1), want: `component "e": backend "f" has another device`},
 		"a relative path":      {components: strings.Replace(file, "/d", "d", 1) + disk("f", at(1)), want: `component "d": backend "f": path "d"`},
