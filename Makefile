@@ -203,7 +203,12 @@ $(GUEST)/kernel:
 	@mkdir -p $(GUEST)
 	@package=$$(apt-cache depends $(GUEST_KERNEL) | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1) && \
 		test -n "$$package" && cd $(GUEST) && rm -rf root *.deb && apt-get download -q "$$package" && dpkg-deb -x *.deb root
-	@rm $(GUEST)/*.deb && cp $(GUEST)/root/boot/vmlinuz-* $@
+	@rm -f $(GUEST)/*.deb && cp $(GUEST)/root/boot/vmlinuz-* $@
+
+.PHONY: test-guests
+test-guests: guest ## Make the guest and run the tests with real guests in QEMU, which take a minute.
+	@echo '==> real guests'
+	@E2E_GUEST='$(CURDIR)/$(GUEST)' $(GO) test -count=1 -timeout $(TIMEOUT) -parallel 4 -run '^TestRealGuest' ./cmd/sled-agent/e2e
 
 # The backend of the agent's zones in the demo: process, or illumos, for which a stand-in for
 # the host's commands is built as well.
@@ -239,7 +244,7 @@ pages:
 install-files: install-service-$(TARGET)
 	@echo '==> install below $(DESTDIR)/'
 	@mkdir -p '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)/etc/sled-agent'
-	@for program in sled-agent sledctl propolis-sim nexus-sim; do \
+	@for program in sled-agent sledctl propolis-sim propolis-qemu nexus-sim; do \
 		$(call put,$(BIN)/$$program,$(PREFIX)/bin/$$program,0755); \
 	done
 	@test -e '$(DESTDIR)/etc/sled-agent/sled-agent.toml' || \
