@@ -132,13 +132,16 @@ func (m *machine) enter(do func()) {
 	})
 }
 
-// fail ends the VM in Failed.
+// fail ends the VM in Failed. That is logged before it is published: whoever sees it may look into
+// the log at once.
 func (m *machine) fail(why string, err error) {
 	m.ended = true
 	console := m.console.tail(maxLastConsole)
-	m.vm.Later(func() { m.log.Error().Err(err).Str("console", console).Msg(why) })
-	m.vm.Ends(server.Failed)
-	m.end()
+	m.vm.Later(func() {
+		m.log.Error().Err(err).Str("console", console).Msg(why)
+		m.vm.Enter(func() { m.vm.Ends(server.Failed) })
+		m.end()
+	})
 }
 
 // exited handles the end of QEMU.
@@ -157,15 +160,16 @@ func (m *machine) exited(c *child) {
 
 // Begin implements server.Machine.
 func (m *machine) Begin(r server.Request) {
-	switch r {
-	case server.Run:
+	switch {
+	case m.ended: // It is about to be Failed.
+	case r == server.Run:
 		m.doing = starting
 		m.vm.Publish(server.Starting)
 		m.command("cont", m.runs)
-	case server.Stop:
+	case r == server.Stop:
 		m.vm.Publish(server.Stopping)
 		m.quit()
-	case server.Reboot:
+	case r == server.Reboot:
 		m.reset()
 		m.command("system_reset", nil) // Its event follows.
 	default:

@@ -39,8 +39,10 @@ func main() {
 	loadModules()
 	lines, button := make(chan string), make(chan struct{})
 	go readLines(lines)
-	for _, name := range events() {
-		go readButton(name, button)
+	if f := openButton(); f != nil {
+		go readButton(f, button)
+	} else {
+		fmt.Println("guest has no power button")
 	}
 	fmt.Println("guest disks", disks())
 	for second := time.Tick(time.Second); ; {
@@ -83,15 +85,23 @@ func loadModules() {
 	}
 }
 
-// events waits for the devices of the buttons, which may appear after their module was loaded.
-func events() (names []string) {
-	for range 100 {
-		if names, _ = filepath.Glob("/dev/input/event*"); len(names) > 0 {
-			break
+// openButton opens the power button's device, which appears a while after its module was loaded.
+// There are others, of a keyboard for example. It returns nil if there is none.
+func openButton() *os.File {
+	for range 1000 {
+		devices, _ := filepath.Glob("/sys/class/input/event*")
+		for _, device := range devices {
+			name, _ := os.ReadFile(device + "/device/name")
+			if strings.TrimSpace(string(name)) != "Power Button" {
+				continue
+			}
+			if f, err := os.Open("/dev/input/" + filepath.Base(device)); err == nil {
+				return f
+			}
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond)
 	}
-	return names
+	return nil
 }
 
 func disks() []string {
@@ -110,13 +120,8 @@ func readLines(lines chan<- string) {
 	}
 }
 
-// readButton reports each press of the power button that an input device shows.
-func readButton(name string, pressed chan<- struct{}) {
-	f, err := os.Open(name)
-	if err != nil {
-		fmt.Printf("guest cannot open %s: %v\n", name, err)
-		return
-	}
+// readButton reports each press of the button.
+func readButton(f io.Reader, pressed chan<- struct{}) {
 	const size, evKey, keyPower = 24, 1, 116 // linux/input.h, linux/input-event-codes.h
 	for event := make([]byte, size); ; {
 		if _, err := io.ReadFull(f, event); err != nil {
