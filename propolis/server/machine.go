@@ -16,7 +16,7 @@ import (
 // StopStarting, Press and Close come while it does something.
 //
 //	Make, cold start        Made, or Ends(Failed)
-//	Make, migration target  Made after Sync, Publish each phase, Runs; or Ends(Failed)
+//	Make, migration target  Made after Sync, ShowPhase each phase, Runs; or Ends(Failed)
 //	Begin(Run)              Publish(Starting), Runs; or RunsDown, Ends(Failed)
 //	Begin(Stop)             Publish(Stopping), RunsDown, Publish(Stopped), Ends(Destroyed)
 //	Begin(Reboot)           Publish(Rebooting), Runs
