@@ -244,7 +244,7 @@ pages:
 install-files: install-service-$(TARGET)
 	@echo '==> install below $(DESTDIR)/'
 	@mkdir -p '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)/etc/sled-agent'
-	@for program in sled-agent sledctl propolis-sim propolis-qemu nexus-sim; do \
+	@for program in sled-agent sledctl propolis-sim nexus-sim $(if $(filter linux,$(TARGET)),propolis-qemu); do \
 		$(call put,$(BIN)/$$program,$(PREFIX)/bin/$$program,0755); \
 	done
 	@test -e '$(DESTDIR)/etc/sled-agent/sled-agent.toml' || \

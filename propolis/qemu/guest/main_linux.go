@@ -30,7 +30,6 @@ import (
 )
 
 func main() {
-	start := time.Now()
 	if os.Getpid() != 1 {
 		fmt.Fprintln(os.Stderr, "guest: not the first process of a guest")
 		os.Exit(2)
@@ -45,6 +44,7 @@ func main() {
 		fmt.Println("guest has no power button")
 	}
 	fmt.Println("guest disks", disks())
+	start := time.Now()
 	for second := time.Tick(time.Second); ; {
 		fmt.Printf("guest up %d\n", int(time.Since(start).Seconds()))
 		select {
