@@ -53,8 +53,8 @@ type machine struct {
 	// disks are set before Made. jobs are the snapshots that are being taken.
 	disks map[string]disk
 	jobs  map[string]chan<- error
-	// settling: a reset has happened just now.
-	settling bool
+	// settling: a reset has happened just now. halted: the guest has powered itself off since.
+	settling, halted bool
 }
 
 func newMachine(h *Host, vm *server.VM) *machine {
@@ -228,6 +228,9 @@ func (m *machine) command(name string, then func()) {
 func (m *machine) runs() {
 	m.doing = idle
 	m.vm.Runs()
+	if m.halted {
+		m.guestEnded()
+	}
 }
 
 // quit ends QEMU, by force if need be.
@@ -273,6 +276,7 @@ func (m *machine) happened(e qmpEvent) {
 // wasReset handles a reset. The guest goes on at once, even if it had shut down before, in which
 // case QEMU has halted it. More resets may follow, by the firmware for example.
 func (m *machine) wasReset() {
+	m.halted = false
 	switch {
 	case m.doing == idle:
 		m.vm.Begins()
@@ -292,8 +296,10 @@ func (m *machine) wasReset() {
 	})
 }
 
-// guestEnded handles that the guest has powered itself off. QEMU has halted it.
+// guestEnded handles that the guest has powered itself off. QEMU has halted it. If that was while
+// it was started or reset, runs goes on.
 func (m *machine) guestEnded() {
+	m.halted = true
 	if m.doing != idle || m.vm.Obeys() {
 		return
 	}
