@@ -198,6 +198,32 @@ bench: ## Run the benchmarks that match BENCH, each beside its floor.
 		awk '/^(goos|goarch|pkg|cpu|PASS|ok)/ { next } /^(--- )?FAIL/ { bad = 1 } { print } END { exit bad }'; \
 	done
 
+# The tests' guest: Debian's kernel for virtual machines, unpacked from its package and not
+# installed, and one program of ours. It is made on Debian for x86_64, and kept.
+GUEST        = bin/guest
+GUEST_KERNEL ?= linux-image-cloud-amd64
+
+.PHONY: guest
+guest: $(GUEST)/kernel ## Make a small Linux guest in bin/guest/, for propolis-qemu and its tests.
+	@echo '==> $(GUEST)/initrd'
+	@CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w' -o $(GUEST)/init ./propolis/qemu/guest
+	@$(GO) run ./propolis/qemu/guest/initrd $(GUEST)/init $(GUEST)/root/lib/modules/* >$(GUEST)/initrd.new
+	@mv $(GUEST)/initrd.new $(GUEST)/initrd
+
+# The package that is asked for only depends on the one of the newest version.
+$(GUEST)/kernel:
+	@echo '==> $(GUEST)/kernel, from $(GUEST_KERNEL)'
+	@command -v apt-get >/dev/null || { echo 'it is made from a package of Debian, and there is no apt-get'; exit 1; }
+	@mkdir -p $(GUEST)
+	@package=$$(apt-cache depends $(GUEST_KERNEL) | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1) && \
+		test -n "$$package" && cd $(GUEST) && rm -rf root *.deb && apt-get download -q "$$package" && dpkg-deb -x *.deb root
+	@rm -f $(GUEST)/*.deb && cp $(GUEST)/root/boot/vmlinuz-* $@
+
+.PHONY: test-guests
+test-guests: guest ## Make the guest and run the tests with real guests in QEMU, which take a minute.
+	@echo '==> real guests'
+	@E2E_GUEST='$(CURDIR)/$(GUEST)' $(GO) test -count=1 -timeout $(TIMEOUT) -parallel 4 -run '^TestRealGuest' ./cmd/sled-agent/e2e
+
 # The backend of the agent's zones in the demo: process, or illumos, for which a stand-in for
 # the host's commands is built as well.
 BACKEND ?= process
@@ -232,7 +258,7 @@ pages:
 install-files: install-service-$(TARGET)
 	@echo '==> install below $(DESTDIR)/'
 	@mkdir -p '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)/etc/sled-agent'
-	@for program in sled-agent sledctl propolis-sim nexus-sim; do \
+	@for program in sled-agent sledctl propolis-sim nexus-sim $(if $(filter linux,$(TARGET)),propolis-qemu); do \
 		$(call put,$(BIN)/$$program,$(PREFIX)/bin/$$program,0755); \
 	done
 	@test -e '$(DESTDIR)/etc/sled-agent/sled-agent.toml' || \

@@ -117,6 +117,12 @@ func (x *Exchange) read(r *http.Request) *dropshot.Error {
 	case "instance_issue_crucible_snapshot_request":
 		x.Call, x.op = CallSnapshot, func(ctx context.Context) Answer { return s.snapshot(ctx, vars[0], vars[1]) }
 		return nil
+	case "instance_serial":
+		x.direct = func() *dropshot.Error { return s.attach(x.Context, x.Writer, r) }
+		return nil
+	case "instance_serial_history_get":
+		x.direct = func() *dropshot.Error { x.Send(s.history(r.URL.Query())); return nil }
+		return nil
 	case "instance_ensure":
 		x.Call = CallEnsure
 		s.interceptor.Arrived(x)

@@ -128,11 +128,22 @@ func convertible(components map[string]component) error {
 // ensure makes a VM and waits until its objects exist, even if the client has
 // disconnected.
 func (s *Server) ensure(ctx context.Context, e *Ensured) Answer {
+	// A VM that exists is never denied because it could not be made again.
+	if err := s.check(e); err != nil && s.isFree() {
+		return Refusal(dropshot.BadRequest("invalid instance spec: " + err.Error()))
+	}
 	v := s.create(e)
 	if v == nil {
 		return Refusal(&dropshot.Error{Status: http.StatusConflict, Code: "AlreadyInitialized", Message: "instance already initialized"})
 	}
 	return s.await(ctx, v.answerEnsure)
+}
+
+// isFree reports whether there is no VM, or one that has ended.
+func (s *Server) isFree() bool {
+	s.lock()
+	defer s.unlock()
+	return s.vm == nil || s.vm.stage == ended
 }
 
 // create makes a VM if there is none or the present one has ended; otherwise it returns

@@ -20,6 +20,9 @@ type Exchange struct {
 
 	s  *Server
 	op operation
+	// direct serves a request for the console, which is not intercepted, in place of op. It
+	// returns an error that was not sent.
+	direct func() *dropshot.Error
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
@@ -27,11 +30,17 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
 	x := &Exchange{s: s, Writer: w, Context: ctx, ID: dropshot.SetRequestID(w), Path: r.URL.EscapedPath()}
-	if bad := x.read(r); bad != nil {
-		x.Send(Refusal(bad))
+	bad := x.read(r)
+	if bad == nil && x.direct == nil {
+		s.interceptor.Serve(x)
 		return
 	}
-	s.interceptor.Serve(x)
+	if bad == nil {
+		bad = x.direct()
+	}
+	if bad != nil {
+		x.Send(Refusal(bad))
+	}
 }
 
 // CarryOut carries the call out, even if the client has disconnected. It returns the zero

@@ -18,6 +18,9 @@ type Options struct {
 	// Make returns the Machine of a new VM. It is called with the lock held, and then the
 	// Machine's Make.
 	Make func(*VM) Machine
+	// Check returns an error if no Machine can be made of a valid spec; then no VM is made. It
+	// may block shortly. nil accepts every spec.
+	Check func(*Ensured) error
 	// Newest is the newest API version served; requests for newer ones are refused. The
 	// zero value means NewestVersion.
 	Newest dropshot.Version
@@ -31,11 +34,14 @@ type Options struct {
 // those of its calls, which end when they are done, not when their clients disconnect.
 type Server struct {
 	make        func(*VM) Machine
+	check       func(*Ensured) error
 	newest      dropshot.Version
 	interceptor Interceptor
 	log         zerolog.Logger
 	ctx         context.Context // ends with Close
 	end         context.CancelFunc
+
+	consoles chan struct{} // has one for each connection to a console
 
 	mu      sync.Mutex
 	defects Defects
@@ -50,10 +56,14 @@ func New(o Options) *Server {
 	if o.Newest == (dropshot.Version{}) {
 		o.Newest = dropshot.Version{6}
 	}
+	if o.Check == nil {
+		o.Check = func(*Ensured) error { return nil }
+	}
 	if o.Interceptor == nil {
 		o.Interceptor = truly{}
 	}
-	s := &Server{make: o.Make, newest: o.Newest, interceptor: o.Interceptor, log: o.Log}
+	s := &Server{make: o.Make, check: o.Check, newest: o.Newest, interceptor: o.Interceptor, log: o.Log,
+		consoles: make(chan struct{}, maxConsoles)}
 	s.ctx, s.end = context.WithCancel(context.Background())
 	return s
 }

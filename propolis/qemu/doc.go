@@ -1,0 +1,20 @@
+// Package qemu is a Propolis machine of QEMU on Linux: a server.Machine whose guest is real. Each
+// VM is one process, qemu-system-x86_64, which is told what to do by QMP, QEMU's machine protocol.
+//
+//	instance spec -> newPlan -> command line -> child -> qmpClient -> machine -> server.VM
+//
+// newPlan is a pure function. It refuses what QEMU cannot make and names the component. QEMU gets
+// the spec's values as JSON and never through a shell. It has no monitor for people, no
+// configuration file and no socket with a name: QMP and the console are sockets that it inherits.
+//
+// QEMU is killed by the kernel when the server ends, however that happens. A VM that is stopped
+// gets QMP's quit and is killed if it does not end, so a QEMU that was stopped by a signal ends as
+// well. QEMU is told to keep a guest that has ended, so that it is known why: powered off, reset
+// or panicked.
+//
+// The serial port com1 has a history of bounded length. Its lines are also logged, and a failure is
+// logged with the end of it.
+//
+// The package compiles everywhere and starts QEMU on Linux only. What decides when requests are
+// taken, and all of HTTP, is in package server.
+package qemu
