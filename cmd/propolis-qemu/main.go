@@ -9,7 +9,12 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sledagent/sledagent/internal/usage"
 )
+
+// version is set by the Makefile.
+var version = "unknown"
 
 func main() { os.Exit(execute(os.Args[1:])) }
 
@@ -36,11 +41,12 @@ func execute(args []string) int {
 
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "propolis-qemu",
-		Short: "A Propolis server whose VM is a real guest in QEMU, on Linux",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("no such command %q", args[0])}
+		Use:     "propolis-qemu",
+		Short:   "A Propolis server whose VM is a real guest in QEMU, on Linux",
+		Version: version,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := usage.NoSuchCommand(cmd, args); err != nil {
+				return usageError{err}
 			}
 			return nil
 		},
@@ -49,7 +55,7 @@ func rootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(runCommand(), consoleCommand())
+	root.AddCommand(runCommand())
 	return root
 }
 
