@@ -205,12 +205,12 @@ $(GUEST)/kernel:
 		test -n "$$package" && cd $(GUEST) && rm -rf root *.deb && apt-get download -q "$$package" && dpkg-deb -x *.deb root
 	@rm $(GUEST)/*.deb && cp $(GUEST)/root/boot/vmlinuz-* $@
 
-# The backend of the agent's zones in the demo: process, or illumos, for which a stand-in for
-# the host's commands is built as well.
+# The backend of the agent's zones in the demo: process; illumos, for which a stand-in for the
+# host's commands is built as well; or qemu, with real guests in zones of processes.
 BACKEND ?= process
 
 .PHONY: demo
-demo: build $(if $(filter illumos,$(BACKEND)),standin) ## Build, then demonstrate stops of VMMs that do not stop properly.
+demo: build $(if $(filter illumos,$(BACKEND)),standin) $(if $(filter qemu,$(BACKEND)),guest) ## Build, then demonstrate stops of VMMs that do not stop properly.
 	@bin/sled-demo -backend '$(BACKEND)'
 
 .PHONY: standin
