@@ -14,14 +14,45 @@ type role struct {
 	story string
 	// faults are propolis-sim's modes as JSON, set once the VMM runs.
 	faults string
+	// guest is what a real guest does; nil for a simulated one.
+	guest *guest
 	// byItself: no stop is requested; the guest powers itself off.
 	byItself bool
 	// stubborn: it runs until it is removed by force.
 	stubborn bool
 }
 
-// roles are in display order.
-var roles = []role{
+// A guest is what a real guest is told on its console, and what is done to it.
+type guest struct {
+	memory uint64 // in MiB
+	// typed is told when it has booted, and its answer contains said. dying is told after
+	// the stop.
+	typed, said, dying string
+	// frozen: QEMU and the server are stopped by a signal before the stop.
+	frozen bool
+}
+
+// roles returns the VMMs of the demo, in display order.
+func roles(backend string) []role {
+	if backend == "qemu" {
+		return realRoles
+	}
+	return simulatedRoles
+}
+
+// guestMemory is enough for the guest to boot, in MiB.
+const guestMemory = 128
+
+var realRoles = []role{
+	{name: "obedient", story: "shuts down when its power button is pressed", guest: &guest{memory: guestMemory}},
+	{name: "deaf", story: "ignores its power button, and is stopped by its server",
+		guest: &guest{memory: guestMemory, typed: "ignore", said: "guest ignores"}},
+	{name: "panicked", story: "panics when it is to shut down", guest: &guest{memory: guestMemory, typed: "ignore", said: "guest ignores", dying: "panic"}},
+	{name: "frozen", story: "has 1 GiB of touched memory, and stands still, as does its server", stubborn: true,
+		guest: &guest{memory: 1024 + 4*guestMemory, typed: "fill 1024", said: "guest filled", frozen: true}},
+}
+
+var simulatedRoles = []role{
 	{name: "obedient", story: "shuts down when it is asked to", faults: "[]"},
 	{name: "deaf", story: "accepts the stop and keeps running", faults: `["ignore-stop"]`, stubborn: true},
 	{name: "hung", story: "never answers the request to stop", faults: `["hang-stop"]`, stubborn: true},

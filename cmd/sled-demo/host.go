@@ -146,14 +146,20 @@ type host struct {
 	// standin is the program that simulates the illumos host in dir, with its commands
 	// in dir/bin. It is empty for this machine.
 	standin, dir string
+	// guests: the servers have real guests.
+	guests bool
 }
 
 // newHost returns the host for a backend. On this machine dir is the agent's state
 // directory; a simulated illumos host is installed in it.
 func newHost(ctx context.Context, backend, bin, dir string) (h *host, err error) {
 	h = &host{dir: dir, lists: map[string][]string{"zone directory": {"ls", filepath.Join(dir, "zones")}}}
-	if backend == "process" {
+	switch backend {
+	case "process":
 		h.config = "[zones]\nbackend = \"process\"\n"
+		return h, nil
+	case "qemu":
+		h.config, h.guests = guestConfig(bin), true
 		return h, nil
 	}
 	h.standin = filepath.Join(bin, "illumos-standin")

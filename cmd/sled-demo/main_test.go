@@ -68,7 +68,7 @@ func TestSetUpThatFails(t *testing.T) {
 	} {
 		t.Run(tt.bin, func(t *testing.T) {
 			t.Parallel()
-			d, err := newDemo(script(tt.bin), grace)
+			d, err := newDemo(script(tt.bin), "process", grace)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sledagent/sledagent/agent/wire"
 )
@@ -36,19 +37,27 @@ func (d *demo) play(ctx context.Context) error {
 	}
 	ending, cancel := context.WithTimeout(ctx, d.grace+lateness+overBudget)
 	defer cancel()
+	var restart errgroup.Group
+	if d.host.guests {
+		restart.Go(func() error { return d.restartAgent(ending) })
+	}
 	_ = d.each(func(i int, _ facts) error { d.finish(ending, i); return nil })
-	return errors.Join(ctx.Err(), d.inspect(ctx))
+	return errors.Join(ctx.Err(), restart.Wait(), d.inspect(ctx))
 }
 
 // start registers and runs a VMM, waits until Nexus knows that it runs, identifies its
 // resources, and sets its faults.
 func (d *demo) start(ctx context.Context, i int, f facts) error {
 	path := "/vmms/" + f.id.String()
-	body := wire.NewBody(wire.BodyOptions{PropolisAddr: netip.MustParseAddrPort(f.addr), Hostname: f.name})
-	if err := call(ctx, d.sled, "PUT", path, string(body), nil); err != nil {
+	options := wire.BodyOptions{PropolisAddr: netip.MustParseAddrPort(f.addr), Hostname: f.name}
+	if f.guest != nil {
+		options.CPUs, options.MemoryMiB = 1, f.guest.memory
+	}
+	body := wire.NewBody(options)
+	if err := call(ctx, d.sledAddr(), "PUT", path, string(body), nil); err != nil {
 		return err
 	}
-	if err := call(ctx, d.sled, "PUT", path+"/state", `{"state":{"type":"running"}}`, nil); err != nil {
+	if err := call(ctx, d.sledAddr(), "PUT", path+"/state", `{"state":{"type":"running"}}`, nil); err != nil {
 		return err
 	}
 	if err := await(ctx, func() bool { return d.askNexus(ctx, i, f.id) == "running" }); err != nil {
@@ -63,6 +72,9 @@ func (d *demo) start(ctx context.Context, i int, f facts) error {
 		return fmt.Errorf("find it on the host: %w", err)
 	}
 	d.note(i, func(f *facts) { f.pid, f.zone = pid, zone })
+	if f.guest != nil {
+		return d.prepareGuest(ctx, f)
+	}
 	return call(ctx, f.addr, "PUT", "/sim/faults", f.faults, nil)
 }
 
@@ -101,7 +113,10 @@ func (d *demo) stop(ctx context.Context, f facts) error {
 		return call(ctx, f.addr, "POST", "/sim/do/guest-poweroff", "", nil)
 	}
 	path := fmt.Sprintf("/vmms/%s/state?grace=%v", f.id, d.grace)
-	return call(ctx, d.sled, "PUT", path, `{"state":{"type":"stopped"}}`, nil)
+	if f.guest != nil {
+		return d.stopGuest(ctx, f, path)
+	}
+	return call(ctx, d.sledAddr(), "PUT", path, `{"state":{"type":"stopped"}}`, nil)
 }
 
 // watch checks a VMM once from outside and reports whether it is over.
@@ -110,14 +125,14 @@ func (d *demo) watch(ctx context.Context, i int) bool {
 	if f.dead.IsZero() && !alive(f.pid) {
 		d.note(i, func(f *facts) { f.dead = now })
 	}
-	err := call(ctx, d.sled, "GET", "/vmms/"+f.id.String()+"/state", "", nil)
+	err := call(ctx, d.sledAddr(), "GET", "/vmms/"+f.id.String()+"/state", "", nil)
 	// Nexus is asked after the agent: it must have what the agent has forgotten.
 	state := d.askNexus(ctx, i, f.id)
 	if f.forgotten.IsZero() && errors.Is(err, errUnknownVMM) {
 		d.note(i, func(f *facts) { f.forgotten, f.atNexus = now, state })
 	}
 	if status, err := d.status(ctx, f.id); err == nil {
-		d.note(i, func(f *facts) { f.events = status.Events })
+		d.note(i, func(f *facts) { f.events = later(f.events, status.Events) })
 	}
 	return d.look()[i].over()
 }
@@ -186,6 +201,9 @@ func call(ctx context.Context, server, method, path, body string, into any) erro
 		return err
 	}
 	req.Header.Set("api-version", "48.0.0") // The sled API's.
+	if strings.HasPrefix(path, "/instance") {
+		req.Header.Set("api-version", propolisVersion)
+	}
 	req.Header.Set("content-type", "application/json")
 	network := "tcp"
 	if strings.HasPrefix(server, "/") {

@@ -15,14 +15,20 @@ func intro(backend string, grace time.Duration) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `sled-agent runs virtual machines for a control plane, Nexus. It promises one
 thing above all: a stop that was accepted ends, even if the VM hangs, errs or
-crashes. See it tried on five VMs (real processes, simulated guests), each
-given %v to stop:
+crashes. See it tried on %s,
+each given %v to stop:
 
-`, grace)
-	for _, r := range roles {
+`, vms[backend], grace)
+	for _, r := range roles(backend) {
 		fmt.Fprintf(&b, "  %-9s %s\n", r.name, r.story)
 	}
-	if backend == "illumos" {
+	switch backend {
+	case "qemu":
+		b.WriteString(`
+The guests are Linux, in QEMU. While they stop, the agent is killed (SIGKILL)
+and started again.
+`)
+	case "illumos":
 		b.WriteString(`
 The zones are those of illumos: the agent runs zoneadm, zonecfg, dladm and so
 on. Here these are stand-ins, which keep the state of one host between them and
@@ -30,6 +36,13 @@ run the servers.
 `)
 	}
 	return b.String() + "\n"
+}
+
+// vms describes the VMs of a backend.
+var vms = map[string]string{
+	"process": "five VMs (real processes, simulated guests)",
+	"illumos": "five VMs (real processes, simulated guests)",
+	"qemu":    "four VMs with real guests",
 }
 
 // Lines have fewer than 80 columns, so that a terminal does not wrap them.
@@ -55,7 +68,7 @@ func table(all []facts, words func(facts) []string) []string {
 
 // report returns the final table with its verdicts and their evidence. whole reports
 // whether every promise was kept.
-func report(all []facts, backend string, grace time.Duration) (text string, whole bool) {
+func report(all []facts, backend string, grace time.Duration, unnoticed string) (text string, whole bool) {
 	kept := 0
 	lines := table(all, func(f facts) []string {
 		breaches := f.judge(grace)
@@ -72,6 +85,9 @@ func report(all []facts, backend string, grace time.Duration) (text string, whol
 	}
 	lines = append(lines, "  with the file system: no zone directory",
 		"  with the agent: unknown, but not before Nexus knew", "")
+	if unnoticed != "" {
+		lines = append(lines, unnoticed, "")
+	}
 	return strings.Join(lines, "\n"), kept == len(all)
 }
 

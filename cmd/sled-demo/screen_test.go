@@ -43,8 +43,8 @@ func ended(r role) facts {
 	return f
 }
 
-func allEnded() (all []facts) {
-	for _, r := range roles {
+func allEnded(backend string) (all []facts) {
+	for _, r := range roles(backend) {
 		all = append(all, ended(r))
 	}
 	return all
@@ -62,8 +62,12 @@ func fits(t *testing.T, text string) {
 
 func TestIntroAndReport(t *testing.T) {
 	t.Parallel()
-	for backend, suffix := range map[string]string{"process": ".txt", "illumos": "-illumos.txt"} {
-		text, whole := report(allEnded(), backend, grace)
+	for backend, suffix := range map[string]string{"process": ".txt", "illumos": "-illumos.txt", "qemu": "-qemu.txt"} {
+		unnoticed := ""
+		if backend == "qemu" {
+			unnoticed = "The agent was killed."
+		}
+		text, whole := report(allEnded(backend), backend, grace, unnoticed)
 		if !whole {
 			t.Error("a promise is broken")
 		}
@@ -75,12 +79,12 @@ func TestIntroAndReport(t *testing.T) {
 
 func TestReportOfBrokenPromises(t *testing.T) {
 	t.Parallel()
-	all := allEnded()
+	all := allEnded("process")
 	all[0].refusal = "the sled API answered 503"
 	all[1].dead, all[1].forgotten = time.Time{}, time.Time{}
 	all[1].state = "stopping"
 	all[1].left = []string{"zone directory oxz_propolis-server_x"}
-	text, whole := report(all, "process", grace)
+	text, whole := report(all, "process", grace, "")
 	if whole {
 		t.Error("no promise is broken")
 	}
@@ -123,7 +127,7 @@ func TestJudge(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var f facts
-			for _, r := range roles {
+			for _, r := range simulatedRoles {
 				if r.name == tt.role {
 					f = ended(r)
 				}
@@ -140,7 +144,7 @@ func TestJudge(t *testing.T) {
 // The table of one VMM on a terminal and elsewhere, after each new fact.
 func TestScreens(t *testing.T) {
 	t.Parallel()
-	whole := ended(roles[1])
+	whole := ended(simulatedRoles[1])
 	var live, rows strings.Builder
 	terminal, file := &screen{w: &live, columns: 79}, &screen{w: &rows, printed: map[string]bool{}}
 	f := facts{role: whole.role}
@@ -169,7 +173,7 @@ func TestNarrowTerminal(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	s := &screen{w: &out, columns: 40}
-	s.show(allEnded()[:1], noon)
+	s.show(allEnded("process")[:1], noon)
 	for line := range strings.Lines(out.String()) {
 		if n := len(strings.TrimSuffix(line, "\x1b[K\n")); n > 40 {
 			t.Errorf("a line of %d characters on 40 columns: %q", n, line)
@@ -177,7 +181,7 @@ func TestNarrowTerminal(t *testing.T) {
 	}
 	first := out.String()
 	out.Reset()
-	s.show(allEnded()[:1], noon)
+	s.show(allEnded("process")[:1], noon)
 	if want := "\x1b[2A" + first; out.String() != want {
 		t.Errorf("second picture %q, want %q", out.String(), want)
 	}

@@ -116,6 +116,38 @@ func wholeDemo(t *testing.T, programs, backend string) {
 	}
 }
 
+// The same with real guests, which E2E_GUEST has the kernel of; "make test-guests" sets it.
+func TestDemoOfRealGuests(t *testing.T) {
+	t.Parallel()
+	guest := os.Getenv("E2E_GUEST")
+	if guest == "" {
+		t.Skip("part of make test-guests (E2E_GUEST=DIR)")
+	}
+	programs := built(t)
+	if err := os.Symlink(guest, filepath.Join(programs, "guest")); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("to the end", func(t *testing.T) {
+		cmd, out, tmp := demonstration(t, programs, "-backend", "qemu")
+		err := cmd.Run()
+		if err != nil || !strings.Contains(out.String(), "kept for 4 of 4 VMMs") || !strings.Contains(out.String(), "deaf guest had been up") {
+			t.Errorf("%v:\n%s", err, out)
+		}
+		wantClean(t, tmp)
+	})
+	t.Run("interrupted", func(t *testing.T) {
+		cmd, out, tmp := demonstration(t, programs, "-backend", "qemu")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(3*time.Second, func() { _ = cmd.Process.Signal(syscall.SIGINT) })
+		if err := cmd.Wait(); err == nil {
+			t.Errorf("no error:\n%s", out)
+		}
+		wantClean(t, tmp)
+	})
+}
+
 // A host whose zones cannot be removed breaks the promise. The demo reports that with
 // what is left, and still cleans up.
 func TestDemoOfHostThatKeepsZones(t *testing.T) {

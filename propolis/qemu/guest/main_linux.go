@@ -8,6 +8,7 @@
 //	panic              a panic of the kernel
 //	hang               say and do nothing any more, whatever happens
 //	fill N             take N MiB of memory and keep it
+//	ignore             ignore the power button from now on
 //
 // It powers off when the power button is pressed, unless the kernel's command line has
 // button=ignore.
@@ -55,7 +56,7 @@ func main() {
 			}
 		case <-button:
 			fmt.Println("guest power button")
-			if os.Getenv("button") != "ignore" {
+			if !ignoring {
 				halt(unix.LINUX_REBOOT_CMD_POWER_OFF)
 			}
 		}
@@ -137,6 +138,9 @@ func readButton(f io.Reader, pressed chan<- struct{}) {
 // filled is kept until the guest ends.
 var filled [][]byte
 
+// ignoring: the power button has no effect.
+var ignoring = os.Getenv("button") == "ignore"
+
 func obey(line string) error {
 	switch what, value, _ := strings.Cut(line, " "); what {
 	case "":
@@ -144,6 +148,9 @@ func obey(line string) error {
 		halt(unix.LINUX_REBOOT_CMD_RESTART)
 	case "poweroff":
 		halt(unix.LINUX_REBOOT_CMD_POWER_OFF)
+	case "ignore":
+		ignoring = true
+		fmt.Println("guest ignores its power button")
 	case "panic":
 		return os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0)
 	case "hang":
