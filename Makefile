@@ -274,9 +274,9 @@ install-files: install-service-$(TARGET)
 # not overwritten.
 put = rm -f "$(DESTDIR)$(2)" && cp "$(1)" "$(DESTDIR)$(2)" && chmod $(3) "$(DESTDIR)$(2)" || exit 1
 
-# The same for a text that contains the agent's path.
+# The same for a text that contains the programs' paths.
 fill = rm -f "$(DESTDIR)$(2)" && \
-	sed 's,/usr/bin/sled-agent,$(PREFIX)/bin/sled-agent,' "$(1)" >"$(DESTDIR)$(2)" && chmod $(3) "$(DESTDIR)$(2)" || exit 1
+	sed 's,/usr/bin/sled,$(PREFIX)/bin/sled,' "$(1)" >"$(DESTDIR)$(2)" && chmod $(3) "$(DESTDIR)$(2)" || exit 1
 
 .PHONY: install-service-illumos
 install-service-illumos:
@@ -287,7 +287,8 @@ install-service-illumos:
 .PHONY: install-service-linux
 install-service-linux:
 	@mkdir -p '$(DESTDIR)$(PREFIX)/lib/systemd/system'
-	@$(call fill,deploy/systemd/sled-agent.service,$(PREFIX)/lib/systemd/system/sled-agent.service,0644)
+	@for unit in sled-agent sled-agent-vmms; do \
+		$(call fill,deploy/systemd/$$unit.service,$(PREFIX)/lib/systemd/system/$$unit.service,0644); done
 
 # Other systems have no service to install.
 install-service-%: ;

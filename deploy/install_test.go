@@ -106,6 +106,10 @@ func TestInstallElsewhere(t *testing.T) {
 	if !ok || !strings.Contains(unit, "\nExecStart=/opt/sled/bin/sled-agent run ") {
 		t.Errorf("the unit is there: %v, and runs another agent", ok)
 	}
+	unit, ok = installed(t, "linux", "/opt/sled")["opt/sled/lib/systemd/system/sled-agent-vmms.service"]
+	if !ok || !strings.Contains(unit, "\nExecStop=/opt/sled/bin/sledctl vmm stop --all ") {
+		t.Errorf("the unit for a shutdown is there: %v, and runs another sledctl", ok)
+	}
 	if files := installed(t, "darwin", "/usr/local"); len(files) != 5 {
 		t.Errorf("installed %d files, want the programs and the configuration", len(files))
 	}

@@ -38,7 +38,7 @@ if [ "${1-}" = boot ]; then
 	echo uninitialized >"$root/etc/machine-id"
 	mkdir -p "$root/etc/sled-agent" "$root/usr/bin" "$root/run/systemd/system" "$root/var/lib/sled-agent"
 	cp "$3"/* "$root/usr/bin/"
-	cp "$here/deploy/systemd/sled-agent.service" "$root/etc/systemd/system/"
+	cp "$here"/deploy/systemd/*.service "$root/etc/systemd/system/"
 	mount -t tmpfs -o size=8m,mode=700 none "$root/var/lib/sled-agent"
 	# None of the host's services are started.
 	printf '[Unit]\nRequires=systemd-journald.service\nAfter=systemd-journald.service\n' >"$root/run/systemd/system/test.target"
@@ -203,4 +203,18 @@ replaced "the configuration is mended"
 
 on systemctl stop sled-agent || fail "stop"
 same "systemctl stop"
+
+# A shutdown stops the VMs in order, before the agent.
+on systemctl start sled-agent sled-agent-vmms || fail "start of what stops VMs at a shutdown"
+replaced "start"
+case $(on systemctl show -P After sled-agent-vmms) in
+*sled-agent.service*) ;;
+*) fail "VMs are stopped after the agent" ;;
+esac
+on systemctl stop sled-agent-vmms || fail "stop of all VMs: $(on systemctl status --no-pager sled-agent-vmms)"
+[ -z "$(server 12400)" ] || fail "the VM still runs"
+ctl vmm list -o json | grep -q 'Propolis reported it destroyed' || fail "the VM was not stopped in order"
+ok "VMs are stopped before the host shuts down"
+on systemctl start sled-agent-vmms && on systemctl stop sled-agent-vmms || fail "stop of no VM"
+ok "there may be no VM"
 echo "PASS deploy/test/systemd.sh"
