@@ -34,6 +34,8 @@ const (
 	starting
 	rebooting
 	stopping
+	leaving
+	arriving
 )
 
 // A machine is a VM with one QEMU. The server's lock guards it.
@@ -55,12 +57,21 @@ type machine struct {
 	jobs  map[string]chan<- error
 	// settling: a reset has happened just now.
 	settling bool
+	// departure and arrival are the migration that goes on. off: the guest has powered itself off
+	// during it. away: it has gone to another server.
+	departure *departure
+	arrival   *arrival
+	off, away bool
 }
 
 func newMachine(h *Host, vm *server.VM) *machine {
 	ctx, end := context.WithCancel(context.Background())
-	return &machine{host: h, vm: vm, log: h.log, console: newConsole(), ctx: ctx, end: end,
+	m := &machine{host: h, vm: vm, log: h.log, console: newConsole(), ctx: ctx, end: end,
 		jobs: map[string]chan<- error{}}
+	if vm.Ensured().Target {
+		m.doing = arriving
+	}
+	return m
 }
 
 // Make implements server.Machine.
@@ -72,6 +83,15 @@ func (m *machine) Close() { m.end() }
 // run makes the VM and releases it when QEMU has ended.
 func (m *machine) run() {
 	defer m.end()
+	var a *arrival // nil for a cold start
+	if m.vm.Ensured().Target {
+		var err error
+		if a, err = m.meet(); err != nil {
+			m.enter(func() { m.fail("guest does not arrive", err) })
+			return
+		}
+		defer a.close()
+	}
 	p, dir, err := m.host.prepare(m.vm.Ensured().Spec)
 	if dir != "" {
 		defer os.RemoveAll(dir)
@@ -79,6 +99,9 @@ func (m *machine) run() {
 	if err != nil {
 		m.enter(func() { m.fail("cannot make VM", err) })
 		return
+	}
+	if a != nil {
+		p.args = append(p.args, "-incoming", "defer")
 	}
 	c, err := startChild(m.host.o.Program, p.args)
 	if err != nil {
@@ -94,15 +117,26 @@ func (m *machine) run() {
 	}()
 	q := newQMP(c.qmp, func(e qmpEvent) { m.enter(func() { m.happened(e) }) })
 	err = q.do(m.ctx, makeBudget, "qmp_capabilities", nil)
+	if err == nil && a != nil {
+		err = a.prepare(m.ctx, q, p.disks)
+	}
 	m.console.connect(c.console)
 	m.enter(func() {
-		if err == nil {
-			m.child, m.qmp, m.disks = c, q, p.disks
-			m.vm.Made()
+		switch {
+		case err != nil:
+			m.fail("cannot make VM", fmt.Errorf("%w: %s", err, c.words))
+			return
+		case a != nil:
+			m.host.machines.Go(func() { a.run(c, q) })
 		}
+		m.child, m.qmp, m.disks = c, q, p.disks
+		m.vm.Made()
 	})
 	if err != nil {
 		c.kill()
+		if a != nil {
+			a.giveUp(err)
+		}
 	}
 	select {
 	case <-c.exited:
@@ -110,6 +144,7 @@ func (m *machine) run() {
 		m.awaitExit(c)
 	}
 	<-printed // All of it, since QEMU has closed its end.
+	m.awaitAnswer()
 	m.enter(func() { m.exited(c) })
 }
 
@@ -135,6 +170,9 @@ func (m *machine) enter(do func()) {
 // fail ends the VM in Failed.
 func (m *machine) fail(why string, err error) {
 	m.ended = true
+	if m.moves() {
+		m.vm.ShowPhase(server.ErrorPhase)
+	}
 	console := m.console.tail(maxLastConsole)
 	m.vm.Later(func() { m.log.Error().Err(err).Str("console", console).Msg(why) })
 	m.vm.Ends(server.Failed)
@@ -150,8 +188,10 @@ func (m *machine) exited(c *child) {
 	}
 	m.ended = true
 	m.vm.Later(func() { m.log.Info().Str("how", c.how).Str("stderr", words).Msg("QEMU has ended") })
-	m.vm.RunsDown()
-	m.vm.Publish(server.Stopped)
+	if !m.away {
+		m.vm.RunsDown()
+		m.vm.Publish(server.Stopped)
+	}
 	m.vm.Ends(server.Destroyed)
 }
 
@@ -168,9 +208,8 @@ func (m *machine) Begin(r server.Request) {
 	case server.Reboot:
 		m.reset()
 		m.command("system_reset", nil) // Its event follows.
-	default:
-		m.vm.Later(func() { m.log.Warn().Msg("QEMU's guests do not migrate") })
-		m.vm.Runs()
+	case server.MigrateOut:
+		m.leave()
 	}
 }
 
@@ -259,6 +298,8 @@ func (m *machine) happened(e qmpEvent) {
 		if m.doing != stopping {
 			m.fail("guest has panicked", nil)
 		}
+	case "MIGRATION", "STOP":
+		m.migrationEvent(e)
 	case "BLOCK_JOB_COMPLETED", "BLOCK_JOB_CANCELLED":
 		m.copied(e)
 	case "BLOCK_IO_ERROR":
@@ -290,6 +331,13 @@ func (m *machine) wasReset() {
 
 // guestEnded handles that the guest has powered itself off. QEMU has halted it.
 func (m *machine) guestEnded() {
+	if m.moves() {
+		m.off = true
+		if m.departure != nil {
+			notify(m.departure.events, errGuestOff.Error())
+		}
+		return
+	}
 	if m.doing != idle || m.vm.Obeys() {
 		return
 	}

@@ -1,9 +1,5 @@
 package server
 
-import (
-	"github.com/google/uuid"
-)
-
 // What is in this file is for a simulator's faults. A real server uses none of it.
 
 // An Interceptor intercepts calls and states.
@@ -65,17 +61,6 @@ func (v *VM) Forget(state State) {
 		v.stage, v.standing = active, started
 	}
 	v.note()
-}
-
-// MigrateOut asks for a migration out of this server. It returns false if the VM cannot
-// migrate now.
-func (v *VM) MigrateOut(id uuid.UUID) bool {
-	if v.stage != active || rule(v.standing, v.rebootQueued, MigrateOut) != take {
-		return false
-	}
-	v.outID = id
-	v.ask(MigrateOut)
-	return true
 }
 
 // Idle reports whether the machine does nothing and the guest runs.

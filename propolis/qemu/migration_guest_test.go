@@ -1,0 +1,257 @@
+package qemu
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+
+	"github.com/sledagent/sledagent/propolis/server"
+	"github.com/sledagent/sledagent/propolis/server/servertest"
+)
+
+// guestDir has a guest, made by make guest.
+var guestDir = os.Getenv("E2E_GUEST")
+
+// outcomeLimit bounds waits for a guest, on a busy machine without hardware support.
+const outcomeLimit = 2 * time.Minute
+
+// A side is a server of real guests in this process.
+type side struct {
+	*servertest.Client
+	addr string
+	api  *server.Server
+	mu   sync.Mutex
+	vm   *machine
+}
+
+func newSide(t *testing.T, log zerolog.Logger) *side {
+	t.Helper()
+	if guestDir == "" {
+		t.Skip("part of make test-guests (E2E_GUEST=DIR)")
+	}
+	program, err := exec.LookPath("qemu-system-x86_64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := NewHost(Options{Program: program, Dir: t.TempDir(), Accel: "tcg", Net: "user", Kernel: filepath.Join(guestDir, "kernel"),
+		Initrd: filepath.Join(guestDir, "initrd"), Append: "console=ttyS0 quiet no_timer_check"}, "tcg", log)
+	s := &side{}
+	s.api = server.New(server.Options{Check: host.Check, Log: log, Make: func(vm *server.VM) server.Machine {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.vm = newMachine(host, vm)
+		return s.vm
+	}})
+	h := httptest.NewServer(s.api.Handler())
+	t.Cleanup(func() { s.api.Close(); h.CloseClientConnections(); h.Close(); host.Wait() })
+	client := h.Client()
+	client.Timeout = outcomeLimit
+	s.Client, s.addr = &servertest.Client{T: t, Base: h.URL, Do: client.Do}, h.Listener.Addr().String()
+	return s
+}
+
+func (s *side) machine() *machine {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.vm
+}
+
+// status is QEMU's own word on its guest; empty if there is none to ask.
+func (s *side) status(ctx context.Context) (status string) {
+	var q *qmpClient
+	m := s.machine()
+	if m == nil {
+		return ""
+	}
+	s.api.Enter(func() { q = m.qmp })
+	if q != nil {
+		status, _ = statusOf(ctx, q, "query-status")
+	}
+	return status
+}
+
+// says waits until the console has written a text after an offset, and returns the offset after it.
+func (s *side) says(text string, from uint64) uint64 {
+	s.T.Helper()
+	limit := time.After(outcomeLimit)
+	for {
+		data, _, more := s.machine().ReadConsole(from, maxHistory)
+		if i := bytes.Index(data, []byte(text)); i >= 0 {
+			return from + uint64(i+len(text))
+		}
+		if more == nil {
+			s.T.Fatalf("the console has not written %q but %q", text, data)
+		}
+		select {
+		case <-more:
+		case <-limit:
+			s.T.Fatalf("the console has not written %q but %q", text, data)
+		}
+	}
+}
+
+func (s *side) types(line string) {
+	s.T.Helper()
+	if err := s.machine().WriteConsole(s.T.Context(), []byte(line+"\n")); err != nil {
+		s.T.Fatal(err)
+	}
+}
+
+// A pair is a source with a running guest, whose disk is shared, and a target.
+type pair struct {
+	t              *testing.T
+	source, target *side
+	disk           string
+}
+
+const journalSectors = 512
+
+func newPair(t *testing.T) *pair {
+	t.Helper()
+	log := zerolog.New(zerolog.NewTestWriter(t))
+	p := &pair{t: t, source: newSide(t, log.With().Str("side", "source").Logger()), target: newSide(t, log.With().Str("side", "target").Logger())}
+	p.disk = filepath.Join(t.TempDir(), "disk.raw")
+	if err := os.WriteFile(p.disk, make([]byte, journalSectors*512), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.source.Want(p.source.Call("PUT", "/instance", p.spec()), "Created")
+	p.source.Want(p.source.Put("Run"), "No Content")
+	p.source.says("guest up 1\r\n", 0)
+	return p
+}
+
+func (p *pair) spec() string {
+	body := servertest.SpecWith(`"com1":{"type":"serial_port","component":{"num":"com1"}},` +
+		`"file":{"type":"file_storage_backend","component":{"path":"` + p.disk + `","readonly":false,"block_size":512,"workers":null}},` +
+		`"blob":{"type":"blob_storage_backend","component":{"base64":"aGVsbG8=","readonly":true}},` +
+		`"vda":{"type":"virtio_disk","component":{"backend_id":"file","pci_path":{"bus":0,"device":16,"function":0}}},` +
+		`"vdb":{"type":"virtio_disk","component":{"backend_id":"blob","pci_path":{"bus":0,"device":17,"function":0}}},` +
+		`"net":{"type":"virtio_network_backend","component":{"vnic_name":"vnic0"}},` +
+		`"nic":{"type":"virtio_nic","component":{"backend_id":"net","interface_id":"` + uuid.NewString() + `","pci_path":{"bus":0,"device":8,"function":0}}}`)
+	return strings.Replace(body, `"memory_mb":1024`, `"memory_mb":128`, 1)
+}
+
+// migrate asks the target for a migration from an address, and returns the answer.
+func (p *pair) migrate(from string) servertest.Reply {
+	p.t.Helper()
+	body := servertest.MigrationTarget
+	i, j := strings.Index(body, `"replace_components"`), len(body)-len(`}}}`)
+	body = body[:i] + `"replace_components":{"net":{"component":"VirtioNetworkBackend","spec":{"vnic_name":"vnic1"}}}` + body[j:]
+	body = strings.Replace(body, `"[fd00::7]:12400"`, fmt.Sprintf("%q", from), 1)
+	return p.target.Call("PUT", "/instance", body)
+}
+
+// neverTwice asks both QEMUs all the time whether their guests run, until the test ends. The target
+// is asked first: once its guest runs, it goes on, so the source's must not run afterwards.
+func (p *pair) neverTwice() {
+	ctx, cancel := context.WithCancel(context.Background())
+	var watched sync.WaitGroup
+	asked := 0
+	watched.Go(func() {
+		for ctx.Err() == nil {
+			asked++
+			if p.target.status(ctx) == "running" && p.source.status(ctx) == "running" {
+				p.t.Error("the guest runs on both sides")
+				return
+			}
+		}
+	})
+	p.t.Cleanup(func() {
+		cancel()
+		watched.Wait()
+		p.t.Logf("both sides were asked %d times", asked)
+	})
+}
+
+// follow returns the states and phases that a server shows until it has one of these states.
+func follow(c *side, until ...server.State) (seen []string) {
+	c.T.Helper()
+	for gen := uint64(0); !c.T.Failed(); {
+		v := c.Monitor(gen)
+		text := string(v.State)
+		if m := v.Migration.In; m != nil {
+			text += " in " + string(m.State)
+		}
+		if m := v.Migration.Out; m != nil {
+			text += " out " + string(m.State)
+		}
+		seen = append(seen, text)
+		for _, state := range until {
+			if v.State == state {
+				return seen
+			}
+		}
+		gen = v.Gen + 1
+	}
+	return seen
+}
+
+// last returns the last of what a server shows until it has one of these states.
+func last(c *side, until ...server.State) string {
+	c.T.Helper()
+	seen := follow(c, until...)
+	return seen[len(seen)-1]
+}
+
+// A guest goes on at the target where it was: its memory, its console and its disk.
+func TestMigration(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	p.source.types("fill 16")
+	p.source.says("guest filled 16 MiB", 0)
+	p.source.types("churn")
+	p.source.types("journal")
+	p.neverTwice()
+	p.target.Want(p.migrate(p.source.addr), "Created")
+	if got := last(p.target, server.Running, server.Failed); got != "Running in Finish" {
+		t.Fatalf("the target ends %q", got)
+	}
+	if got := last(p.source, server.Destroyed, server.Failed); got != "Destroyed out Finish" {
+		t.Errorf("the source ends %q", got)
+	}
+	at := p.target.says("guest up ", p.source.machine().ConsoleEnd())
+	p.target.says("guest journal full", 0)
+	data, _, _ := p.target.machine().ReadConsole(0, maxHistory)
+	if n := strings.Count(string(data), "guest up 0\r\n"); n != 1 {
+		t.Errorf("the guest has started %d times: %q", n, data[:min(at, uint64(len(data)))])
+	}
+	disk, err := os.ReadFile(p.disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range journalSectors {
+		if got := binary.LittleEndian.Uint64(disk[n*512:]); got != uint64(n+1) {
+			t.Fatalf("sector %d has %d", n, got)
+		}
+	}
+	var spec struct {
+		Spec struct {
+			Value struct {
+				Board      struct{ CPUs int }
+				Components map[string]json.RawMessage
+			}
+		}
+	}
+	got := p.target.Call("GET", "/instance/spec", "")
+	if err := json.Unmarshal([]byte(got.Body), &spec); err != nil || !strings.Contains(string(spec.Spec.Value.Components["net"]), "vnic1") {
+		t.Errorf("the target's spec is %s, %v", got.Body, err)
+	}
+	p.target.types("reboot")
+	p.target.says("guest up 0\r\n", at)
+	p.target.Await(server.Running)
+	p.target.Want(p.target.Put("Stop"), "No Content")
+	p.target.Await(server.Destroyed)
+}
