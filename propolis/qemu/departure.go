@@ -100,6 +100,11 @@ func (d *departure) push() error {
 		_, err := d.expect(ctx, moveBudget, loaded)
 		heard <- err
 	}()
+	if !d.m.host.live {
+		if err := d.q.do(ctx, commandBudget, "stop", nil); err != nil {
+			return err
+		}
+	}
 	if err := migrate(ctx, d.q, "migrate"); err != nil {
 		return err
 	}

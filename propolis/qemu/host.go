@@ -16,13 +16,16 @@ type Host struct {
 	o     Options
 	accel string
 	log   zerolog.Logger
+	// live: a guest runs while its memory is sent to another server. With TCG, QEMU loses some of
+	// what the guest writes meanwhile (seen with 7.2), so it is paused before.
+	live bool
 	// machines counts those that are not released yet.
 	machines sync.WaitGroup
 }
 
 // NewHost returns a Host whose VMs use an accelerator that Accelerator has chosen.
 func NewHost(o Options, accel string, log zerolog.Logger) *Host {
-	return &Host{o: o, accel: accel, log: log}
+	return &Host{o: o, accel: accel, log: log, live: accel != "tcg"}
 }
 
 // Check returns an error if QEMU cannot make a VM. It names the component. What arrives by migration

@@ -225,7 +225,7 @@ func TestMigration(t *testing.T) {
 	at := p.target.says("guest up ", p.source.machine().ConsoleEnd())
 	p.target.says("guest journal full", 0)
 	data, _, _ := p.target.machine().ReadConsole(0, maxHistory)
-	if n := strings.Count(string(data), "guest up 0\r\n"); n != 1 {
+	if n := strings.Count(string(data), "guest disks"); n != 1 {
 		t.Errorf("the guest has started %d times: %q", n, data[:min(at, uint64(len(data)))])
 	}
 	disk, err := os.ReadFile(p.disk)
@@ -250,7 +250,7 @@ func TestMigration(t *testing.T) {
 		t.Errorf("the target's spec is %s, %v", got.Body, err)
 	}
 	p.target.types("reboot")
-	p.target.says("guest up 0\r\n", at)
+	p.target.says("guest disks", at)
 	p.target.Await(server.Running)
 	p.target.Want(p.target.Put("Stop"), "No Content")
 	p.target.Await(server.Destroyed)
