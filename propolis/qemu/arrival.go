@@ -64,9 +64,9 @@ func (a *arrival) giveUp(why error) {
 	a.close()
 }
 
-// prepare makes QEMU wait for the stream.
-func (a *arrival) prepare(ctx context.Context, q *qmpClient, disks map[string]disk) (err error) {
-	if err := sameFiles(disks, a.files); err != nil {
+// prepare makes QEMU wait for the stream. files identify those that it has opened.
+func (a *arrival) prepare(ctx context.Context, q *qmpClient, files map[string]string) (err error) {
+	if err := sameFiles(files, a.files); err != nil {
 		return err
 	}
 	if a.stream, err = openStream(ctx, q); err != nil {
@@ -181,7 +181,7 @@ func (a *arrival) take(c *child, q *qmpClient, last bequest) error {
 	if qemus := (*qmpError)(nil); errors.As(err, &qemus) {
 		c.kill()
 		<-c.exited
-		a.tellFailure(context.WithoutCancel(a.m.ctx), refused, err)
+		a.tellFailure(a.m.ctx, refused, err)
 	}
 	return err
 }

@@ -152,20 +152,15 @@ func (d *departure) await(ctx context.Context, sent, heard <-chan error) error {
 // offer is what the target must know of the VM.
 func (d *departure) offer() (message, error) {
 	var spec json.RawMessage
-	var disks map[string]disk
 	jobs := 0
-	d.m.enter(func() { spec, disks, jobs = d.m.vm.Ensured().Spec, d.m.disks, len(d.m.jobs) })
+	d.m.enter(func() { spec, jobs = d.m.vm.Ensured().Spec, len(d.m.jobs) })
 	switch {
 	case spec == nil:
 		return message{}, errors.New("VM has ended")
 	case jobs > 0:
 		return message{}, errors.New("snapshots are being taken")
 	}
-	if err := movable(spec); err != nil {
-		return message{}, err
-	}
-	files, err := fileIDs(disks)
-	return message{Word: offered, Spec: spec, Files: files}, err
+	return message{Word: offered, Spec: spec, Files: d.m.files}, movable(spec)
 }
 
 // give gives the guest to the target. An error means that it is still, or again, this server's.

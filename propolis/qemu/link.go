@@ -96,9 +96,10 @@ func (l *link) tell(ctx context.Context, m message) error {
 	return nil
 }
 
-// tellFailure tells the other side why the migration has failed, if it still listens.
+// tellFailure tells the other side why the migration has failed, if it still listens, even if ctx
+// has ended.
 func (l *link) tellFailure(ctx context.Context, w word, why error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	text := why.Error()
 	_ = l.tell(ctx, message{Word: w, Why: text[:min(len(text), maxWhy)]})

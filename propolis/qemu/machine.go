@@ -52,8 +52,10 @@ type machine struct {
 	child *child     // nil like qmp
 	doing doing
 	ended bool
-	// disks are set before Made. jobs are the snapshots that are being taken.
+	// disks are set before Made, and files, which identify theirs. jobs are the snapshots that are
+	// being taken.
 	disks map[string]disk
+	files map[string]string
 	jobs  map[string]chan<- error
 	// settling: a reset has happened just now.
 	settling bool
@@ -117,10 +119,16 @@ func (m *machine) run() {
 	}()
 	q := newQMP(c.qmp, func(e qmpEvent) { m.enter(func() { m.happened(e) }) })
 	err = q.do(m.ctx, makeBudget, "qmp_capabilities", nil)
+	if err == nil {
+		m.files, err = fileIDs(p.disks)
+	}
 	if err == nil && a != nil {
-		err = a.prepare(m.ctx, q, p.disks)
+		err = a.prepare(m.ctx, q, m.files)
 	}
 	m.console.connect(c.console)
+	if err != nil && a != nil {
+		a.giveUp(err)
+	}
 	m.enter(func() {
 		switch {
 		case err != nil:
@@ -134,9 +142,6 @@ func (m *machine) run() {
 	})
 	if err != nil {
 		c.kill()
-		if a != nil {
-			a.giveUp(err)
-		}
 	}
 	select {
 	case <-c.exited:

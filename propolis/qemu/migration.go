@@ -1,6 +1,7 @@
 package qemu
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -108,7 +109,7 @@ func movable(text json.RawMessage) error {
 	return nil
 }
 
-// fileIDs identify the files of disks. Those of blobs are not shared.
+// fileIDs identify the files of disks, which QEMU has opened just now. Those of blobs are not shared.
 func fileIDs(disks map[string]disk) (map[string]string, error) {
 	ids := map[string]string{}
 	for name, d := range disks {
@@ -128,15 +129,11 @@ func fileIDs(disks map[string]disk) (map[string]string, error) {
 	return ids, nil
 }
 
-// sameFiles returns an error unless both sides have the same files: the disks are not copied.
-func sameFiles(disks map[string]disk, source map[string]string) error {
-	here, err := fileIDs(disks)
-	if err != nil {
-		return err
-	}
+// sameFiles returns an error unless all disks here are the source's: they are not copied.
+func sameFiles(here, source map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(here)) {
 		if here[name] != source[name] {
-			return fmt.Errorf("component %q: %s is another file than the source's", name, disks[name].path)
+			return fmt.Errorf("component %q: its file is %s, and %s at the source", name, here[name], cmp.Or(source[name], "none"))
 		}
 	}
 	return nil

@@ -185,6 +185,21 @@ func (p *pair) neverTwice() {
 	})
 }
 
+// relay returns a relay to the source that also checks that the guest does not run where it must not.
+func (p *pair) relay(at func(*pair, word) bool) *relay {
+	return newRelay(p.t, p.source.addr, func(w word) bool {
+		if w == loaded || w == yours {
+			if status := p.target.status(p.t.Context()); status != "paused" {
+				p.t.Errorf("before %q, the target's QEMU is %q", w, status)
+			}
+			if status := p.source.status(p.t.Context()); w == yours && status != "postmigrate" {
+				p.t.Errorf("before %q, the source's QEMU is %q", w, status)
+			}
+		}
+		return at(p, w)
+	})
+}
+
 // follow returns the states and phases that a server shows until it has one of these states.
 func follow(c *side, until ...server.State) (seen []string) {
 	c.T.Helper()
@@ -224,7 +239,8 @@ func TestMigration(t *testing.T) {
 	p.source.types("churn")
 	p.source.types("journal")
 	p.neverTwice()
-	p.target.Want(p.migrate(p.source.addr), "Created")
+	r := p.relay(func(*pair, word) bool { return true })
+	p.target.Want(p.migrate(r.addr), "Created")
 	if got := last(p.target, server.Running, server.Failed); got != "Running in Finish" {
 		t.Fatalf("the target ends %q", got)
 	}
@@ -296,18 +312,17 @@ func TestMigrationFails(t *testing.T) {
 			return w != loaded
 		},
 		"target closed at stream": at(stream, func(p *pair) { p.target.qemuEnds(func(*machine) { p.target.api.Close() }) }),
-		"target has another disk": at(offered, func(p *pair) {
-			content, err := os.ReadFile(p.disk)
-			if err == nil {
-				err = os.WriteFile(p.disk+".new", content, 0o600)
+		"target has another disk": func(p *pair, w word) bool {
+			switch w {
+			case offered:
+				replace(p.t, p.disk)
+			case failed:
+				if err := os.Rename(p.disk+".old", p.disk); err != nil {
+					p.t.Error(err)
+				}
 			}
-			if err == nil {
-				err = os.Rename(p.disk+".new", p.disk)
-			}
-			if err != nil {
-				p.t.Error(err)
-			}
-		}),
+			return true
+		},
 		"target cannot run the guest": func() func(*pair, word) bool {
 			var f *os.File
 			return func(p *pair, w word) bool {
@@ -324,7 +339,7 @@ func TestMigrationFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := whole.with(t)
 			p.neverTwice()
-			r := newRelay(t, p.source.addr, func(w word) bool { return do(p, w) })
+			r := p.relay(do)
 			before := p.source.machine().ConsoleEnd()
 			p.migrate(r.addr)
 			if !strings.HasPrefix(name, "target closed") {
@@ -342,6 +357,20 @@ func TestMigrationFails(t *testing.T) {
 	p.migrate(p.source.addr)
 	if got := last(p.target, server.Running, server.Failed); got != "Running in Finish" {
 		t.Errorf("the target ends %q", got)
+	}
+}
+
+// replace puts a copy in a file's place.
+func replace(t *testing.T, path string) {
+	content, err := os.ReadFile(path)
+	if err == nil {
+		err = os.Rename(path, path+".old")
+	}
+	if err == nil {
+		err = os.WriteFile(path, content, 0o600)
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }
 
@@ -411,7 +440,7 @@ func TestMigrationEnds(t *testing.T) {
 			t.Parallel()
 			p := newPair(t)
 			p.neverTwice()
-			p.migrate(newRelay(t, p.source.addr, func(w word) bool { return c.at(p, w) }).addr)
+			p.migrate(p.relay(c.at).addr)
 			for _, s := range []struct {
 				*side
 				want string

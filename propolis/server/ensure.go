@@ -37,8 +37,8 @@ type ensureRequest struct {
 		Method string
 		Value  struct {
 			Spec      json.RawMessage
-			Migration uuid.UUID      `json:"migration_id"`
-			Source    netip.AddrPort `json:"src_addr"`
+			Migration uuid.UUID              `json:"migration_id"`
+			Source    netip.AddrPort         `json:"src_addr"`
 			Replace   map[string]replacement `json:"replace_components"`
 		}
 	}
