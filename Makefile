@@ -62,7 +62,7 @@ CONFORMANCE ?= 10
 conformance: ## Make every request of the sled API's document, in every version, with valid and damaged bodies.
 	@$(if $(SLEDAGENT_CONTRACT),:,echo '==> SLEDAGENT_CONTRACT is not set: the documents are not compared with the real ones')
 	@CONFORMANCE=$(CONFORMANCE) $(GO) test -count=1 -v -run 'Conformance|Contract|Document' ./agent/api ./agent/wire ./agent/admin \
-		./propolis/sim ./agent/publish/nexussim
+		./propolis/server ./agent/publish/nexussim
 
 # The daemon runs without the race detector here: "make test" has it, with the other backend.
 .PHONY: test-illumos
@@ -244,7 +244,7 @@ pages:
 install-files: install-service-$(TARGET)
 	@echo '==> install below $(DESTDIR)/'
 	@mkdir -p '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)/etc/sled-agent'
-	@for program in sled-agent sledctl propolis-sim propolis-qemu nexus-sim; do \
+	@for program in sled-agent sledctl propolis-sim nexus-sim $(if $(filter linux,$(TARGET)),propolis-qemu); do \
 		$(call put,$(BIN)/$$program,$(PREFIX)/bin/$$program,0755); \
 	done
 	@test -e '$(DESTDIR)/etc/sled-agent/sled-agent.toml' || \

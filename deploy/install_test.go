@@ -22,7 +22,7 @@ func installed(t *testing.T, target, prefix string) map[string]string {
 		t.Skip("there is no make")
 	}
 	bin, root := t.TempDir(), t.TempDir()
-	for _, program := range []string{"sled-agent", "sledctl", "propolis-sim", "nexus-sim"} {
+	for _, program := range []string{"sled-agent", "sledctl", "propolis-sim", "propolis-qemu", "nexus-sim"} {
 		if err := os.WriteFile(filepath.Join(bin, program), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -26,6 +26,9 @@ type BodyOptions struct {
 	// NICs is the number of network interfaces, none by default and at most 64. The first
 	// is the primary one.
 	NICs int
+	// Disks are files of the host that are the VMM's disks, at most 8. Only a Propolis that takes
+	// files has them, such as propolis-qemu; Omicron's have Crucible volumes.
+	Disks []string
 	// MigrationID makes the VMM the target of a live migration.
 	MigrationID *uuid.UUID
 	// State is starting by default, or migrating with a MigrationID.
@@ -36,8 +39,8 @@ type BodyOptions struct {
 
 type dict = map[string]any
 
-// NewBody returns the body of a registration of a small VMM without disks, for the debug
-// CLI, demonstrations and tests.
+// NewBody returns the body of a registration of a small VMM, for the debug CLI, demonstrations
+// and tests.
 func NewBody(o BodyOptions) []byte {
 	o = o.withDefaults()
 	components, nics := dict{"com1": part("serial_port", dict{"num": "com1"})}, []dict{}
@@ -47,6 +50,11 @@ func NewBody(o BodyOptions) []byte {
 		components[id.String()] = part(networkBackend, dict{"vnic_name": ""})
 		components[id.String()+":device"] = part("virtio_nic", dict{"backend_id": id, "interface_id": id,
 			"pci_path": dict{"bus": 0, "device": 8 + i%8, "function": i / 8 % 8}})
+	}
+	for i, path := range o.Disks[:min(len(o.Disks), 8)] {
+		name := fmt.Sprintf("disk%d", i)
+		components[name] = part("file_storage_backend", dict{"path": path, "readonly": false, "block_size": 512, "workers": nil})
+		components[name+":device"] = part("virtio_disk", dict{"backend_id": name, "pci_path": dict{"bus": 0, "device": 16 + i, "function": 0}})
 	}
 	body, err := json.Marshal(dict{
 		"instance_id":   o.InstanceID,

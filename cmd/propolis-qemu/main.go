@@ -49,6 +49,13 @@ func rootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(runCommand())
+	root.AddCommand(runCommand(), consoleCommand())
 	return root
+}
+
+func oneAddress(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usageError{fmt.Errorf("want one ADDR:PORT, got %d arguments", len(args))}
+	}
+	return nil
 }

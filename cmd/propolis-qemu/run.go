@@ -62,13 +62,8 @@ func runCommand() *cobra.Command {
 		Short:   "Serve one VM",
 		Long:    runLong,
 		Example: runExample,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usageError{fmt.Errorf("want one ADDR:PORT, got %d arguments", len(args))}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), args[0], s) },
+		Args:    oneAddress,
+		RunE:    func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), args[0], s) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&s.qemu.Program, "qemu", "qemu-system-x86_64", "QEMU's program")

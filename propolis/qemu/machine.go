@@ -119,27 +119,10 @@ func (m *machine) run() {
 	}()
 	q := newQMP(c.qmp, func(e qmpEvent) { m.enter(func() { m.happened(e) }) })
 	err = q.do(m.ctx, makeBudget, "qmp_capabilities", nil)
-	if err == nil {
-		m.files, err = fileIDs(p.disks)
-	}
-	if err == nil && a != nil {
-		err = a.prepare(m.ctx, q, m.files)
-	}
 	m.console.connect(c.console)
-	if err != nil && a != nil {
-		a.giveUp(err)
+	if err == nil {
+		err = m.opened(a, p, c, q)
 	}
-	m.enter(func() {
-		switch {
-		case err != nil:
-			m.fail("cannot make VM", fmt.Errorf("%w: %s", err, c.words))
-			return
-		case a != nil:
-			m.host.machines.Go(func() { a.run(c, q) })
-		}
-		m.child, m.qmp, m.disks = c, q, p.disks
-		m.vm.Made()
-	})
 	if err != nil {
 		c.kill()
 	}
@@ -151,6 +134,29 @@ func (m *machine) run() {
 	<-printed // All of it, since QEMU has closed its end.
 	m.awaitAnswer()
 	m.enter(func() { m.exited(c) })
+}
+
+// opened goes on once QEMU has opened the disks.
+func (m *machine) opened(a *arrival, p *plan, c *child, q *qmpClient) error {
+	files, err := fileIDs(p.disks)
+	if err == nil && a != nil {
+		err = a.prepare(m.ctx, q, files)
+	}
+	if err != nil && a != nil {
+		a.giveUp(err)
+	}
+	m.enter(func() {
+		if err != nil {
+			m.fail("cannot make VM", fmt.Errorf("%w: %s", err, c.words))
+			return
+		}
+		m.child, m.qmp, m.disks, m.files = c, q, p.disks, files
+		if a != nil {
+			m.host.machines.Go(func() { a.run(c, q) })
+		}
+		m.vm.Made()
+	})
+	return err
 }
 
 // awaitExit waits for the end of a QEMU that is about to exit, and kills it if it does not.
@@ -172,16 +178,19 @@ func (m *machine) enter(do func()) {
 	})
 }
 
-// fail ends the VM in Failed.
+// fail ends the VM in Failed. That is logged before it is published: whoever sees it may look into
+// the log at once.
 func (m *machine) fail(why string, err error) {
 	m.ended = true
 	if m.moves() {
 		m.vm.ShowPhase(server.ErrorPhase)
 	}
 	console := m.console.tail(maxLastConsole)
-	m.vm.Later(func() { m.log.Error().Err(err).Str("console", console).Msg(why) })
-	m.vm.Ends(server.Failed)
-	m.end()
+	m.vm.Later(func() {
+		m.log.Error().Err(err).Str("console", console).Msg(why)
+		m.vm.Enter(func() { m.vm.Ends(server.Failed) })
+		m.end()
+	})
 }
 
 // exited handles the end of QEMU.
@@ -202,18 +211,19 @@ func (m *machine) exited(c *child) {
 
 // Begin implements server.Machine.
 func (m *machine) Begin(r server.Request) {
-	switch r {
-	case server.Run:
+	switch {
+	case m.ended: // It is about to be Failed.
+	case r == server.Run:
 		m.doing = starting
 		m.vm.Publish(server.Starting)
 		m.command("cont", m.runs)
-	case server.Stop:
+	case r == server.Stop:
 		m.vm.Publish(server.Stopping)
 		m.quit()
-	case server.Reboot:
+	case r == server.Reboot:
 		m.reset()
 		m.command("system_reset", nil) // Its event follows.
-	case server.MigrateOut:
+	case r == server.MigrateOut:
 		m.leave()
 	}
 }

@@ -125,7 +125,7 @@ func (p *pair) with(t *testing.T) *pair {
 	return &pair{t: t, source: source, target: newSide(t, p.log.With().Str("side", "target").Logger()), disk: p.disk, log: p.log}
 }
 
-const journalSectors = 512
+const journalSectors = 128
 
 func newPair(t *testing.T) *pair {
 	t.Helper()
@@ -226,7 +226,7 @@ func follow(c *side, until ...server.State) (seen []string) {
 // last returns the last of what a server shows until it has one of these states.
 func last(c *side, until ...server.State) string {
 	c.T.Helper()
-	seen := follow(c, until...)
+	seen := append([]string{""}, follow(c, until...)...)
 	return seen[len(seen)-1]
 }
 

@@ -186,16 +186,18 @@ func (s *Server) onVM(need stage, do func(*VM) Answer) operation {
 	}
 }
 
-// An Instance is the body of GET /instance/spec and, without Spec, part of that of
-// GET /instance.
-type Instance struct {
-	Properties json.RawMessage `json:"properties"`
-	Spec       any             `json:"spec,omitempty"`
-	State      State           `json:"state"`
+func (v *VM) properties() json.RawMessage {
+	id := v.s.defects.Instance
+	var properties map[string]any
+	if id == uuid.Nil || json.Unmarshal(v.ensured.Properties, &properties) != nil {
+		return v.ensured.Properties
+	}
+	properties["id"] = id
+	return encode(properties)
 }
 
 func (v *VM) getInstance() Answer {
-	return OK(map[string]*Instance{"instance": {Properties: v.ensured.Properties, State: v.view.State}})
+	return OK(map[string]any{"instance": map[string]any{"properties": v.properties(), "state": v.view.State}})
 }
 
 func (v *VM) getSpec() Answer {
@@ -203,7 +205,7 @@ func (v *VM) getSpec() Answer {
 	if v.ensured.Target && v.stage == initialising {
 		spec = map[string]any{"type": "WaitingForMigrationSource"}
 	}
-	return OK(&Instance{Properties: v.ensured.Properties, Spec: spec, State: v.view.State})
+	return OK(map[string]any{"properties": v.properties(), "state": v.view.State, "spec": spec})
 }
 
 // snapshot takes a snapshot of a Crucible disk, without the lock.

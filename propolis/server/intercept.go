@@ -1,5 +1,9 @@
 package server
 
+import (
+	"github.com/google/uuid"
+)
+
 // What is in this file is for a simulator's faults. A real server uses none of it.
 
 // An Interceptor intercepts calls and states.
@@ -7,8 +11,8 @@ type Interceptor interface {
 	// Arrived is called before the body of a PUT /instance or a state monitor is read. It may
 	// block, and abort.
 	Arrived(*Exchange)
-	// Serve serves a valid call. A true one is x.Send(x.Detach(x.CarryOut)).
-	Serve(x *Exchange)
+	// Serve serves a valid call. A real server sends what CarryOut returns, detached.
+	Serve(*Exchange)
 	// Entered is called when a VM has entered a state, with the lock held.
 	Entered(*VM, State)
 }
@@ -27,6 +31,8 @@ type Defects struct {
 	Backwards bool
 	// HangSoft keeps soft requests from being forced.
 	HangSoft bool
+	// Instance is shown in place of the VM's instance id; the zero id means none.
+	Instance uuid.UUID
 }
 
 // fallFrom is the first generation of a VM whose generations fall.
@@ -62,9 +68,6 @@ func (v *VM) Forget(state State) {
 	}
 	v.note()
 }
-
-// Idle reports whether the machine does nothing and the guest runs.
-func (v *VM) Idle() bool { return v.view.State == Running && !v.busy }
 
 // Ended reports whether the VM has ended.
 func (v *VM) Ended() bool { return v.stage == ended }

@@ -82,7 +82,7 @@ func (s *Server) prepare(text string) (after func(), err error) {
 func onGuest(script func(Times) []step) func(*Server, string) (func(), error) {
 	return func(s *Server, _ string) (func(), error) {
 		m := s.machine
-		if m == nil || !m.vm.Idle() {
+		if m == nil || m.vm.View().State != server.Running || len(m.script) > 0 {
 			return nil, ErrNotNow
 		}
 		m.vm.Begins()

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/google/uuid"
+
 	"github.com/sledagent/sledagent/internal/dropshot"
 	"github.com/sledagent/sledagent/propolis/server"
 )
@@ -55,17 +57,12 @@ func afterAnswer(w http.ResponseWriter, do func()) {
 	do()
 }
 
-// meet returns the faults of a call and a channel that is closed when they change.
-func (s *Server) meet(c server.Call) (f callFaults, changed <-chan struct{}) {
-	s.api.Enter(func() { f, changed = s.faults.on[c], s.changed })
-	return f, changed
-}
-
 // held returns a call's faults once its manner is none of the given ones. It returns false
 // if the client or the simulator ends first.
-func (s *Server) held(x *server.Exchange, manners ...string) (callFaults, bool) {
+func (s *Server) held(x *server.Exchange, manners ...string) (f callFaults, ok bool) {
 	for {
-		f, changed := s.meet(x.Call)
+		var changed <-chan struct{}
+		s.api.Enter(func() { f, changed = s.faults.on[x.Call], s.changed })
 		if !slices.Contains(manners, f.manner) {
 			return f, true
 		}
@@ -105,7 +102,38 @@ func (s *Server) carryOut(x *server.Exchange) server.Answer {
 		s.countMonitor(1)
 		defer s.countMonitor(-1)
 	}
-	return s.disguise(x.CarryOut())
+	a := x.CarryOut()
+	faults := s.Faults()
+	switch body := a.Body.(type) {
+	case server.View:
+		body.Migration = faults.migrations(body.Migration)
+		a.Body = body
+	case server.Migrations:
+		a.Body = faults.migrations(body)
+	}
+	return a
+}
+
+// migrations returns the migrations as changed by faults.
+func (f *Faults) migrations(m server.Migrations) server.Migrations {
+	if id := f.unknownMigration; id != uuid.Nil {
+		for _, side := range []**server.Migration{&m.In, &m.Out} {
+			if *side != nil {
+				*side = &server.Migration{ID: id, State: (*side).State}
+			}
+		}
+		if m == (server.Migrations{}) {
+			m.Out = &server.Migration{ID: id, State: server.ErrorPhase}
+		}
+	}
+	switch {
+	case !f.bothMigrations:
+	case m.Out != nil: // It was the last one.
+		m.In = m.Out
+	default:
+		m.Out = m.In
+	}
+	return m
 }
 
 func (s *Server) countMonitor(by int) { s.api.Enter(func() { s.monitors += by }) }

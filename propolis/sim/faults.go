@@ -23,14 +23,13 @@ type Faults struct {
 	failMigration server.Phase
 	defects       server.Defects
 	// What a guest does when its power button is pressed; at once if nothing else.
-	obeyAfter    time.Duration
-	ignoreButton bool
-	// Wrong ids; the zero id means none.
-	bothMigrations                  bool
-	unknownMigration, wrongInstance uuid.UUID
-	ignoreTerm                      bool
-	escape                          time.Duration // lifetime of the escaped process; 0 for none
-	timed                           []timedAction
+	obeyAfter        time.Duration
+	ignoreButton     bool
+	bothMigrations   bool
+	unknownMigration uuid.UUID // a wrong id; the zero id means none
+	ignoreTerm       bool
+	escape           time.Duration // lifetime of the escaped process; 0 for none
+	timed            []timedAction
 }
 
 // callFaults are the faults of one call.

@@ -17,10 +17,9 @@ type machine struct {
 	vm *server.VM
 
 	script []step
-	due    bool        // the delay of the next step has passed
 	timer  *time.Timer // of the next step; nil unless it runs
+	obey   *time.Timer // until the guest obeys its power button; nil unless it runs
 	made   bool        // PUT /instance was answered
-	obey   *time.Timer // until the guest obeys its power button; nil if it was not pressed
 }
 
 // A step of a script waits and then happens.
@@ -64,19 +63,10 @@ func (m *machine) StopStarting() { m.play(m.s.times.stopped(0)) }
 
 // Press implements server.Machine.
 func (m *machine) Press() {
-	stop(m.obey)
-	if m.s.faults.ignoreButton {
-		return
+	stop(&m.obey)
+	if !m.s.faults.ignoreButton {
+		m.after(&m.obey, m.s.faults.obeyAfter, func() { m.vm.Obeys() })
 	}
-	var timer *time.Timer
-	timer = time.AfterFunc(m.s.faults.obeyAfter, func() {
-		m.vm.Enter(func() {
-			if m.obey == timer {
-				m.vm.Obeys()
-			}
-		})
-	})
-	m.obey = timer
 }
 
 // Snapshot implements server.Snapshotter. There is no disk.
@@ -85,31 +75,28 @@ func (m *machine) Snapshot(context.Context, string, uuid.UUID) error { return ni
 // Close implements server.Machine.
 func (m *machine) Close() {
 	m.play(nil)
-	stop(m.obey)
+	stop(&m.obey)
 }
 
 // play replaces the current script.
 func (m *machine) play(script []step) {
-	stop(m.timer)
-	m.script, m.due, m.timer = script, false, nil
+	stop(&m.timer)
+	m.script = script
 	m.advance()
-}
-
-func stop(t *time.Timer) {
-	if t != nil {
-		t.Stop()
-	}
 }
 
 // advance performs all due steps and arms the timer for the next one.
 func (m *machine) advance() {
 	for len(m.script) > 0 && m.timer == nil && !m.held() && !m.s.closed() {
 		st := m.script[0]
-		if st.after > 0 && !m.due {
-			m.arm(st.after)
+		if st.after > 0 {
+			m.after(&m.timer, st.after, func() {
+				m.script[0].after = 0
+				m.advance()
+			})
 			return
 		}
-		m.script, m.due = m.script[1:], false
+		m.script = m.script[1:]
 		st.then(m)
 	}
 }
@@ -121,16 +108,23 @@ func (m *machine) held() bool {
 	return slices.Contains(m.s.faults.stay, state) && (state != server.Migrating || m.made)
 }
 
-// arm makes the next step due in d.
-func (m *machine) arm(d time.Duration) {
+// after does something later, unless the timer is stopped before.
+func (m *machine) after(t **time.Timer, d time.Duration, do func()) {
 	var timer *time.Timer
 	timer = time.AfterFunc(d, func() {
 		m.vm.Enter(func() {
-			if m.timer == timer { // The script was not replaced.
-				m.timer, m.due = nil, true
-				m.advance()
+			if *t == timer {
+				*t = nil
+				do()
 			}
 		})
 	})
-	m.timer = timer
+	*t = timer
+}
+
+func stop(t **time.Timer) {
+	if *t != nil {
+		(*t).Stop()
+	}
+	*t = nil
 }

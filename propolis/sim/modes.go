@@ -110,7 +110,7 @@ var modes = []Mode{
 	{"unknown-migration", nil, identity, "migrations are reported under an unknown id; without any, one out that " +
 		"has failed", setID(func(f *Faults) *uuid.UUID { return &f.unknownMigration }), 0},
 	{"wrong-instance", nil, identity, "GET /instance and GET /instance/spec show another instance's id",
-		setID(func(f *Faults) *uuid.UUID { return &f.wrongInstance }), 0},
+		setID(func(f *Faults) *uuid.UUID { return &f.defects.Instance }), 0},
 	{"fall-back-after", nil, duration, "when the guest has run for a while the server forgets the VM's state and reports " +
 		"Destroyed in generation 1", timed("fall-back", true), 0},
 	{"backwards", nil, none, "generations fall instead of rising", flag(func(f *Faults) *bool { return &f.defects.Backwards }), 0},

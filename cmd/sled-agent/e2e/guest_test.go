@@ -94,8 +94,9 @@ func withComponents(t testing.TB, body []byte, components map[string]any) []byte
 // says waits until the console has written a text.
 func (g *guest) says(text string) {
 	g.t.Helper()
+	ctx := bounded(g.t)
 	for !strings.Contains(g.text, text) {
-		_, frame, err := g.conn.Read(bounded(g.t))
+		_, frame, err := g.conn.Read(ctx)
 		if err != nil {
 			g.t.Fatalf("the console has not written %q but %q: %v", text, g.text, err)
 		}

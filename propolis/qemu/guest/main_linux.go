@@ -33,7 +33,6 @@ import (
 )
 
 func main() {
-	start := time.Now()
 	if os.Getpid() != 1 {
 		fmt.Fprintln(os.Stderr, "guest: not the first process of a guest")
 		os.Exit(2)
@@ -42,10 +41,13 @@ func main() {
 	loadModules()
 	lines, button := make(chan string), make(chan struct{})
 	go readLines(lines)
-	for _, name := range events() {
-		go readButton(name, button)
+	if f := openButton(); f != nil {
+		go readButton(f, button)
+	} else {
+		fmt.Println("guest has no power button")
 	}
 	fmt.Println("guest disks", disks())
+	start := time.Now()
 	for second := time.Tick(time.Second); ; {
 		fmt.Printf("guest up %d\n", int(time.Since(start).Seconds()))
 		select {
@@ -86,15 +88,23 @@ func loadModules() {
 	}
 }
 
-// events waits for the devices of the buttons, which may appear after their module was loaded.
-func events() (names []string) {
-	for range 100 {
-		if names, _ = filepath.Glob("/dev/input/event*"); len(names) > 0 {
-			break
+// openButton opens the power button's device, which appears a while after its module was loaded.
+// There are others, of a keyboard for example. It returns nil if there is none.
+func openButton() *os.File {
+	for range 1000 {
+		devices, _ := filepath.Glob("/sys/class/input/event*")
+		for _, device := range devices {
+			name, _ := os.ReadFile(device + "/device/name")
+			if strings.TrimSpace(string(name)) != "Power Button" {
+				continue
+			}
+			if f, err := os.Open("/dev/input/" + filepath.Base(device)); err == nil {
+				return f
+			}
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond)
 	}
-	return names
+	return nil
 }
 
 func disks() []string {
@@ -113,13 +123,8 @@ func readLines(lines chan<- string) {
 	}
 }
 
-// readButton reports each press of the power button that an input device shows.
-func readButton(name string, pressed chan<- struct{}) {
-	f, err := os.Open(name)
-	if err != nil {
-		fmt.Printf("guest cannot open %s: %v\n", name, err)
-		return
-	}
+// readButton reports each press of the button.
+func readButton(f io.Reader, pressed chan<- struct{}) {
 	const size, evKey, keyPower = 24, 1, 116 // linux/input.h, linux/input-event-codes.h
 	for event := make([]byte, size); ; {
 		if _, err := io.ReadFull(f, event); err != nil {

@@ -105,7 +105,7 @@ func TestRegister(t *testing.T) {
 	t.Parallel()
 	s := newSled(t)
 	s.api.answers(http.StatusOK, record(vmm.WireStarting, 2))
-	r := s.must("vmm register --hostname web-9 --cpus 4 --memory 512 --nics 1 --propolis-addr [fd00::1]:12400 --instance " + instanceID.String())
+	r := s.must("vmm register --hostname web-9 --cpus 4 --memory 512 --nics 1 --disk /srv/a.raw --propolis-addr [fd00::1]:12400 --instance " + instanceID.String())
 	id, err := uuid.Parse(strings.TrimSpace(r.out))
 	if err != nil {
 		t.Fatalf("printed %q", r.out)
@@ -120,6 +120,9 @@ func TestRegister(t *testing.T) {
 	}
 	if made.Hostname != "web-9" || made.InstanceID != instanceID || len(made.NICs) != 1 || made.PropolisAddr.String() != "[fd00::1]:12400" {
 		t.Errorf("registered %+v", made)
+	}
+	if want := `"component":{"block_size":512,"path":"/srv/a.raw","readonly":false,"workers":null},"type":"file_storage_backend"`; !strings.Contains(req.Body, want) {
+		t.Errorf("there is no disk in %s", req.Body)
 	}
 }
 

@@ -23,6 +23,7 @@ type registration struct {
 	cpus                                          uint8
 	memory                                        uint64
 	nics                                          int
+	disks                                         []string
 }
 
 func (a *app) registerCommand() *cobra.Command {
@@ -31,9 +32,10 @@ func (a *app) registerCommand() *cobra.Command {
 		Use:   "register",
 		Short: "Register a VMM, as Nexus would, and print its new id",
 		Long: `Register a VMM, as Nexus would, and print its new id. Nothing runs yet; vmm start
-starts it. The VMM is a small one without disks, made from the flags, unless
---body gives the whole request.`,
+starts it. The VMM is a small one, made from the flags, unless --body gives the
+whole request.`,
 		Example: `  id=$(sledctl vmm register --hostname web-1 --memory 2048)
+  sledctl vmm register --disk /srv/disks/web-1.raw   # for propolis-qemu
   sledctl vmm register --body registration.json
   generate-registration | sledctl vmm register --body -`,
 		Args: cobra.NoArgs,
@@ -51,7 +53,8 @@ starts it. The VMM is a small one without disks, made from the flags, unless
 	flags.Uint8Var(&r.cpus, "cpus", 0, "virtual CPUs (default 2)")
 	flags.Uint64Var(&r.memory, "memory", 0, "memory in `MiB` (default 1024)")
 	flags.IntVar(&r.nics, "nics", 0, "network interfaces")
-	for _, made := range []string{"instance", "migration", "propolis-addr", "hostname", "cpus", "memory", "nics"} {
+	flags.StringArrayVar(&r.disks, "disk", nil, "absolute `path` of a raw file that is a disk, for a Propolis that takes files; may be repeated")
+	for _, made := range []string{"instance", "migration", "propolis-addr", "hostname", "cpus", "memory", "nics", "disk"} {
 		cmd.MarkFlagsMutuallyExclusive("body", made)
 	}
 	return cmd
@@ -119,6 +122,7 @@ func (a *app) registrationBody(r registration) ([]byte, error) {
 
 func (r registration) options() (o wire.BodyOptions, err error) {
 	o.Hostname, o.CPUs, o.MemoryMiB, o.NICs = r.hostname, r.cpus, r.memory, r.nics
+	o.Disks = r.disks
 	if o.InstanceID, err = parseUUID("instance", r.instance); err != nil {
 		return o, err
 	}

@@ -1,0 +1,259 @@
+package qemu
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"github.com/sledagent/sledagent/internal/dropshot"
+	"github.com/sledagent/sledagent/propolis/server"
+	"github.com/sledagent/sledagent/propolis/server/servertest"
+)
+
+// The tests' QEMU is this program.
+func TestMain(m *testing.M) {
+	if kind := os.Getenv("FAKE_QEMU"); kind != "" {
+		os.Exit(fakeQEMU(kind))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// fakeQEMU speaks QEMU's protocol as far as a machine uses it. Its guest obeys commands on its console.
+func fakeQEMU(kind string) int {
+	if kind == "broken" {
+		fmt.Fprintln(os.Stderr, "qemu: no such thing")
+		return 3
+	}
+	qmp, console := os.NewFile(qmpFD, "qmp"), os.NewFile(consoleFD, "console")
+	says := func(line string) { fmt.Fprintln(qmp, line) }
+	said := func(event, reason string) {
+		says(fmt.Sprintf(`{"event":%q,"data":{"guest":true,"reason":%q}}`, event, reason))
+	}
+	says(`{"QMP":{}}`)
+	go func() {
+		for in := bufio.NewScanner(console); in.Scan(); {
+			switch line := in.Text(); line {
+			case "poweroff":
+				said("SHUTDOWN", "guest-shutdown")
+			case "reboot":
+				said("RESET", "guest-reset")
+				said("RESET", "guest-reset")
+			case "panic":
+				fmt.Fprintln(console, "Kernel panic")
+				said("GUEST_PANICKED", "")
+			case "die":
+				os.Exit(7)
+			case "babble":
+				says("babble")
+			default:
+				fmt.Fprintln(console, line)
+			}
+		}
+	}()
+	for in := bufio.NewScanner(qmp); in.Scan(); {
+		var command struct {
+			Execute string
+			ID      int
+		}
+		_ = json.Unmarshal(in.Bytes(), &command)
+		if kind == "stuck" && command.Execute == "quit" {
+			continue
+		}
+		says(fmt.Sprintf(`{"return":{},"id":%d}`, command.ID))
+		switch command.Execute {
+		case "cont":
+			fmt.Fprintln(console, "hello")
+		case "system_powerdown":
+			if kind != "deaf" {
+				said("SHUTDOWN", "guest-shutdown")
+			}
+		case "system_reset":
+			said("RESET", "host-qmp-system-reset")
+		case "quit":
+			return 0
+		}
+	}
+	return 0
+}
+
+// A rig is a server with the tests' QEMU.
+type rig struct {
+	*servertest.Client
+	dir     string
+	host    *Host
+	machine *machine
+
+	mu  sync.Mutex
+	log bytes.Buffer
+}
+
+// Write takes the server's log.
+func (r *rig) Write(line []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.Write(line)
+}
+
+func newRig(t *testing.T, kind string) *rig {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{dir: t.TempDir()}
+	script := filepath.Join(t.TempDir(), "qemu")
+	if err := os.WriteFile(script, fmt.Appendf(nil, "#!/bin/sh\nFAKE_QEMU=%s exec '%s'\n", kind, program), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r.host = NewHost(Options{Program: script, Dir: r.dir}, "tcg", zerolog.New(r))
+	s := server.New(server.Options{Make: r.make, Check: r.host.Check, Newest: dropshot.Version{7}, Log: zerolog.New(r)})
+	r.Client = servertest.OverSocket(t, s.Handler(), s.Close)
+	t.Cleanup(func() {
+		s.Close()
+		r.host.Wait()
+		if left, err := os.ReadDir(r.dir); err != nil || len(left) > 0 {
+			t.Errorf("left: %v, %v", left, err)
+		}
+	})
+	return r
+}
+
+func (r *rig) make(vm *server.VM) server.Machine {
+	m := r.host.Make(vm)
+	r.machine = m.(*machine)
+	return m
+}
+
+func (r *rig) ensure() servertest.Reply {
+	return r.Call("PUT", "/instance", servertest.SpecWith(`"com1":{"type":"serial_port","component":{"num":"com1"}}`))
+}
+
+// soon requests a state, after the guest has had a second.
+func (r *rig) soon(state string) {
+	r.T.Helper()
+	r.Want(r.Put7(state, "1"), "No Content")
+}
+
+// now requests a state by force.
+func (r *rig) now(state string) {
+	r.T.Helper()
+	r.Want(r.Put7(state, "null"), "No Content")
+}
+
+// types sends a line to the guest's console.
+func (r *rig) types(line string) {
+	r.T.Helper()
+	if err := r.machine.WriteConsole(r.T.Context(), []byte(line+"\n")); err != nil {
+		r.T.Error(err)
+	}
+}
+
+// text returns the log.
+func (r *rig) text() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.String()
+}
+
+// states returns all states of the VM, from the log.
+func (r *rig) states() string {
+	var states []string
+	for line := range strings.Lines(r.text()) {
+		var l struct{ Message, State string }
+		if json.Unmarshal([]byte(line), &l) == nil && l.Message == "VM changed" {
+			states = append(states, l.State)
+		}
+	}
+	return strings.Join(states, " ")
+}
+
+func TestMachine(t *testing.T) {
+	t.Parallel()
+	const boots, stops = "Creating Starting Running", " Stopping Stopped Destroyed"
+	for name, c := range map[string]struct {
+		kind string
+		do   func(*rig)
+		// end is the last state, states all, in which words are in the log.
+		end    server.State
+		states string
+		words  string
+	}{
+		"a stop":             {"good", func(r *rig) { r.now("Stop") }, server.Destroyed, boots + stops, "QEMU has ended"},
+		"QEMU does not quit": {"stuck", func(r *rig) { r.now("Stop") }, server.Destroyed, boots + stops, "QEMU is killed"},
+		"a soft stop":        {"good", func(r *rig) { r.soon("Stop") }, server.Destroyed, boots + stops, "guest has shut down"},
+		"a deaf guest":       {"deaf", func(r *rig) { r.soon("Stop") }, server.Destroyed, boots + stops, "guest did not shut down in time"},
+		"it powers off":      {"good", func(r *rig) { r.types("poweroff") }, server.Destroyed, boots + stops, ""},
+		"it panics":          {"good", func(r *rig) { r.types("panic") }, server.Failed, boots + " Failed", "guest has panicked"},
+		"QEMU ends":          {"good", func(r *rig) { r.types("die") }, server.Failed, boots + " Failed", "exit status 7"},
+		"QEMU babbles":       {"good", func(r *rig) { r.types("babble") }, server.Failed, boots + " Failed", "QEMU has ended by itself"},
+		"a reboot and a stop": {"good", func(r *rig) { r.now("Reboot"); r.now("Stop") }, server.Destroyed,
+			boots + " Rebooting Running" + stops, ""},
+		"a soft reboot and a stop": {"good", func(r *rig) { r.soon("Reboot"); r.Await(server.Rebooting); r.now("Stop") }, server.Destroyed,
+			boots + " Rebooting Running" + stops, "guest has shut down"},
+		"it reboots, and a stop": {"good", func(r *rig) { r.types("reboot"); r.Await(server.Rebooting); r.now("Stop") }, server.Destroyed,
+			boots + " Rebooting Running" + stops, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, c.kind)
+			r.Want(r.ensure(), "Created")
+			r.now("Run")
+			r.Await(server.Running)
+			c.do(r)
+			r.Await(c.end)
+			if got := r.states(); got != c.states {
+				t.Errorf("states %s, want %s", got, c.states)
+			}
+			if !strings.Contains(r.text(), c.words) {
+				t.Errorf("%q is not in the log:\n%s", c.words, r.text())
+			}
+		})
+	}
+}
+
+// A QEMU that cannot make the VM fails the request for it, and the log has its reason. The next VM is another.
+func TestMachineNotMade(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "broken")
+	r.Want(r.ensure(), "Internal Server Error Internal")
+	if got := r.states(); got != "Creating Failed" || !strings.Contains(r.text(), "exit status 3: qemu: no such thing") {
+		t.Errorf("states %s, log:\n%s", got, r.text())
+	}
+	r.Want(r.ensure(), "Internal Server Error Internal")
+}
+
+// What the guest writes is kept, and a server that is closed leaves nothing of a VM that runs.
+func TestMachineConsole(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "good")
+	r.Want(r.ensure(), "Created")
+	r.now("Run")
+	r.Await(server.Running)
+	r.types("echoed")
+	var got []byte
+	for next := uint64(0); !strings.HasSuffix(string(got), "echoed\n"); {
+		data, after, more := r.machine.ReadConsole(next, 100)
+		got, next = append(got, data...), after
+		if len(data) > 0 {
+			continue
+		}
+		select {
+		case <-more:
+		case <-time.After(servertest.WaitLimit):
+			t.Fatalf("the console has %q", got)
+		}
+	}
+	if string(got) != "hello\nechoed\n" {
+		t.Errorf("got %q", got)
+	}
+}
