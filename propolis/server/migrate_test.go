@@ -101,7 +101,9 @@ func TestArriving(t *testing.T) {
 	}})
 	c.Want(c.Call("PUT", "/instance", servertest.MigrationTarget), "Created")
 	var ensured struct {
-		Init struct{ Value struct{ Spec json.RawMessage } }
+		Init struct {
+			Value struct{ Spec json.RawMessage }
+		}
 	}
 	if err := json.Unmarshal([]byte(servertest.ColdStart), &ensured); err != nil {
 		t.Fatal(err)

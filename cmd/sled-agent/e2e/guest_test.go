@@ -60,11 +60,7 @@ func (h *harness) bootWith(words string, components map[string]any) *guest {
 	v.inQEMU(words)
 	v.launch()
 	g := &guest{vm: v}
-	conn, _, err := websocket.Dial(bounded(h.t), "http://"+v.serverAddr.String()+"/instance/serial?from_start=0",
-		&websocket.DialOptions{HTTPHeader: http.Header{"Api-Version": {"7.0.0"}}})
-	must(h.t, err)
-	h.t.Cleanup(func() { conn.CloseNow() })
-	g.conn = conn
+	g.attach()
 	g.says("guest up 1\r\n")
 	return g
 }
