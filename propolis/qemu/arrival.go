@@ -171,7 +171,7 @@ func (a *arrival) take(c *child, q *qmpClient, last bequest) error {
 		a.m.enter(func() {
 			a.m.vm.ShowPhase(server.Finish)
 			a.m.arrival = nil
-			a.m.goesOn()
+			a.m.runs()
 		})
 		if err := a.tell(a.m.ctx, message{Word: running}); err != nil {
 			a.m.log.Warn().Err(err).Msg("source was not told that the guest runs here")

@@ -191,7 +191,7 @@ func (d *departure) give() error {
 func (d *departure) commit() error {
 	err := errors.New("VM has ended")
 	d.m.enter(func() {
-		if d.m.off {
+		if d.m.halted {
 			err = errGuestOff
 			return
 		}
@@ -214,7 +214,7 @@ func (d *departure) stay(why error) {
 			return
 		}
 		d.m.vm.ShowPhase(server.ErrorPhase)
-		d.m.goesOn()
+		d.m.runs()
 	})
 }
 

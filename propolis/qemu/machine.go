@@ -57,13 +57,13 @@ type machine struct {
 	disks map[string]disk
 	files map[string]string
 	jobs  map[string]chan<- error
-	// settling: a reset has happened just now.
-	settling bool
-	// departure and arrival are the migration that goes on. off: the guest has powered itself off
-	// during it. away: it has gone to another server.
+	// settling: a reset has happened just now. halted: the guest has powered itself off since.
+	settling, halted bool
+	// departure and arrival are the migration that goes on. away: the guest has gone to another
+	// server.
 	departure *departure
 	arrival   *arrival
-	off, away bool
+	away      bool
 }
 
 func newMachine(h *Host, vm *server.VM) *machine {
@@ -278,6 +278,9 @@ func (m *machine) command(name string, then func()) {
 func (m *machine) runs() {
 	m.doing = idle
 	m.vm.Runs()
+	if m.halted {
+		m.guestEnded()
+	}
 }
 
 // quit ends QEMU, by force if need be.
@@ -325,6 +328,7 @@ func (m *machine) happened(e qmpEvent) {
 // wasReset handles a reset. The guest goes on at once, even if it had shut down before, in which
 // case QEMU has halted it. More resets may follow, by the firmware for example.
 func (m *machine) wasReset() {
+	m.halted = false
 	switch {
 	case m.doing == idle:
 		m.vm.Begins()
@@ -344,14 +348,12 @@ func (m *machine) wasReset() {
 	})
 }
 
-// guestEnded handles that the guest has powered itself off. QEMU has halted it.
+// guestEnded handles that the guest has powered itself off. QEMU has halted it. If that was while
+// it was started, reset or moved, runs goes on.
 func (m *machine) guestEnded() {
-	if m.moves() {
-		m.off = true
-		if m.departure != nil {
-			notify(m.departure.events, errGuestOff.Error())
-		}
-		return
+	m.halted = true
+	if m.departure != nil && m.doing == leaving {
+		notify(m.departure.events, errGuestOff.Error())
 	}
 	if m.doing != idle || m.vm.Obeys() {
 		return

@@ -200,6 +200,8 @@ func TestMachine(t *testing.T) {
 			boots + " Rebooting Running" + stops, ""},
 		"a soft reboot and a stop": {"good", func(r *rig) { r.soon("Reboot"); r.Await(server.Rebooting); r.now("Stop") }, server.Destroyed,
 			boots + " Rebooting Running" + stops, "guest has shut down"},
+		"it powers off while it reboots": {"good", func(r *rig) { r.types("reboot\npoweroff") }, server.Destroyed,
+			boots + " Rebooting Running" + stops, ""},
 		"it reboots, and a stop": {"good", func(r *rig) { r.types("reboot"); r.Await(server.Rebooting); r.now("Stop") }, server.Destroyed,
 			boots + " Rebooting Running" + stops, ""},
 	} {

@@ -168,14 +168,4 @@ func (m *machine) migrationEvent(e qmpEvent) {
 // moves reports whether a migration goes on.
 func (m *machine) moves() bool { return m.doing == leaving || m.doing == arriving }
 
-// goesOn tells that the guest runs here after a migration, unless it has powered itself off.
-func (m *machine) goesOn() {
-	m.runs()
-	if m.off {
-		m.off = false
-		m.guestEnded()
-	}
-}
-
-// The Migrator.
 var _ server.Migrator = (*machine)(nil)

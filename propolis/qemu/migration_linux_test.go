@@ -458,7 +458,7 @@ func TestMigrationEnds(t *testing.T) {
 		"guest powers off": {func(p *pair, w word) bool {
 			if w == ready {
 				p.source.types("poweroff")
-				for off := false; !off && !p.t.Failed(); p.source.api.Enter(func() { off = p.source.vm.off }) {
+				for off := false; !off && !p.t.Failed(); p.source.api.Enter(func() { off = p.source.vm.halted }) {
 					time.Sleep(10 * time.Millisecond) // sleep: until QEMU has told it
 				}
 			}

@@ -158,7 +158,8 @@ func (p *planner) virtioDisk(name string, c settings) error {
 	if err != nil {
 		return err
 	}
-	return p.diskDevice(name, c, d, map[string]any{"driver": "virtio-blk-pci"})
+	// Errors are the guest's. By default QEMU halts it when the host's disk is full.
+	return p.diskDevice(name, c, d, map[string]any{"driver": "virtio-blk-pci", "rerror": "report", "werror": "report"})
 }
 
 func (p *planner) nvmeDisk(name string, c settings) error {

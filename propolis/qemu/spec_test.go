@@ -39,7 +39,7 @@ func TestPlan(t *testing.T) {
 			components: file + `,"d":{"type":"virtio_disk","component":{"backend_id":"f","pci_path":` + at(16) + `}}`,
 			want: []string{
 				"-blockdev", `{"driver":"raw","file":{"driver":"file","filename":"/d/a,b.raw"},"node-name":"disk0","read-only":true}`,
-				"-device", `{"addr":"0x10.0x0","bus":"pcie.0","driver":"virtio-blk-pci","drive":"disk0","logical_block_size":4096,` +
+				"-device", `{"addr":"0x10.0x0","bus":"pcie.0","driver":"virtio-blk-pci","rerror":"report","werror":"report","drive":"disk0","logical_block_size":4096,` +
 					`"physical_block_size":4096,"write-cache":"on"}`},
 		},
 		"a blob of an NVMe disk, first to boot": {
@@ -61,7 +61,7 @@ func TestPlan(t *testing.T) {
 			o: Options{CrucibleDir: "/crucible"},
 			want: []string{
 				"-blockdev", `{"driver":"raw","file":{"driver":"file","filename":"/crucible/` + volume + `.raw"},"node-name":"disk0","read-only":false}`,
-				"-device", `{"addr":"0x1.0x0","bus":"pcie.0","driver":"virtio-blk-pci","drive":"disk0","write-cache":"on"}`},
+				"-device", `{"addr":"0x1.0x0","bus":"pcie.0","driver":"virtio-blk-pci","rerror":"report","werror":"report","drive":"disk0","write-cache":"on"}`},
 		},
 		"network": {
 			components: nic(8), o: Options{Net: "user"},
@@ -82,7 +82,7 @@ func TestPlan(t *testing.T) {
 			o:          Options{Net: "none"},
 			want: []string{
 				"-blockdev", `{"driver":"raw","file":{"driver":"file","filename":"/d/a,b.raw"},"node-name":"disk0","read-only":true}`,
-				"-device", `{"addr":"0x8.0x1","bus":"pcie.0","driver":"virtio-blk-pci","drive":"disk0","logical_block_size":4096,` +
+				"-device", `{"addr":"0x8.0x1","bus":"pcie.0","driver":"virtio-blk-pci","rerror":"report","werror":"report","drive":"disk0","logical_block_size":4096,` +
 					`"multifunction":true,"physical_block_size":4096,"write-cache":"on"}`,
 				"-device", `{"addr":"0x8.0x0","bus":"pcie.0","driver":"virtio-net-pci","mac":"1e:0a:2b:3c:4d:5e","multifunction":true}`},
 		},

@@ -8,7 +8,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/coder/websocket"
 	"github.com/google/uuid"
 
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
@@ -33,8 +32,7 @@ func bootForMove(from, to *harness) guestMove {
 	v := from.newVMWith(o).register()
 	v.inQEMU("")
 	v.launch()
-	m := guestMove{source: &guest{vm: v}, id: uuid.New()}
-	m.source.attach()
+	m := guestMove{source: v.connected(), id: uuid.New()}
 	m.source.says("guest up 1\r\n")
 	o.PropolisAddr, o.MigrationID = freeAddr(to.t), &m.id
 	m.target = to.newVMWith(o).register()
@@ -59,16 +57,6 @@ func (m guestMove) hold() {
 	m.target.identifyServer()
 }
 
-// attach connects with the guest's console.
-func (g *guest) attach() {
-	g.t.Helper()
-	conn, _, err := websocket.Dial(bounded(g.t), "http://"+g.serverAddr.String()+"/instance/serial?from_start=0",
-		&websocket.DialOptions{HTTPHeader: http.Header{"Api-Version": {"7.0.0"}}})
-	must(g.t, err)
-	g.t.Cleanup(func() { conn.CloseNow() })
-	g.conn = conn
-}
-
 // A real guest migrates from one agent's sled to another's and does not notice.
 func TestRealGuestMigration(t *testing.T) {
 	to := guestHarness(t)
@@ -81,8 +69,7 @@ func TestRealGuestMigration(t *testing.T) {
 		m.begin()
 		m.target.reaches(vmm.WireRunning)
 		m.target.identifyServer()
-		g := &guest{vm: m.target}
-		g.attach()
+		g := m.target.connected()
 		g.says("guest filled 32 MiB")
 		g.says("guest up ")
 		g.types("fill 1")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -59,10 +60,19 @@ func (h *harness) bootWith(words string, components map[string]any) *guest {
 	v.register()
 	v.inQEMU(words)
 	v.launch()
-	g := &guest{vm: v}
-	g.attach()
+	g := v.connected()
 	g.says("guest up 1\r\n")
 	return g
+}
+
+// connected connects with the console of a VMM that runs.
+func (v *vm) connected() *guest {
+	v.t.Helper()
+	conn, _, err := websocket.Dial(bounded(v.t), "http://"+v.serverAddr.String()+"/instance/serial?from_start=0",
+		&websocket.DialOptions{HTTPHeader: http.Header{"Api-Version": {"7.0.0"}}})
+	must(v.t, err)
+	v.t.Cleanup(func() { conn.CloseNow() })
+	return &guest{vm: v, conn: conn}
 }
 
 // inQEMU makes the VMM's server one with real guests. Without no_timer_check, Linux may find on a busy machine
@@ -79,9 +89,7 @@ func withComponents(t testing.TB, body []byte, components map[string]any) []byte
 	t.Helper()
 	var all map[string]any
 	must(t, json.Unmarshal(body, &all))
-	for name, c := range components {
-		all["vmm_spec"].(map[string]any)["components"].(map[string]any)[name] = c
-	}
+	maps.Copy(all["vmm_spec"].(map[string]any)["components"].(map[string]any), components)
 	body, err := json.Marshal(all)
 	must(t, err)
 	return body
@@ -221,6 +229,33 @@ func TestRealGuestDisks(t *testing.T) {
 		t.Errorf("the console has written %q", got)
 	}
 	g.stopAndEnd()
+}
+
+// Without a kernel the firmware boots from the disks, in the order of the spec. Each has a boot sector that writes
+// a line to com1.
+func TestRealGuestBootOrder(t *testing.T) {
+	h := guestHarness(t)
+	v := h.newVMWith(wire.BodyOptions{PropolisAddr: freeAddr(t), CPUs: 1, MemoryMiB: 64})
+	v.body = withComponents(t, v.body, map[string]any{
+		"a": bootable(t, h.dir, 'A'), "disk-a": part("virtio_disk", map[string]any{"backend_id": "a", "pci_path": at(16)}),
+		"b": bootable(t, h.dir, 'B'), "disk-b": part("virtio_disk", map[string]any{"backend_id": "b", "pci_path": at(17)}),
+		"order": part("boot_settings", map[string]any{"order": []any{map[string]any{"id": "disk-b"}, map[string]any{"id": "disk-a"}}}),
+	})
+	v.register()
+	v.serverScript(fmt.Sprintf(`exec '%s' run --api-version 7.0.0 --accel tcg "$addr"`, program("propolis-qemu")))
+	v.launch().connected().says("B\n")
+	v.stopAndEnd()
+}
+
+// bootable returns a disk that writes a letter. The firmware needs a cylinder of it.
+func bootable(t *testing.T, dir string, letter byte) any {
+	// mov $0x3f8,%dx; mov letter,%al; out %al,(%dx); mov $'\n',%al; out %al,(%dx); hlt; jmp back to hlt
+	sector := []byte{0xba, 0xf8, 0x03, 0xb0, letter, 0xee, 0xb0, '\n', 0xee, 0xf4, 0xeb, 0xfd}
+	disk := append(sector, make([]byte, 1<<20-len(sector))...)
+	disk[510], disk[511] = 0x55, 0xaa
+	file := filepath.Join(dir, string(letter)+".raw")
+	must(t, os.WriteFile(file, disk, 0o600))
+	return part("file_storage_backend", map[string]any{"path": file, "readonly": false, "block_size": 512, "workers": nil})
 }
 
 // A snapshot of a volume is a volume of its own, which is never replaced, and the guest runs on.
