@@ -241,7 +241,7 @@ func last(c *side, until ...server.State) string {
 }
 
 // A guest goes on at the target where it was: its memory, its console and its disk.
-func TestMigration(t *testing.T) {
+func TestRealGuestMigrates(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, false)
 	p.source.types("fill 16")
@@ -294,7 +294,7 @@ func killQEMU(m *machine) { m.vm.Enter(m.child.kill) }
 
 // Until the guest is given to the target, whatever fails makes it go on at the source, where it can
 // migrate again.
-func TestMigrationFails(t *testing.T) {
+func TestRealGuestMigrationFails(t *testing.T) {
 	t.Parallel()
 	for name, live := range map[string]bool{"paused": false, "live": true} {
 		t.Run(name, func(t *testing.T) {
@@ -416,7 +416,7 @@ func lock(t *testing.T, path string) *os.File {
 }
 
 // A side that ends, or is asked to stop, during a migration.
-func TestMigrationEnds(t *testing.T) {
+func TestRealGuestMigrationEnds(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		at             func(*pair, word) bool

@@ -58,7 +58,7 @@ func (m guestMove) hold() {
 }
 
 // A real guest migrates from one agent's sled to another's and does not notice.
-func TestRealGuestMigration(t *testing.T) {
+func TestRealGuestMigrates(t *testing.T) {
 	to := guestHarness(t)
 	from := newHarness(t, setup{propolis: section{"api_version": "7.0.0"}, sequential: true})
 	t.Run("to the end", func(t *testing.T) {
