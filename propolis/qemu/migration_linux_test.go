@@ -424,6 +424,12 @@ func TestRealGuestMigrationEnds(t *testing.T) {
 	}{
 		// It is not known at the source what has become of the guest.
 		"broken at yours":   {func(_ *pair, w word) bool { return w != yours }, "Failed out Error", "Failed in Error"},
+		"yours too late": {func(p *pair, w word) bool {
+			if w == yours {
+				p.target.Await(server.Failed)
+			}
+			return true
+		}, "Failed out Error", "Failed in Error"},
 		"broken at running": {func(_ *pair, w word) bool { return w != running }, "Failed out Error", "Running in Finish"},
 		"source's QEMU killed at stream": {func(p *pair, w word) bool {
 			if w == stream {
