@@ -423,7 +423,7 @@ func TestRealGuestMigrationEnds(t *testing.T) {
 		source, target string
 	}{
 		// It is not known at the source what has become of the guest.
-		"broken at yours":   {func(_ *pair, w word) bool { return w != yours }, "Failed out Error", "Failed in Error"},
+		"broken at yours": {func(_ *pair, w word) bool { return w != yours }, "Failed out Error", "Failed in Error"},
 		"yours too late": {func(p *pair, w word) bool {
 			if w == yours {
 				p.target.Await(server.Failed)
