@@ -200,6 +200,7 @@ guest: $(GUEST)/kernel ## Make a small Linux guest in bin/guest/, for propolis-q
 # The package that is asked for only depends on the one of the newest version.
 $(GUEST)/kernel:
 	@echo '==> $(GUEST)/kernel, from $(GUEST_KERNEL)'
+	@command -v apt-get >/dev/null || { echo 'it is made from a package of Debian, and there is no apt-get'; exit 1; }
 	@mkdir -p $(GUEST)
 	@package=$$(apt-cache depends $(GUEST_KERNEL) | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1) && \
 		test -n "$$package" && cd $(GUEST) && rm -rf root *.deb && apt-get download -q "$$package" && dpkg-deb -x *.deb root

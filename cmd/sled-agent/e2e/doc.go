@@ -21,6 +21,9 @@
 // illumos_*_test.go only on illumos, as part of make test-slow, and those that restart the agent
 // or change its process only on processes.
 //
+// With E2E_GUEST=DIR (make test-guests), TestRealGuest* run real guests in QEMU: propolis-qemu is the server in
+// the zones, and DIR has a guest that make guest has made.
+//
 // Only order and outcome are asserted, never durations: package agent tests those in bubbles, and
 // package bench measures them.
 //
