@@ -22,6 +22,8 @@ type arrival struct {
 	files  map[string]string
 	events chan string
 	stream net.Conn // to QEMU
+	// done is closed when the source has been told everything; nil before run.
+	done chan struct{}
 }
 
 // meet asks the source for the VM and learns what it consists of.
@@ -80,6 +82,7 @@ func (a *arrival) prepare(ctx context.Context, q *qmpClient, files map[string]st
 
 // run receives the guest and starts it.
 func (a *arrival) run(c *child, q *qmpClient) {
+	defer close(a.done)
 	defer a.close()
 	defer a.stream.Close()
 	a.m.enter(func() { a.m.vm.ShowPhase(server.RAMPush) })

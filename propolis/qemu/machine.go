@@ -132,6 +132,9 @@ func (m *machine) run() {
 		m.awaitExit(c)
 	}
 	<-printed // All of it, since QEMU has closed its end.
+	if a != nil && a.done != nil {
+		<-a.done
+	}
 	m.awaitAnswer()
 	m.enter(func() { m.exited(c) })
 }
@@ -152,6 +155,7 @@ func (m *machine) opened(a *arrival, p *plan, c *child, q *qmpClient) error {
 		}
 		m.child, m.qmp, m.disks, m.files = c, q, p.disks, files
 		if a != nil {
+			a.done = make(chan struct{})
 			m.host.machines.Go(func() { a.run(c, q) })
 		}
 		m.vm.Made()

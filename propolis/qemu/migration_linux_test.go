@@ -290,6 +290,13 @@ func (s *side) qemuEnds(do func(*machine)) {
 	<-c.exited
 }
 
+// until waits, in a relay, for what will happen.
+func (s *side) until(happened func(*machine) bool) {
+	for is := false; !is; s.api.Enter(func() { is = happened(s.vm) }) {
+		time.Sleep(10 * time.Millisecond) // sleep: it is not told
+	}
+}
+
 func killQEMU(m *machine) { m.vm.Enter(m.child.kill) }
 
 // Until the guest is given to the target, whatever fails makes it go on at the source, where it can
@@ -426,7 +433,7 @@ func TestRealGuestMigrationEnds(t *testing.T) {
 		"broken at yours": {func(_ *pair, w word) bool { return w != yours }, "Failed out Error", "Failed in Error"},
 		"yours too late": {func(p *pair, w word) bool {
 			if w == yours {
-				p.target.Await(server.Failed)
+				p.target.until(func(m *machine) bool { return m.ended })
 			}
 			return true
 		}, "Failed out Error", "Failed in Error"},
@@ -464,9 +471,7 @@ func TestRealGuestMigrationEnds(t *testing.T) {
 		"guest powers off": {func(p *pair, w word) bool {
 			if w == ready {
 				p.source.types("poweroff")
-				for off := false; !off && !p.t.Failed(); p.source.api.Enter(func() { off = p.source.vm.halted }) {
-					time.Sleep(10 * time.Millisecond) // sleep: until QEMU has told it
-				}
+				p.source.until(func(m *machine) bool { return m.halted })
 			}
 			return true
 		}, "Destroyed out Error", "Failed in Error"},
