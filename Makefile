@@ -223,7 +223,7 @@ $(GUEST)/kernel:
 test-guests: guest ## Make the guest and run the tests with real guests in QEMU, which take two minutes.
 	@echo '==> real guests'
 	@E2E_GUEST='$(CURDIR)/$(GUEST)' $(GO) test -count=1 -timeout $(TIMEOUT) -p 1 -parallel 4 -run 'RealGuest' \
-		./cmd/sled-agent/e2e ./cmd/sled-demo
+		./propolis/qemu ./cmd/sled-agent/e2e ./cmd/sled-demo
 
 # The backend of the agent's zones in the demo: process; illumos, for which a stand-in for the
 # host's commands is built as well; or qemu, with real guests in zones of processes.

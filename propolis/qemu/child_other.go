@@ -5,6 +5,7 @@ package qemu
 import (
 	"errors"
 	"net"
+	"os"
 )
 
 // A child is a QEMU that was started.
@@ -21,3 +22,7 @@ func startChild(string, []string) (*child, error) {
 
 func (c *child) kill()    {}
 func (c *child) release() {}
+
+func socketPair() (net.Conn, *os.File, error) {
+	return nil, nil, errors.New("QEMU's guests need Linux")
+}

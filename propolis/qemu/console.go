@@ -123,6 +123,27 @@ func (c *console) length() uint64 {
 	return c.written
 }
 
+// A history is what a console has kept, of all that was written since the VM was made.
+type history struct {
+	Kept    []byte `json:"kept"`
+	Written uint64 `json:"written"`
+}
+
+func (c *console) history() *history {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &history{bytes.Clone(c.kept), c.written}
+}
+
+// inherit replaces the history with that of the VM's former server.
+func (c *console) inherit(h history) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kept = bytes.Clone(h.Kept[max(0, len(h.Kept)-maxHistory):])
+	c.written = max(h.Written, uint64(len(c.kept)))
+	c.wake()
+}
+
 // tail returns the end of the history as text for the log.
 func (c *console) tail(limit int) string {
 	c.mu.Lock()

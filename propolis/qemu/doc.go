@@ -15,6 +15,14 @@
 // The serial port com1 has a history of bounded length. Its lines are also logged, and a failure is
 // logged with the end of it.
 //
+// A guest migrates by QEMU's own migration, whose stream the two servers pass on in a WebSocket:
+//
+//	departure: QEMU -> stream -> link ---> link -> stream -> QEMU: arrival
+//
+// The words of the link decide where the guest may run. The target starts it only after the word
+// yours. The source sends that once its own guest has ended, and from then on continues it only if
+// the target has refused it. A source that does not know fails.
+//
 // The package compiles everywhere and starts QEMU on Linux only. What decides when requests are
 // taken, and all of HTTP, is in package server.
 package qemu

@@ -2,7 +2,6 @@ package qemu
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -17,21 +16,29 @@ type Host struct {
 	o     Options
 	accel string
 	log   zerolog.Logger
+	// live: a guest runs while its memory is sent to another server. With TCG, QEMU loses some of
+	// what the guest writes meanwhile (seen with 7.2), so it is paused before.
+	live bool
 	// machines counts those that are not released yet.
 	machines sync.WaitGroup
 }
 
 // NewHost returns a Host whose VMs use an accelerator that Accelerator has chosen.
 func NewHost(o Options, accel string, log zerolog.Logger) *Host {
-	return &Host{o: o, accel: accel, log: log}
+	return &Host{o: o, accel: accel, log: log, live: accel != "tcg"}
 }
 
-// Check returns an error if QEMU cannot make a VM. It names the component.
+// Check returns an error if QEMU cannot make a VM. It names the component. What arrives by migration
+// is known later.
 func (h *Host) Check(e *server.Ensured) error {
 	if e.Target {
-		return errors.New("QEMU's guests cannot arrive by migration")
+		return nil
 	}
-	p, err := newPlan(e.Spec, h.o, h.accel, h.o.Dir)
+	return h.checkSpec(e.Spec)
+}
+
+func (h *Host) checkSpec(spec json.RawMessage) error {
+	p, err := newPlan(spec, h.o, h.accel, h.o.Dir)
 	if err != nil {
 		return err
 	}

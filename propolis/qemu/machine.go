@@ -34,6 +34,8 @@ const (
 	starting
 	rebooting
 	stopping
+	leaving
+	arriving
 )
 
 // A machine is a VM with one QEMU. The server's lock guards it.
@@ -50,17 +52,28 @@ type machine struct {
 	child *child     // nil like qmp
 	doing doing
 	ended bool
-	// disks are set before Made. jobs are the snapshots that are being taken.
+	// disks are set before Made, and files, which identify theirs. jobs are the snapshots that are
+	// being taken.
 	disks map[string]disk
+	files map[string]string
 	jobs  map[string]chan<- error
 	// settling: a reset has happened just now. halted: the guest has powered itself off since.
 	settling, halted bool
+	// departure and arrival are the migration that goes on. away: the guest has gone to another
+	// server.
+	departure *departure
+	arrival   *arrival
+	away      bool
 }
 
 func newMachine(h *Host, vm *server.VM) *machine {
 	ctx, end := context.WithCancel(context.Background())
-	return &machine{host: h, vm: vm, log: h.log, console: newConsole(), ctx: ctx, end: end,
+	m := &machine{host: h, vm: vm, log: h.log, console: newConsole(), ctx: ctx, end: end,
 		jobs: map[string]chan<- error{}}
+	if vm.Ensured().Target {
+		m.doing = arriving
+	}
+	return m
 }
 
 // Make implements server.Machine.
@@ -72,6 +85,15 @@ func (m *machine) Close() { m.end() }
 // run makes the VM and releases it when QEMU has ended.
 func (m *machine) run() {
 	defer m.end()
+	var a *arrival // nil for a cold start
+	if m.vm.Ensured().Target {
+		var err error
+		if a, err = m.meet(); err != nil {
+			m.enter(func() { m.fail("guest does not arrive", err) })
+			return
+		}
+		defer a.close()
+	}
 	p, dir, err := m.host.prepare(m.vm.Ensured().Spec)
 	if dir != "" {
 		defer os.RemoveAll(dir)
@@ -79,6 +101,9 @@ func (m *machine) run() {
 	if err != nil {
 		m.enter(func() { m.fail("cannot make VM", err) })
 		return
+	}
+	if a != nil {
+		p.args = append(p.args, "-incoming", "defer")
 	}
 	c, err := startChild(m.host.o.Program, p.args)
 	if err != nil {
@@ -95,12 +120,9 @@ func (m *machine) run() {
 	q := newQMP(c.qmp, func(e qmpEvent) { m.enter(func() { m.happened(e) }) })
 	err = q.do(m.ctx, makeBudget, "qmp_capabilities", nil)
 	m.console.connect(c.console)
-	m.enter(func() {
-		if err == nil {
-			m.child, m.qmp, m.disks = c, q, p.disks
-			m.vm.Made()
-		}
-	})
+	if err == nil {
+		err = m.opened(a, p, c, q)
+	}
 	if err != nil {
 		c.kill()
 	}
@@ -110,7 +132,35 @@ func (m *machine) run() {
 		m.awaitExit(c)
 	}
 	<-printed // All of it, since QEMU has closed its end.
+	if a != nil && a.done != nil {
+		<-a.done
+	}
+	m.awaitAnswer()
 	m.enter(func() { m.exited(c) })
+}
+
+// opened goes on once QEMU has opened the disks.
+func (m *machine) opened(a *arrival, p *plan, c *child, q *qmpClient) error {
+	files, err := fileIDs(p.disks)
+	if err == nil && a != nil {
+		err = a.prepare(m.ctx, q, files)
+	}
+	if err != nil && a != nil {
+		a.giveUp(err)
+	}
+	m.enter(func() {
+		if err != nil {
+			m.fail("cannot make VM", fmt.Errorf("%w: %s", err, c.words))
+			return
+		}
+		m.child, m.qmp, m.disks, m.files = c, q, p.disks, files
+		if a != nil {
+			a.done = make(chan struct{})
+			m.host.machines.Go(func() { a.run(c, q) })
+		}
+		m.vm.Made()
+	})
+	return err
 }
 
 // awaitExit waits for the end of a QEMU that is about to exit, and kills it if it does not.
@@ -136,6 +186,9 @@ func (m *machine) enter(do func()) {
 // the log at once.
 func (m *machine) fail(why string, err error) {
 	m.ended = true
+	if m.moves() {
+		m.vm.ShowPhase(server.ErrorPhase)
+	}
 	console := m.console.tail(maxLastConsole)
 	m.vm.Later(func() {
 		m.log.Error().Err(err).Str("console", console).Msg(why)
@@ -153,8 +206,10 @@ func (m *machine) exited(c *child) {
 	}
 	m.ended = true
 	m.vm.Later(func() { m.log.Info().Str("how", c.how).Str("stderr", words).Msg("QEMU has ended") })
-	m.vm.RunsDown()
-	m.vm.Publish(server.Stopped)
+	if !m.away {
+		m.vm.RunsDown()
+		m.vm.Publish(server.Stopped)
+	}
 	m.vm.Ends(server.Destroyed)
 }
 
@@ -172,9 +227,8 @@ func (m *machine) Begin(r server.Request) {
 	case r == server.Reboot:
 		m.reset()
 		m.command("system_reset", nil) // Its event follows.
-	default:
-		m.vm.Later(func() { m.log.Warn().Msg("QEMU's guests do not migrate") })
-		m.vm.Runs()
+	case r == server.MigrateOut:
+		m.leave()
 	}
 }
 
@@ -266,6 +320,8 @@ func (m *machine) happened(e qmpEvent) {
 		if m.doing != stopping {
 			m.fail("guest has panicked", nil)
 		}
+	case "MIGRATION", "STOP":
+		m.migrationEvent(e)
 	case "BLOCK_JOB_COMPLETED", "BLOCK_JOB_CANCELLED":
 		m.copied(e)
 	case "BLOCK_IO_ERROR":
@@ -297,9 +353,12 @@ func (m *machine) wasReset() {
 }
 
 // guestEnded handles that the guest has powered itself off. QEMU has halted it. If that was while
-// it was started or reset, runs goes on.
+// it was started, reset or moved, runs goes on.
 func (m *machine) guestEnded() {
 	m.halted = true
+	if m.departure != nil && m.doing == leaving {
+		notify(m.departure.events, errGuestOff.Error())
+	}
 	if m.doing != idle || m.vm.Obeys() {
 		return
 	}

@@ -6,8 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -26,6 +29,7 @@ type qmpEvent struct {
 		Reason string `json:"reason"`
 		Device string `json:"device"`
 		Error  string `json:"error"`
+		Status string `json:"status"`
 	} `json:"data"`
 }
 
@@ -46,10 +50,22 @@ type qmpClient struct {
 
 type qmpAnswer struct {
 	Return json.RawMessage `json:"return"`
-	Error  *struct {
-		Class string `json:"class"`
-		Desc  string `json:"desc"`
-	} `json:"error"`
+	Error  *qmpError       `json:"error"`
+}
+
+// A qmpError is QEMU's refusal of a command, which it has not carried out.
+type qmpError struct {
+	Class string `json:"class"`
+	Desc  string `json:"desc"`
+}
+
+func (e *qmpError) Error() string { return e.Class + ": " + e.Desc }
+
+// A qmpCommand may have arguments, and a file for QEMU.
+type qmpCommand struct {
+	name      string
+	arguments any
+	file      *os.File
 }
 
 // newQMP starts to read. It calls on for each event, which must not wait for a command. The
@@ -103,15 +119,22 @@ func (q *qmpClient) take(id uint64) chan<- qmpAnswer {
 
 // do executes a command within a budget. arguments may be nil.
 func (q *qmpClient) do(ctx context.Context, budget time.Duration, command string, arguments any) error {
-	ctx, cancel := context.WithTimeout(ctx, budget)
-	defer cancel()
-	if err := q.exchange(ctx, command, arguments); err != nil {
-		return fmt.Errorf("QEMU's %s: %w", command, err)
-	}
-	return nil
+	_, err := q.ask(ctx, budget, qmpCommand{name: command, arguments: arguments})
+	return err
 }
 
-func (q *qmpClient) exchange(ctx context.Context, command string, arguments any) error {
+// ask is do with QEMU's answer.
+func (q *qmpClient) ask(ctx context.Context, budget time.Duration, c qmpCommand) (json.RawMessage, error) {
+	ctx, cancel := context.WithTimeout(ctx, budget)
+	defer cancel()
+	answer, err := q.exchange(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("QEMU's %s: %w", c.name, err)
+	}
+	return answer, nil
+}
+
+func (q *qmpClient) exchange(ctx context.Context, c qmpCommand) (json.RawMessage, error) {
 	answer := make(chan qmpAnswer, 1)
 	q.mu.Lock()
 	q.last++
@@ -123,27 +146,27 @@ func (q *qmpClient) exchange(ctx context.Context, command string, arguments any)
 		Execute   string `json:"execute"`
 		Arguments any    `json:"arguments,omitempty"`
 		ID        uint64 `json:"id"`
-	}{command, arguments, id})
+	}{c.name, c.arguments, id})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := q.write(ctx, append(line, '\n')); err != nil {
-		return err
+	if err := q.write(ctx, append(line, '\n'), c.file); err != nil {
+		return nil, err
 	}
 	select {
 	case a := <-answer:
 		if a.Error != nil {
-			return fmt.Errorf("%s: %s", a.Error.Class, a.Error.Desc)
+			return nil, a.Error
 		}
-		return nil
+		return a.Return, nil
 	case <-q.done:
-		return q.broken
+		return nil, q.broken
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 
-func (q *qmpClient) write(ctx context.Context, line []byte) error {
+func (q *qmpClient) write(ctx context.Context, line []byte, file *os.File) error {
 	select {
 	case q.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -154,9 +177,26 @@ func (q *qmpClient) write(ctx context.Context, line []byte) error {
 	if err := q.conn.SetWriteDeadline(deadline); err != nil {
 		return err
 	}
-	_, err := q.conn.Write(line)
+	err := send(q.conn, line, file)
 	if err != nil {
 		q.conn.Close() // Half a line may have been written.
+	}
+	return err
+}
+
+// send sends a line, and a file with it unless it is nil.
+func send(conn net.Conn, line []byte, file *os.File) error {
+	if file == nil {
+		_, err := conn.Write(line)
+		return err
+	}
+	socket, ok := conn.(*net.UnixConn)
+	if !ok {
+		return fmt.Errorf("a file cannot be sent over %T", conn)
+	}
+	n, _, err := socket.WriteMsgUnix(line, syscall.UnixRights(int(file.Fd())), nil)
+	if err == nil && n < len(line) {
+		err = io.ErrShortWrite
 	}
 	return err
 }

@@ -55,13 +55,13 @@ func (m *machine) backup(ctx context.Context, d disk, target, job string) error 
 	done := make(chan error, 1)
 	var q *qmpClient
 	m.enter(func() {
-		if len(m.jobs) < maxJobs {
+		if len(m.jobs) < maxJobs && !m.moves() {
 			m.jobs[job] = done
 			q = m.qmp
 		}
 	})
 	if q == nil {
-		return errors.New("VM has ended, or too many snapshots are being taken")
+		return errors.New("VM has ended or migrates, or too many snapshots are being taken")
 	}
 	defer m.enter(func() { delete(m.jobs, job) })
 	err := q.do(ctx, commandBudget, "drive-backup", map[string]string{

@@ -117,6 +117,9 @@ func (x *Exchange) read(r *http.Request) *dropshot.Error {
 	case "instance_issue_crucible_snapshot_request":
 		x.Call, x.op = CallSnapshot, func(ctx context.Context) Answer { return s.snapshot(ctx, vars[0], vars[1]) }
 		return nil
+	case "instance_migrate_start":
+		x.direct = func() *dropshot.Error { return s.sendAway(x.Writer, r, uuid.MustParse(vars[0])) }
+		return nil
 	case "instance_serial":
 		x.direct = func() *dropshot.Error { return s.attach(x.Context, x.Writer, r) }
 		return nil

@@ -19,10 +19,13 @@ import (
 type Ensured struct {
 	Properties json.RawMessage
 	Spec       json.RawMessage
-	// Target is set if the VM arrives by migration. Then Spec is made up from the replaced
-	// components, since the source is not contacted.
+	// Target is set if the VM arrives by migration, from the server at Source. Spec is made up
+	// from the replaced components, until VM.Learns.
 	Target    bool
 	Migration uuid.UUID
+	Source    netip.AddrPort
+	// replaced are the components that the source's spec has otherwise.
+	replaced map[string]json.RawMessage
 	// crucible holds the keys of components that support snapshots.
 	crucible []string
 }
@@ -34,14 +37,16 @@ type ensureRequest struct {
 		Method string
 		Value  struct {
 			Spec      json.RawMessage
-			Migration uuid.UUID      `json:"migration_id"`
-			Source    netip.AddrPort `json:"src_addr"`
-			Replace   map[string]struct {
-				Component string
-				Spec      json.RawMessage
-			} `json:"replace_components"`
+			Migration uuid.UUID              `json:"migration_id"`
+			Source    netip.AddrPort         `json:"src_addr"`
+			Replace   map[string]replacement `json:"replace_components"`
 		}
 	}
+}
+
+type replacement struct {
+	Component string
+	Spec      json.RawMessage
 }
 
 type component struct {
@@ -63,7 +68,8 @@ func decodeEnsure(body json.RawMessage) (*Ensured, *dropshot.Error) {
 	}
 	e := &Ensured{Properties: encode(r.Properties), Spec: r.Init.Value.Spec, Migration: r.Init.Value.Migration}
 	if e.Target = r.Init.Method == "MigrationTarget"; e.Target {
-		e.Spec = r.replaced()
+		e.Source, e.replaced = r.Init.Value.Source, r.replaced()
+		e.Spec = madeUp(e.replaced)
 	}
 	var spec struct{ Components map[string]component }
 	if err := json.Unmarshal(e.Spec, &spec); err != nil {
@@ -81,14 +87,19 @@ func decodeEnsure(body json.RawMessage) (*Ensured, *dropshot.Error) {
 	return e, nil
 }
 
-// replaced makes up the spec of a VM that has only the replaced components.
-func (r *ensureRequest) replaced() json.RawMessage {
+// replaced returns the replaced components as they are in a spec.
+func (r *ensureRequest) replaced() map[string]json.RawMessage {
 	types := map[string]string{"CrucibleStorageBackend": crucibleType, "VirtioNetworkBackend": "virtio_network_backend",
 		"MigrationFailureInjector": "migration_failure_injector"}
-	components := map[string]any{}
+	components := map[string]json.RawMessage{}
 	for name, c := range r.Init.Value.Replace {
-		components[name] = map[string]any{"type": types[c.Component], "component": c.Spec}
+		components[name] = encode(map[string]any{"type": types[c.Component], "component": c.Spec})
 	}
+	return components
+}
+
+// madeUp returns the spec of a VM that has only these components.
+func madeUp(components map[string]json.RawMessage) json.RawMessage {
 	chipset := map[string]any{"type": "i440_fx", "value": map[string]any{"enable_pcie": false}}
 	board := map[string]any{"chipset": chipset, "cpus": 2, "memory_mb": 2048}
 	return encode(map[string]any{"components": components, "board": board})

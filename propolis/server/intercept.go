@@ -69,17 +69,6 @@ func (v *VM) Forget(state State) {
 	v.note()
 }
 
-// MigrateOut asks for a migration out of this server. It returns false if the VM cannot
-// migrate now.
-func (v *VM) MigrateOut(id uuid.UUID) bool {
-	if v.stage != active || rule(v.standing, v.rebootQueued, MigrateOut) != take {
-		return false
-	}
-	v.outID = id
-	v.ask(MigrateOut)
-	return true
-}
-
 // Ended reports whether the VM has ended.
 func (v *VM) Ended() bool { return v.stage == ended }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 
+	"github.com/coder/websocket"
 	"github.com/google/uuid"
 )
 
@@ -52,4 +53,18 @@ type Snapshotter interface {
 	// the lock and may block until ctx ends, which is when the Server is closed. The disk is a
 	// Crucible backend of the spec.
 	Snapshot(ctx context.Context, disk string, id uuid.UUID) error
+}
+
+// A Migrator is a Machine that can migrate to another server's, which is of the same kind. The
+// target's Machine begins it: its Make asks the source's server, Ensured.Source, for GET
+// /instance/migrate/{migration_id}/start. To others no VM can migrate.
+type Migrator interface {
+	Machine
+	// Protocol is the WebSocket subprotocol that the Machines speak. A target that does not
+	// speak it is refused.
+	Protocol() string
+	// Connect gives the Machine the connection to the target before Begin(MigrateOut). It is
+	// called with the lock held. ended is closed when the Machine does not use the connection
+	// any more; at the latest, soon after Close.
+	Connect(target *websocket.Conn) (ended <-chan struct{})
 }

@@ -9,6 +9,9 @@
 //	hang               say and do nothing any more, whatever happens
 //	fill N             take N MiB of memory and keep it
 //	ignore             ignore the power button from now on
+//	churn              write to that memory all the time
+//	journal            write a number to each sector of the first disk, one every few milliseconds, and
+//	                   "guest journal full" at its end
 //
 // It powers off when the power button is pressed, unless the kernel's command line has
 // button=ignore.
@@ -156,6 +159,10 @@ func obey(line string) error {
 	case "hang":
 		fmt.Println("guest hangs")
 		select {}
+	case "journal":
+		go journal("/dev/vda")
+	case "churn":
+		go churn()
 	case "fill":
 		mib, err := strconv.Atoi(value)
 		if err != nil {
@@ -173,6 +180,40 @@ func obey(line string) error {
 		return errors.New("no such command")
 	}
 	return nil
+}
+
+// churn writes to the memory that was filled, with no end.
+func churn() {
+	for n := byte(0); ; n++ {
+		for _, page := range filled {
+			for i := 0; i < len(page); i += os.Getpagesize() {
+				page[i] = n
+			}
+		}
+	}
+}
+
+// journal writes the numbers from 1 on to the sectors of a disk, each after the last one is on the disk.
+func journal(name string) {
+	const size = 512
+	f, err := os.OpenFile(name, os.O_WRONLY|unix.O_DSYNC, 0)
+	if err != nil {
+		fmt.Println("guest cannot", err)
+		return
+	}
+	for n, sector := uint64(0), make([]byte, size); ; n++ {
+		binary.LittleEndian.PutUint64(sector, n+1)
+		_, err := f.WriteAt(sector, int64(n*size))
+		switch {
+		case errors.Is(err, unix.ENOSPC):
+			fmt.Println("guest journal full")
+			return
+		case err != nil:
+			fmt.Println("guest cannot", err)
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 func halt(how int) {

@@ -1,0 +1,108 @@
+package e2e
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/sledagent/sledagent/agent/publish/nexussim"
+	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/agent/wire"
+)
+
+// A guestMove is a migration of a real guest from one agent to another.
+type guestMove struct {
+	source *guest
+	target *vm
+	id     uuid.UUID
+}
+
+// bootForMove starts a guest with a disk, and registers its target with the other agent.
+func bootForMove(from, to *harness) guestMove {
+	from.t.Helper()
+	disk := filepath.Join(from.t.TempDir(), "disk.raw")
+	must(from.t, os.WriteFile(disk, make([]byte, 1<<20), 0o600))
+	o := wire.BodyOptions{InstanceID: uuid.New(), CPUs: 1, MemoryMiB: 128, NICs: 1, Disks: []string{disk}}
+	o.PropolisAddr = freeAddr(from.t)
+	v := from.newVMWith(o).register()
+	v.inQEMU("")
+	v.launch()
+	m := guestMove{source: v.connected(), id: uuid.New()}
+	m.source.says("guest up 1\r\n")
+	o.PropolisAddr, o.MigrationID = freeAddr(to.t), &m.id
+	m.target = to.newVMWith(o).register()
+	m.target.inQEMU("")
+	return m
+}
+
+// begin asks the target's agent for the migration, as Nexus does.
+func (m guestMove) begin() {
+	m.source.t.Helper()
+	m.target.call("PUT", m.target.path()+"/state", migrateBody(m.source.serverAddr.String())).wants(m.source.t, http.StatusOK)
+}
+
+// hold begins the migration and holds it before the first piece of memory: the source's QEMU is stopped.
+func (m guestMove) hold() {
+	m.source.t.Helper()
+	m.source.signal("qemu-system", syscall.SIGSTOP)
+	m.begin()
+	for _, v := range []*vm{m.source.vm, m.target} {
+		v.row("under way", func(r nexussim.Row) bool { return migrationOf(r).State == vmm.MigrationInProgress })
+	}
+	m.target.identifyServer()
+}
+
+// A real guest migrates from one agent's sled to another's and does not notice.
+func TestRealGuestMigrates(t *testing.T) {
+	to := guestHarness(t)
+	from := newHarness(t, setup{propolis: section{"api_version": "7.0.0"}, sequential: true})
+	t.Run("to the end", func(t *testing.T) {
+		m := bootForMove(from.in(t), to.with(t))
+		m.source.mayEnd()
+		m.source.types("fill 32")
+		m.source.says("guest filled 32 MiB")
+		m.begin()
+		m.target.reaches(vmm.WireRunning)
+		m.target.identifyServer()
+		g := m.target.connected()
+		g.says("guest filled 32 MiB")
+		g.says("guest up ")
+		g.types("fill 1")
+		g.says("guest filled 33 MiB")
+		migrationSide{m.source.vm, vmm.WireDestroyed}.concludes(m.id, vmm.MigrationCompleted)
+		migrationSide{m.target, ""}.concludes(m.id, vmm.MigrationCompleted)
+		g.softly("stopped", far, "")
+		g.says("guest power button")
+		g.endsDestroyed()
+		if strings.Contains(g.text, "guest up 0\r\n") {
+			t.Error("the guest was restarted")
+		}
+	})
+	t.Run("the source's Propolis is killed", func(t *testing.T) {
+		m := bootForMove(from.in(t), to.with(t))
+		m.hold()
+		m.target.mayEnd()
+		m.source.signal("propolis-qemu run", syscall.SIGKILL)
+		m.source.endsFailed()
+		m.target.endsFailed()
+		m.target.migrationFailed()
+	})
+	t.Run("the target's Propolis is killed", func(t *testing.T) {
+		m := bootForMove(from.in(t), to.with(t))
+		m.hold()
+		m.target.signal("propolis-qemu run", syscall.SIGKILL)
+		m.target.endsFailed()
+		m.source.signal("qemu-system", syscall.SIGCONT)
+		m.source.text = ""
+		m.source.row("back from a migration", func(r nexussim.Row) bool {
+			return r.State() == vmm.WireRunning && migrationOf(r).State == vmm.MigrationFailed
+		})
+		m.source.says("guest up ")
+		m.source.stopAndEnd()
+	})
+}
