@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -177,6 +178,23 @@ func (r *rig) states() string {
 	return strings.Join(states, " ")
 }
 
+// entered waits until the VM has been in a state, which a monitor may miss.
+func (r *rig) entered(state string) {
+	r.T.Helper()
+	r.logs(func() bool { return slices.Contains(strings.Fields(r.states()), state) })
+}
+
+// logs waits until the log has something. Lines are written after a change can be seen.
+func (r *rig) logs(has func() bool) {
+	r.T.Helper()
+	for end := time.Now().Add(servertest.WaitLimit); !has(); {
+		if time.Now().After(end) {
+			r.T.Fatalf("states %s, log:\n%s", r.states(), r.text())
+		}
+		time.Sleep(time.Millisecond) // sleep: between two looks of a poll with a deadline
+	}
+}
+
 func TestMachine(t *testing.T) {
 	t.Parallel()
 	const boots, stops = "Creating Starting Running", " Stopping Stopped Destroyed"
@@ -198,11 +216,11 @@ func TestMachine(t *testing.T) {
 		"QEMU babbles":       {"good", func(r *rig) { r.types("babble") }, server.Failed, boots + " Failed", "QEMU has ended by itself"},
 		"a reboot and a stop": {"good", func(r *rig) { r.now("Reboot"); r.now("Stop") }, server.Destroyed,
 			boots + " Rebooting Running" + stops, ""},
-		"a soft reboot and a stop": {"good", func(r *rig) { r.soon("Reboot"); r.Await(server.Rebooting); r.now("Stop") }, server.Destroyed,
+		"a soft reboot and a stop": {"good", func(r *rig) { r.soon("Reboot"); r.entered("Rebooting"); r.now("Stop") }, server.Destroyed,
 			boots + " Rebooting Running" + stops, "guest has shut down"},
 		"it powers off while it reboots": {"good", func(r *rig) { r.types("reboot\npoweroff") }, server.Destroyed,
 			boots + " Rebooting Running" + stops, ""},
-		"it reboots, and a stop": {"good", func(r *rig) { r.types("reboot"); r.Await(server.Rebooting); r.now("Stop") }, server.Destroyed,
+		"it reboots, and a stop": {"good", func(r *rig) { r.types("reboot"); r.entered("Rebooting"); r.now("Stop") }, server.Destroyed,
 			boots + " Rebooting Running" + stops, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -213,12 +231,11 @@ func TestMachine(t *testing.T) {
 			r.Await(server.Running)
 			c.do(r)
 			r.Await(c.end)
+			r.entered(string(c.end))
 			if got := r.states(); got != c.states {
 				t.Errorf("states %s, want %s", got, c.states)
 			}
-			if !strings.Contains(r.text(), c.words) {
-				t.Errorf("%q is not in the log:\n%s", c.words, r.text())
-			}
+			r.logs(func() bool { return strings.Contains(r.text(), c.words) })
 		})
 	}
 }
@@ -228,9 +245,9 @@ func TestMachineNotMade(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "broken")
 	r.Want(r.ensure(), "Internal Server Error Internal")
-	if got := r.states(); got != "Creating Failed" || !strings.Contains(r.text(), "exit status 3: qemu: no such thing") {
-		t.Errorf("states %s, log:\n%s", got, r.text())
-	}
+	r.logs(func() bool {
+		return r.states() == "Creating Failed" && strings.Contains(r.text(), "exit status 3: qemu: no such thing")
+	})
 	r.Want(r.ensure(), "Internal Server Error Internal")
 }
 
