@@ -6,7 +6,10 @@ import (
 )
 
 // secret matches an argument that names a secret, with its value if that follows a sign.
-var secret = regexp.MustCompile(`(?i)^(.*(?:passw|secret|token|credential|api[-_]?key)[^=:\s]*)([=:].*)?$`)
+var secret = regexp.MustCompile(`(?i)^(.*?(?:passw|secret|token|credential|api[-_]?key|authorization)[^=:\s]*)([=:].*)?$`)
+
+// inURL are a user and a password in a URL.
+var inURL = regexp.MustCompile(`(://)[^/\s:@]+:[^/\s@]+@`)
 
 // masked replaces secrets.
 const masked = "(not shown)"
@@ -27,6 +30,7 @@ func (c *Config) Values() map[string]any {
 func withoutSecrets(argv []string) []string {
 	shown := slices.Clone(argv)
 	for i, arg := range argv {
+		shown[i] = inURL.ReplaceAllString(shown[i], "${1}"+masked+"@")
 		m := secret.FindStringSubmatch(arg)
 		switch {
 		case m == nil:

@@ -5,6 +5,7 @@
 //	GET  /v1/vmms             every VMM's Status without events, by id (?unhealthy=true: only unhealthy ones)
 //	                          (?ended=true: instead the ended ones that are still kept, latest first)
 //	GET  /v1/vmms/{id}        one VMM's Status with its events, also of an ended one
+//	GET  /v1/vmms/{id}/serial   the VM's serial console, a websocket; below it history, what it has shown
 //	POST /v1/vmms/{id}/kill   the operator's kill: removal starts now, the VMM ends Destroyed
 //	GET, PUT, DELETE /v1/drain   the sled's disposition; PUT drains it (?grace=2m), DELETE ends the drain
 //	GET  /v1/events           NDJSON, one NamedEvent a line, until either side closes
@@ -15,7 +16,7 @@
 //	GET, PUT, DELETE /v1/log-level   the log's level; PUT sets it for a while (?level=debug&for=10m)
 //	GET  /v1/goroutines       what the process's goroutines do, as text
 //	GET  /v1/openapi.json     the OpenAPI document of this API, openapi.json
-//	GET  /metrics             Prometheus; may be served on TCP too (Server.ServeMetrics)
+//	GET  /metrics             Prometheus; may be served on TCP too, with /healthz (Server.ServeMetrics)
 //
 // Errors are {"message": ..., "reason": ...}; reason is that of a vmm.Refusal and absent
 // otherwise.

@@ -13,15 +13,18 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
+	"github.com/sledagent/sledagent/agent/caller"
+	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/internal/conns"
 )
 
 const (
 	// maxConsoles is the number of serial consoles open at a time.
 	maxConsoles = 16
-	// serialBudget bounds the wait for a Propolis server's answer, and that for a
-	// connection to it.
-	serialBudget = 10 * time.Second
+	// serialBudget bounds the wait for a connection to a Propolis server, and then that for the
+	// beginning of its answer. historyBudget bounds a call for what a console has shown.
+	serialBudget  = 10 * time.Second
+	historyBudget = 30 * time.Second
 	// maxFrame bounds a message of a console, in bytes. A server sends what it has kept in
 	// one.
 	maxFrame = 4 << 20
@@ -30,7 +33,9 @@ const (
 // serial passes a VM's serial console through from its Propolis server, as a websocket
 // of the form that Propolis gives it, or passes what the console has shown. It ends
 // with the client, the server and Shutdown.
-func (s *Server) serial(path string) echo.HandlerFunc {
+//
+// limit bounds the whole call; 0 is none.
+func (s *Server) serial(path string, limit time.Duration) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		id, err := parseID(c.Param("id"))
 		if err != nil {
@@ -46,9 +51,13 @@ func (s *Server) serial(path string) echo.HandlerFunc {
 		default:
 			return &Error{Status: http.StatusServiceUnavailable, Message: "too many consoles are open"}
 		}
-		s.log.Info().Stringer("vmm", id).Str("path", path).Msg("console requested")
 		ctx, cancel := context.WithCancel(c.Request().Context())
 		defer cancel()
+		if limit > 0 {
+			ctx, cancel = context.WithTimeout(ctx, limit)
+			defer cancel()
+		}
+		s.log.Info().Stringer("vmm", id).Str("path", path).Str("by", string(caller.Of(ctx, vmm.ByOperator))).Msg("console requested")
 		go func() {
 			select {
 			case <-s.ended:
@@ -69,7 +78,7 @@ func (s *Server) pass(c echo.Context, ctx context.Context, addr, path string) {
 			r.Out.Header.Set("api-version", s.propolis)
 		},
 		Transport: &http.Transport{
-			DialContext:            (&net.Dialer{Timeout: serialBudget}).DialContext,
+			DialContext:            dialWhole,
 			ResponseHeaderTimeout:  serialBudget,
 			MaxResponseHeaderBytes: maxHeader,
 			DisableKeepAlives:      true,
@@ -80,6 +89,16 @@ func (s *Server) pass(c echo.Context, ctx context.Context, addr, path string) {
 		},
 	}
 	proxy.ServeHTTP(c.Response(), c.Request().WithContext(ctx))
+}
+
+// dialWhole connects to a server. The connection cannot be closed for writing alone: the proxy
+// would do that once the client has left, and then wait for a server that may never close it.
+func dialWhole(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := (&net.Dialer{Timeout: serialBudget}).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return struct{ net.Conn }{conn}, nil
 }
 
 // Serial opens a VM's serial console. It begins with the last bytes that the console has

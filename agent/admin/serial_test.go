@@ -161,3 +161,27 @@ func TestSerialsEnd(t *testing.T) {
 		}
 	}
 }
+
+// A server that hangs keeps neither a console whose client has left nor what it has shown.
+func TestSerialOfAServerThatHangs(t *testing.T) {
+	t.Parallel()
+	ended := make(chan struct{})
+	defer close(ended)
+	s, ctx := consoles(t, func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		if err == nil {
+			<-ended
+			_ = conn.CloseNow()
+		}
+	}), limited(t)
+	for range 3 * 16 {
+		conn, err := s.Serial(ctx, id(1), 7)
+		for ; err != nil && ctx.Err() == nil; conn, err = s.Serial(ctx, id(1), 7) {
+			time.Sleep(time.Millisecond) // sleep: the last one is being given up
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.CloseNow()
+	}
+}

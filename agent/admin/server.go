@@ -102,8 +102,8 @@ func New(agent Agent, options Options) *Server {
 		e.GET("/v1/vmms", conns.JSON(s.list))
 		e.GET("/v1/vmms/:id", conns.JSON(s.show))
 		e.POST("/v1/vmms/:id/kill", conns.JSON(s.kill))
-		e.GET("/v1/vmms/:id/serial", s.serial("/instance/serial"))
-		e.GET("/v1/vmms/:id/serial/history", s.serial("/instance/serial/history"))
+		e.GET("/v1/vmms/:id/serial", s.serial("/instance/serial", 0))
+		e.GET("/v1/vmms/:id/serial/history", s.serial("/instance/serial/history", historyBudget))
 		e.GET("/v1/drain", conns.JSON(func(echo.Context) (disposition.Status, error) { return agent.Disposition(), nil }))
 		e.PUT("/v1/drain", conns.JSON(s.drain))
 		e.DELETE("/v1/drain", conns.JSON(s.undrain))
@@ -118,7 +118,8 @@ func New(agent Agent, options Options) *Server {
 // Shutdown. Every client of l can kill VMs: l must come from Listen.
 func (s *Server) Serve(l net.Listener) error { return s.api.Serve(l) }
 
-// ServeMetrics serves only /metrics on l, otherwise like Serve.
+// ServeMetrics serves only /metrics, /healthz and a page that names them on l, otherwise like
+// Serve.
 func (s *Server) ServeMetrics(l net.Listener) error { return s.metrics.Serve(l) }
 
 // Shutdown ends the streams, closes the listeners and waits for requests in progress.

@@ -24,8 +24,11 @@ func serveSled(api http.Handler) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		ctx := c.Request().Context()
 		ctx = caller.With(ctx, caller.Of(ctx, vmm.ByOperator))
-		// net/http removes this deadline at the end of the body.
-		_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(sledBodyTimeout))
+		if c.Request().ContentLength != 0 {
+			// net/http removes this deadline at the end of the body. Without a body it would stay, and
+			// end the request when it has passed.
+			_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(sledBodyTimeout))
+		}
 		api.ServeHTTP(c.Response(), c.Request().WithContext(ctx))
 		return nil
 	}

@@ -46,12 +46,12 @@ func (u *users) name(uid int) string {
 	}
 	found := make(chan string, 1)
 	go func() {
-		defer func() { <-u.looking }()
 		name := unnamed
 		if account, err := u.lookup(strconv.Itoa(uid)); err == nil && account.Username != "" {
 			name = plain.Text(account.Username, maxUserName)
 			u.put(uid, name)
 		}
+		<-u.looking // Before the answer, so that the next user is looked up, too.
 		found <- name
 	}()
 	select {

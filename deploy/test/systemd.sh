@@ -211,6 +211,10 @@ case $(on systemctl show -P After sled-agent-vmms) in
 *sled-agent.service*) ;;
 *) fail "VMs are stopped after the agent" ;;
 esac
+on systemctl stop sled-agent-vmms 2>/dev/null && fail "the unit that stops VMs may be stopped by hand"
+on sh -c 'mkdir /run/systemd/system/sled-agent-vmms.service.d
+	printf "[Unit]\nRefuseManualStop=no\n" >/run/systemd/system/sled-agent-vmms.service.d/test.conf
+	systemctl daemon-reload'
 on systemctl stop sled-agent-vmms || fail "stop of all VMs: $(on systemctl status --no-pager sled-agent-vmms)"
 [ -z "$(server 12400)" ] || fail "the VM still runs"
 ctl vmm list -o json | grep -q 'Propolis reported it destroyed' || fail "the VM was not stopped in order"

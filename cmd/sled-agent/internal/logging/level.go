@@ -52,8 +52,7 @@ func (l *Log) SetLevel(name, by string, d time.Duration) (LevelState, error) {
 	v := &l.level
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	l.note(to, by, d)
-	v.set(to)
+	l.change(to, by, d)
 	v.by, v.until = "", time.Time{}
 	if name != "" {
 		v.by, v.until = by, time.Now().Add(d)
@@ -72,9 +71,8 @@ func (l *Log) fallBack(timer **time.Timer) {
 	if v.back == nil || v.back != *timer {
 		return
 	}
-	v.set(v.configured)
+	l.change(v.configured, "", 0)
 	v.by, v.until = "", time.Time{}
-	l.note(v.configured, "", 0)
 }
 
 // set makes a level that of the process. v.mu is held.
@@ -87,7 +85,19 @@ func (v *level) set(to zerolog.Level) {
 	zerolog.SetGlobalLevel(to)
 }
 
-// note logs a change, before or after it.
+// change sets and logs a level, while the one that lets more through is in force. v.mu is held.
+func (l *Log) change(to zerolog.Level, by string, d time.Duration) {
+	v := &l.level
+	if to > v.now {
+		l.note(to, by, d)
+		v.set(to)
+		return
+	}
+	v.set(to)
+	l.note(to, by, d)
+}
+
+// note logs a change.
 func (l *Log) note(to zerolog.Level, by string, d time.Duration) {
 	entry := l.Warn().Stringer("log_level", to)
 	if by != "" {

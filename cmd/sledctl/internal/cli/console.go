@@ -37,11 +37,13 @@ What a guest writes is passed on as it is: it can change the terminal's settings
   sledctl vmm console 81bc22de --history | tail -20`,
 	}, 0, a.resolve, func(ctx context.Context, id uuid.UUID) error {
 		if history {
-			text, err := a.admin.SerialHistory(ctx, id, wholeConsole)
-			if err == nil {
-				_, err = a.Out.Write(text)
-			}
-			return err
+			return a.within(ctx, requestTimeout, func(ctx context.Context) error {
+				text, err := a.admin.SerialHistory(ctx, id, wholeConsole)
+				if err == nil {
+					_, err = a.Out.Write(text)
+				}
+				return err
+			})
 		}
 		return a.console(ctx, id)
 	})

@@ -64,7 +64,7 @@ var (
 	further   = map[string][]question{
 		"linux": {{"release", "cat /etc/os-release"}, {"memory", "cat /proc/meminfo"}, {"addresses", "ip -brief address"},
 			{"pressure", "cat /proc/pressure/cpu /proc/pressure/memory /proc/pressure/io"},
-			{"service", "systemctl status --no-pager --lines=0 sled-agent.service"}},
+			{"service", "systemctl show --no-pager --property=ActiveState,SubState,Result,MainPID,NRestarts,ActiveEnterTimestamp,ExecMainStatus,StatusText,TasksCurrent,MemoryCurrent sled-agent.service"}},
 		"illumos": {{"release", "cat /etc/release"}, {"zones", "zoneadm list -cp"}, {"links", "dladm show-link"},
 			{"addresses", "ipadm show-addr"}, {"services", "svcs -x"}, {"service", "svcs -l sled-agent"}},
 	}

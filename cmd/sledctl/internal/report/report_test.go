@@ -229,6 +229,8 @@ func TestMask(t *testing.T) {
 		"GET http://[fd00::1]:12221/vmms took=3":                          "GET http://[fd00::1]:12221/vmms took=3",
 		"-----BEGIN EC PRIVATE KEY-----\nMHc\ncut off":                    "(not shown)",
 		"a -----BEGIN PRIVATE KEY-----\nMHc\n-----END PRIVATE KEY----- b": "a (not shown) b",
+		`{"password":"two words,and more"}`:                               `{"password":"(not shown)"}`,
+		"propolis-server --token abc123 run":                              "propolis-server --token (not shown) run",
 		"the tokens are many":                                             "the tokens are many",
 	} {
 		if got := string(mask([]byte(text))); got != want {
