@@ -50,29 +50,30 @@ func (d *demo) prepareGuest(ctx context.Context, f facts) error {
 	return d.shown(ctx, f, f.guest.said)
 }
 
-// stopGuest asks for a stop that gives the guest half of the grace to shut down by itself.
+// stopGuest asks for a stop that gives the guest most of the grace to shut down by itself. The
+// agent is killed and started again in that time.
 func (d *demo) stopGuest(ctx context.Context, f facts, path string) error {
 	if f.guest.frozen {
 		if err := freeze(f.pid); err != nil {
 			return err
 		}
 	}
-	body := fmt.Sprintf(`{"state":{"type":"stopped"},"acpi_timeout_secs":%d}`, max(1, int((d.grace/2).Seconds())))
+	body := fmt.Sprintf(`{"state":{"type":"stopped"},"acpi_timeout_secs":%d}`, max(1, int((d.grace*4/5).Seconds())))
 	if err := call(ctx, d.sledAddr(), "PUT", path, body, nil); err != nil || f.guest.dying == "" {
 		return err
 	}
 	return d.typed(ctx, f, f.guest.dying)
 }
 
-// restartAgent kills the agent a third into the grace, starts another one, and compares the
+// restartAgent kills the agent a fifth into the grace, starts another one, and compares the
 // uptimes that a guest has shown before and after.
 func (d *demo) restartAgent(ctx context.Context) error {
 	select {
-	case <-time.After(d.grace / 3):
+	case <-time.After(d.grace / 5):
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	witness := d.look()[1] // It is alive for half of the grace.
+	witness := d.look()[1] // It is alive for most of the grace.
 	before, err := d.uptime(ctx, witness)
 	if err != nil {
 		return err

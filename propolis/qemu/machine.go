@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 
 	"github.com/sledagent/sledagent/propolis/server"
 )
@@ -22,6 +24,9 @@ const (
 	// settle is how long Rebooting lasts. QEMU reports one reset of a guest as several, and the
 	// firmware makes another one.
 	settle = time.Second
+	// eventsPerSecond and eventBurst bound how many events are logged.
+	eventsPerSecond = 1
+	eventBurst      = 100
 	// maxLastConsole is how much of the console's end is logged with a failure, in bytes.
 	maxLastConsole = 2 << 10
 )
@@ -40,9 +45,11 @@ const (
 
 // A machine is a VM with one QEMU. The server's lock guards it.
 type machine struct {
-	host    *Host
-	vm      *server.VM
-	log     zerolog.Logger
+	host *Host
+	vm   *server.VM
+	log  zerolog.Logger
+	// events bounds the log of QEMU's events, which a guest can cause.
+	events  *rate.Limiter
 	console *console
 	// ctx ends with Close or a failure. QEMU is killed then.
 	ctx context.Context
@@ -69,7 +76,7 @@ type machine struct {
 func newMachine(h *Host, vm *server.VM) *machine {
 	ctx, end := context.WithCancel(context.Background())
 	m := &machine{host: h, vm: vm, log: h.log, console: newConsole(), ctx: ctx, end: end,
-		jobs: map[string]chan<- error{}}
+		jobs: map[string]chan<- error{}, events: rate.NewLimiter(eventsPerSecond, eventBurst)}
 	if vm.Ensured().Target {
 		m.doing = arriving
 	}
@@ -117,7 +124,11 @@ func (m *machine) run() {
 		defer close(printed)
 		m.console.copyFrom(c.console, m.log)
 	}()
-	q := newQMP(c.qmp, func(e qmpEvent) { m.enter(func() { m.happened(e) }) })
+	q := newQMP(c.qmp, func(e qmpEvent) {
+		if slices.Contains(knownEvents, e.Name) {
+			m.enter(func() { m.happened(e) })
+		}
+	})
 	err = q.do(m.ctx, makeBudget, "qmp_capabilities", nil)
 	m.console.connect(c.console)
 	if err == nil {
@@ -306,9 +317,17 @@ func (m *machine) reset() {
 	m.vm.Publish(server.Rebooting)
 }
 
+// knownEvents are those that happened handles. A guest can cause others without limit.
+var knownEvents = []string{"RESET", "SHUTDOWN", "GUEST_PANICKED", "MIGRATION", "STOP", "BLOCK_JOB_COMPLETED",
+	"BLOCK_JOB_CANCELLED", "BLOCK_IO_ERROR"}
+
 // happened handles an event.
 func (m *machine) happened(e qmpEvent) {
-	m.vm.Later(func() { m.log.Debug().Str("event", e.Name).Str("reason", e.Data.Reason).Msg("QEMU's event") })
+	if m.events.Allow() {
+		m.vm.Later(func() {
+			m.log.Info().Str("event", e.Name).Str("reason", e.Data.Reason).Str("disk", e.Data.Device).Msg("QEMU's event")
+		})
+	}
 	switch e.Name {
 	case "RESET":
 		m.wasReset()
@@ -324,8 +343,6 @@ func (m *machine) happened(e qmpEvent) {
 		m.migrationEvent(e)
 	case "BLOCK_JOB_COMPLETED", "BLOCK_JOB_CANCELLED":
 		m.copied(e)
-	case "BLOCK_IO_ERROR":
-		m.vm.Later(func() { m.log.Warn().Str("disk", e.Data.Device).Str("error", e.Data.Reason).Msg("error of a disk") })
 	}
 }
 

@@ -70,10 +70,11 @@ func fakeQEMU(kind string) int {
 		if kind == "stuck" && command.Execute == "quit" {
 			continue
 		}
+		if command.Execute == "cont" {
+			fmt.Fprintln(console, "hello")
+		}
 		says(fmt.Sprintf(`{"return":{},"id":%d}`, command.ID))
 		switch command.Execute {
-		case "cont":
-			fmt.Fprintln(console, "hello")
 		case "system_powerdown":
 			if kind != "deaf" {
 				said("SHUTDOWN", "guest-shutdown")
@@ -139,10 +140,10 @@ func (r *rig) ensure() servertest.Reply {
 	return r.Call("PUT", "/instance", servertest.SpecWith(`"com1":{"type":"serial_port","component":{"num":"com1"}}`))
 }
 
-// soon requests a state, after the guest has had a second.
-func (r *rig) soon(state string) {
+// soon requests a state, after the guest has had some seconds.
+func (r *rig) soon(state, seconds string) {
 	r.T.Helper()
-	r.Want(r.Put7(state, "1"), "No Content")
+	r.Want(r.Put7(state, seconds), "No Content")
 }
 
 // now requests a state by force.
@@ -208,15 +209,15 @@ func TestMachine(t *testing.T) {
 	}{
 		"a stop":             {"good", func(r *rig) { r.now("Stop") }, server.Destroyed, boots + stops, "QEMU has ended"},
 		"QEMU does not quit": {"stuck", func(r *rig) { r.now("Stop") }, server.Destroyed, boots + stops, "QEMU is killed"},
-		"a soft stop":        {"good", func(r *rig) { r.soon("Stop") }, server.Destroyed, boots + stops, "guest has shut down"},
-		"a deaf guest":       {"deaf", func(r *rig) { r.soon("Stop") }, server.Destroyed, boots + stops, "guest did not shut down in time"},
+		"a soft stop":        {"good", func(r *rig) { r.soon("Stop", "60") }, server.Destroyed, boots + stops, "guest has shut down"},
+		"a deaf guest":       {"deaf", func(r *rig) { r.soon("Stop", "1") }, server.Destroyed, boots + stops, "guest did not shut down in time"},
 		"it powers off":      {"good", func(r *rig) { r.types("poweroff") }, server.Destroyed, boots + stops, ""},
 		"it panics":          {"good", func(r *rig) { r.types("panic") }, server.Failed, boots + " Failed", "guest has panicked"},
 		"QEMU ends":          {"good", func(r *rig) { r.types("die") }, server.Failed, boots + " Failed", "exit status 7"},
 		"QEMU babbles":       {"good", func(r *rig) { r.types("babble") }, server.Failed, boots + " Failed", "QEMU has ended by itself"},
 		"a reboot and a stop": {"good", func(r *rig) { r.now("Reboot"); r.now("Stop") }, server.Destroyed,
 			boots + " Rebooting Running" + stops, ""},
-		"a soft reboot and a stop": {"good", func(r *rig) { r.soon("Reboot"); r.entered("Rebooting"); r.now("Stop") }, server.Destroyed,
+		"a soft reboot and a stop": {"good", func(r *rig) { r.soon("Reboot", "60"); r.entered("Rebooting"); r.now("Stop") }, server.Destroyed,
 			boots + " Rebooting Running" + stops, "guest has shut down"},
 		"it powers off while it reboots": {"good", func(r *rig) { r.types("reboot\npoweroff") }, server.Destroyed,
 			boots + " Rebooting Running" + stops, ""},

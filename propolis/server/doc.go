@@ -4,8 +4,8 @@
 // The Server knows the protocol: the framework's policies; PUT /instance with strict specs,
 // for a cold start and as a migration target; which state changes are allowed when (rulings);
 // the queue of requests; soft stops and reboots; the state monitor, which returns only the
-// latest view; and the rundown, in which only the monitor still works and every other call
-// gets 424. The Machine does what is asked of it and tells its VM what becomes of it.
+// latest view; and the rundown, in which changes and snapshots get 424. The serial console can be
+// read as long as the VM is known, so that a failure can be explained; Propolis answers 424 then. The Machine does what is asked of it and tells its VM what becomes of it.
 //
 //	cold start      Creating -> (Run) Starting -> Running
 //	stop, poweroff  Stopping -> Stopped -> Destroyed

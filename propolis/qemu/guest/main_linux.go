@@ -48,11 +48,13 @@ func main() {
 		fmt.Println("guest has no power button")
 	}
 	fmt.Println("guest disks", disks())
-	start := time.Now()
+	// The seconds are counted, so that none is left out after a pause.
+	seconds := 0
 	for second := time.Tick(time.Second); ; {
-		fmt.Printf("guest up %d\n", int(time.Since(start).Seconds()))
+		fmt.Printf("guest up %d\n", seconds)
 		select {
 		case <-second:
+			seconds++
 		case line := <-lines:
 			if err := obey(line); err != nil {
 				fmt.Printf("guest cannot %q: %v\n", line, err)
