@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -190,5 +191,20 @@ func TestPrivateFiles(t *testing.T) {
 	h.terminate()
 	if _, err := h.admin.About(bounded(t)); !errors.As(err, new(*admin.NoAgentError)) {
 		t.Errorf("after the agent's end its socket says: %v", err)
+	}
+}
+
+// An agent that serves says that it keeps its deadlines and is ready.
+func TestReady(t *testing.T) {
+	h := newHarness(t, setup{})
+	client := admin.NewClient(h.state("admin.sock"))
+	defer client.Close()
+	for _, ask := range []func(context.Context) (admin.Health, error){client.Health, client.Ready} {
+		waitFor(t, func() string {
+			if got, err := ask(bounded(t)); err != nil || !got.OK || len(got.Checks) == 0 {
+				return fmt.Sprintf("not well: %+v, %v", got, err)
+			}
+			return ""
+		})
 	}
 }
