@@ -122,7 +122,14 @@ func run(ctx context.Context, addr string, s settings) error {
 	}
 	defer listener.Close()
 	log := zerolog.New(os.Stderr).With().Timestamp().Int("pid", os.Getpid()).Logger()
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	context.AfterFunc(ctx, stop) // Another signal ends this program at once.
 	accel, err := qemu.Accelerator(ctx, s.qemu, log)
+	if ctx.Err() != nil {
+		log.Info().AnErr("why", context.Cause(ctx)).Msg("ending")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -130,7 +137,7 @@ func run(ctx context.Context, addr string, s settings) error {
 	defer host.Wait()
 	api := server.New(server.Options{Make: host.Make, Check: host.Check, Newest: newest, Log: log})
 	defer api.Close()
-	return serve(listener, api, log)
+	return serve(ctx, listener, api, log)
 }
 
 func checkAddr(addr string) error {
@@ -144,11 +151,8 @@ func checkAddr(addr string) error {
 	return nil
 }
 
-// serve serves until a signal ends it or the listener fails. Pending requests are cut off.
-func serve(listener net.Listener, api *server.Server, log zerolog.Logger) error {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(signals)
+// serve serves until a signal ends ctx or the listener fails. Pending requests are cut off.
+func serve(ctx context.Context, listener net.Listener, api *server.Server, log zerolog.Logger) error {
 	h := &http.Server{
 		Handler:           api.Handler(),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -158,8 +162,8 @@ func serve(listener net.Listener, api *server.Server, log zerolog.Logger) error 
 	go func() { failed <- h.Serve(listener) }()
 	log.Info().Str("listen", listener.Addr().String()).Msg("serving")
 	select {
-	case sig := <-signals:
-		log.Info().Stringer("signal", sig).Msg("ending")
+	case <-ctx.Done():
+		log.Info().AnErr("why", context.Cause(ctx)).Msg("ending")
 		return h.Close()
 	case err := <-failed:
 		return fmt.Errorf("serve: %w", err)

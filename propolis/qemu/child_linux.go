@@ -34,7 +34,7 @@ func startChild(program string, args []string) (*child, error) {
 		*conn, c.cmd.ExtraFiles = here, append(c.cmd.ExtraFiles, there)
 	}
 	c.cmd.Stderr, c.cmd.WaitDelay = c.words, time.Second
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	c.cmd.SysProcAttr = tied()
 	started := make(chan error, 1)
 	go c.run(started)
 	if err := <-started; err != nil {
@@ -44,8 +44,21 @@ func startChild(program string, args []string) (*child, error) {
 	return c, nil
 }
 
-// run starts QEMU and waits for its end on one thread: the kernel kills QEMU when the thread that
-// has started it ends.
+// tied makes the kernel kill QEMU when the thread that has started it ends. A terminal's signals
+// are not for QEMU.
+func tied() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// runTied runs QEMU to its end, or to that of this process.
+func runTied(cmd *exec.Cmd) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = tied()
+	return cmd.Run()
+}
+
+// run starts QEMU and waits for its end on one thread, to which it is tied.
 func (c *child) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/exec"
 )
 
 // A child is a QEMU that was started.
@@ -19,6 +20,8 @@ type child struct {
 func startChild(string, []string) (*child, error) {
 	return nil, errors.New("QEMU's guests need Linux, which ends QEMU when its server dies")
 }
+
+func runTied(*exec.Cmd) error { return errors.New("QEMU's guests need Linux") }
 
 func (c *child) kill()    {}
 func (c *child) release() {}

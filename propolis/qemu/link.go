@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
@@ -21,7 +22,7 @@ const migrationProtocol = "propolis-qemu-migration-1"
 const (
 	// connectBudget is how long a connection to the source may take.
 	connectBudget = 10 * time.Second
-	// stallBudget is how long nothing may arrive, and a frame may take to be sent.
+	// stallBudget is how long nothing may arrive, a frame may take to be sent, and QEMU to read it.
 	stallBudget = time.Minute
 	// maxPiece is how much of QEMU's stream is in one frame, in bytes.
 	maxPiece = 256 << 10
@@ -113,7 +114,7 @@ func (l *link) write(ctx context.Context, kind websocket.MessageType, data []byt
 
 // hear waits for the next message. Each frame must arrive within a time. Pieces of QEMU's stream go
 // to stream; they are an error if it is nil.
-func (l *link) hear(ctx context.Context, within time.Duration, stream io.Writer) (m message, err error) {
+func (l *link) hear(ctx context.Context, within time.Duration, stream net.Conn) (m message, err error) {
 	for {
 		kind, data, err := l.read(ctx, within)
 		switch {
@@ -128,10 +129,19 @@ func (l *link) hear(ctx context.Context, within time.Duration, stream io.Writer)
 		case stream == nil:
 			return m, errors.New("hear from the other side: a piece of QEMU's stream at the wrong time")
 		}
-		if _, err := stream.Write(data); err != nil {
+		if err := pour(stream, data); err != nil {
 			return m, fmt.Errorf("give QEMU the stream: %w", err)
 		}
 	}
+}
+
+// pour writes a piece of the stream. A QEMU that does not read it in time never will.
+func pour(stream net.Conn, piece []byte) error {
+	if err := stream.SetWriteDeadline(time.Now().Add(stallBudget)); err != nil {
+		return err
+	}
+	_, err := stream.Write(piece)
+	return err
 }
 
 func (l *link) read(ctx context.Context, within time.Duration) (websocket.MessageType, []byte, error) {

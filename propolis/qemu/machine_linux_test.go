@@ -62,12 +62,21 @@ func fakeQEMU(kind string) int {
 			}
 		}
 	}()
+	conts := 0
 	for in := bufio.NewScanner(qmp); in.Scan(); {
 		var command struct {
 			Execute string
 			ID      int
 		}
 		_ = json.Unmarshal(in.Bytes(), &command)
+		if command.Execute == "cont" {
+			conts++
+		}
+		if kind == "brief" && command.Execute == "cont" && conts > 1 {
+			said("SHUTDOWN", "guest-shutdown")
+			says(fmt.Sprintf(`{"error":{"class":"GenericError","desc":"a reset is required"},"id":%d}`, command.ID))
+			continue
+		}
 		if kind == "stuck" && command.Execute == "quit" {
 			continue
 		}
@@ -229,6 +238,8 @@ func TestMachine(t *testing.T) {
 		"a soft reboot and a stop": {"good", func(r *rig) { r.soon("Reboot", "60"); r.entered("Rebooting"); r.now("Stop") }, server.Destroyed,
 			boots + " Rebooting Running" + stops, "guest has shut down"},
 		"it powers off while it reboots": {"good", func(r *rig) { r.types("reboot\npoweroff") }, server.Destroyed,
+			boots + " Rebooting Running" + stops, ""},
+		"it powers off after a reset": {"brief", func(r *rig) { r.types("reboot") }, server.Destroyed,
 			boots + " Rebooting Running" + stops, ""},
 		"it reboots, and a stop": {"good", func(r *rig) { r.types("reboot"); r.entered("Rebooting"); r.now("Stop") }, server.Destroyed,
 			boots + " Rebooting Running" + stops, ""},

@@ -1,6 +1,7 @@
 package qemu
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -109,8 +110,16 @@ func movable(text json.RawMessage) error {
 	return nil
 }
 
-// fileIDs identify the files of disks, which QEMU has opened just now. Those of blobs are not shared.
+// bootFile has another content each time a machine boots, and on every machine.
+const bootFile = "/proc/sys/kernel/random/boot_id"
+
+// fileIDs identify the files of disks, which QEMU has opened just now. On another machine the same
+// numbers are those of other files. Blobs are not shared.
 func fileIDs(disks map[string]disk) (map[string]string, error) {
+	boot, err := os.ReadFile(bootFile)
+	if err != nil {
+		return nil, fmt.Errorf("identify this machine: %w", err)
+	}
 	ids := map[string]string{}
 	for name, d := range disks {
 		if d.content != nil {
@@ -124,7 +133,7 @@ func fileIDs(disks map[string]disk) (map[string]string, error) {
 		if !ok {
 			return nil, fmt.Errorf("component %q: %s has no number", name, d.path)
 		}
-		ids[name] = fmt.Sprintf("device %d inode %d", s.Dev, s.Ino)
+		ids[name] = fmt.Sprintf("device %d inode %d of machine %s", s.Dev, s.Ino, bytes.TrimSpace(boot))
 	}
 	return ids, nil
 }

@@ -38,7 +38,11 @@ func Accelerator(ctx context.Context, o Options, log zerolog.Logger) (string, er
 	default:
 		return "", fmt.Errorf("accelerator %q: want auto, kvm or tcg", o.Accel)
 	}
-	if err := probe(ctx, o, "kvm"); err != nil {
+	err := probe(ctx, o, "kvm")
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	if err != nil {
 		log.Info().Str("accel", "tcg").AnErr("why", err).Msg("accelerator chosen: kvm does not work")
 		return "tcg", nil
 	}
@@ -64,7 +68,7 @@ func probe(ctx context.Context, o Options, accel string) error {
 	words := &lastWords{}
 	cmd := exec.CommandContext(ctx, o.Program, args...)
 	cmd.Stderr, cmd.WaitDelay = words, time.Second
-	err = cmd.Run()
+	err = runTied(cmd)
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit) && exit.ExitCode() == probeStatus:
