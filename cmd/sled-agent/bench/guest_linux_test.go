@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -32,6 +33,8 @@ const (
 	// guestGrace is shorter than the time after which propolis-qemu kills a QEMU that does not
 	// answer, so that only the deadline ends the guest.
 	guestGrace = time.Second
+	// touchLimit bounds the wait for a guest to touch its memory, which takes minutes on a busy machine.
+	touchLimit = 10 * time.Minute
 )
 
 // BenchmarkGuestKill stops real guests whose QEMU is stopped by a signal and so cannot obey. It
@@ -117,7 +120,9 @@ func guestMiB(touched int) int { return 192 + touched*9/8 }
 // touch makes a guest touch memory, through its console.
 func touch(b testing.TB, addr netip.AddrPort, mib int) {
 	b.Helper()
-	console, _, err := websocket.Dial(b.Context(), "http://"+addr.String()+"/instance/serial?from_start=0",
+	ctx, cancel := context.WithTimeout(b.Context(), touchLimit)
+	defer cancel()
+	console, _, err := websocket.Dial(ctx, "http://"+addr.String()+"/instance/serial?from_start=0",
 		&websocket.DialOptions{HTTPHeader: http.Header{"Api-Version": {"7.0.0"}}})
 	if err != nil {
 		b.Fatal(err)
@@ -125,7 +130,7 @@ func touch(b testing.TB, addr netip.AddrPort, mib int) {
 	defer console.CloseNow()
 	await := func(what string) {
 		for text := ""; !strings.Contains(text, what); {
-			_, frame, err := console.Read(b.Context())
+			_, frame, err := console.Read(ctx)
 			if err != nil {
 				b.Fatalf("the guest has not written %q but %q: %v", what, text, err)
 			}
@@ -133,7 +138,7 @@ func touch(b testing.TB, addr netip.AddrPort, mib int) {
 		}
 	}
 	await("guest up 1\r\n")
-	if err := console.Write(b.Context(), websocket.MessageBinary, fmt.Appendf(nil, "fill %d\n", mib)); err != nil {
+	if err := console.Write(ctx, websocket.MessageBinary, fmt.Appendf(nil, "fill %d\n", mib)); err != nil {
 		b.Fatal(err)
 	}
 	await(fmt.Sprintf("guest filled %d MiB", mib))
