@@ -171,7 +171,7 @@ func descendants(pid int) (all []int) {
 	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // The pattern is valid.
 	for _, file := range files {
 		text, _ := os.ReadFile(file) // The process may have ended.
-		for _, word := range strings.Fields(string(text)) {
+		for word := range strings.FieldsSeq(string(text)) {
 			if child, err := strconv.Atoi(word); err == nil {
 				all = append(append(all, child), descendants(child)...)
 			}

@@ -8,7 +8,7 @@
 //
 // Everything is real, with two exceptions. Zones are processes, or are kept in memory
 // (zone/zonetest) if only the agent itself is measured. Propolis is a few lines in memory,
-// except where its client's cost counts.
+// except where its client's cost counts, or where guests are real.
 //
 // Benchmarks of a single package belong to that package.
 package bench

@@ -123,9 +123,9 @@ type vm struct {
 
 func (v vm) zone() string { return prefix + v.id.String() }
 
-// begin registers a VMM whose Propolis is at addr and starts it.
-func (r *harness) begin(addr netip.AddrPort) (v vm, err error) {
-	reg, err := wire.Decode(wire.NewBody(wire.BodyOptions{PropolisAddr: addr, NICs: 1}))
+// begin registers a VMM and starts it.
+func (r *harness) begin(o wire.BodyOptions) (v vm, err error) {
+	reg, err := wire.Decode(wire.NewBody(o))
 	if err != nil {
 		return v, err
 	}
@@ -134,19 +134,21 @@ func (r *harness) begin(addr netip.AddrPort) (v vm, err error) {
 		return v, err
 	}
 	r.mu.Lock()
-	v.guest = r.guests[addr]
+	v.guest = r.guests[o.PropolisAddr]
 	r.mu.Unlock()
 	return v, r.Run(r.b.Context(), v.id)
 }
 
-// start begins a VMM for each address and returns when all of them run.
-func (r *harness) start(addrs ...netip.AddrPort) []vm {
+// start begins a VMM for each address of a Propolis and returns when all of them run.
+func (r *harness) start(o wire.BodyOptions, addrs ...netip.AddrPort) []vm {
 	r.b.Helper()
 	vms := make([]vm, len(addrs))
 	var all errgroup.Group
 	for i, addr := range addrs {
 		all.Go(func() (err error) {
-			vms[i], err = r.begin(addr)
+			o := o
+			o.PropolisAddr = addr
+			vms[i], err = r.begin(o)
 			return err
 		})
 	}
@@ -168,7 +170,7 @@ func (r *harness) startInMemory(n int) []vm {
 		r.port++ // Nothing listens there.
 		addrs[i] = netip.AddrPortFrom(netip.IPv6Loopback(), r.port)
 	}
-	return r.start(addrs...)
+	return r.start(wire.BodyOptions{NICs: 1}, addrs...)
 }
 
 // forget ends the VMMs that the agent still has.

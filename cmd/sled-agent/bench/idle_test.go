@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sledagent/sledagent/agent/runner"
+	"github.com/sledagent/sledagent/agent/wire"
 	"github.com/sledagent/sledagent/propolis"
 	"github.com/sledagent/sledagent/zone/zonetest"
 )
@@ -92,7 +93,7 @@ func idle(b *testing.B, o others) usage {
 	r := newHarness(b, options{zones: zonetest.New(zonetest.Hooks{}), nexus: []string{"http://" + o.Nexus},
 		propolis: func(addr netip.AddrPort) runner.Propolis { return propolis.NewClient(addr, propolis.Options{}) }})
 	startIdle := func(addrs []netip.AddrPort) usage {
-		r.awaitAll(r.start(addrs...), "published", func(v vm) bool {
+		r.awaitAll(r.start(wire.BodyOptions{NICs: 1}, addrs...), "published", func(v vm) bool {
 			s, err := r.Show(v.id)
 			return err == nil && s.Publish != nil && s.Publish.Acked == s.Record.VMM.Gen
 		})

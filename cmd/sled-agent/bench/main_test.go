@@ -8,10 +8,13 @@ import (
 	"github.com/sledagent/sledagent/zone/process"
 )
 
+// modes are what this program does when it is executed with a mode and an argument.
+var modes = map[string]func(argument string) error{othersMode: serveOthers}
+
 func TestMain(m *testing.M) {
 	process.Main()
-	if len(os.Args) == 3 && os.Args[1] == othersMode {
-		if err := serveOthers(os.Args[2]); err != nil {
+	if len(os.Args) == 3 && modes[os.Args[1]] != nil {
+		if err := modes[os.Args[1]](os.Args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

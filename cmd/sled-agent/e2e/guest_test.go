@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,6 +20,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/google/uuid"
 
+	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
 )
@@ -208,6 +211,77 @@ func TestRealGuestSurvivesTheAgent(t *testing.T) {
 	g.softly("stopped", far, "")
 	g.says("guest power button")
 	g.endsDestroyed()
+}
+
+// Guests run on while the agent is killed again and again, also while it starts (R). SOAK_SEED repeats the choices of
+// an earlier run.
+func TestRealGuestsSurviveManyAgents(t *testing.T) {
+	const kills, mostLife = 20, 500 // milliseconds
+	h := guestHarness(t)
+	seed := number(t, "SOAK_SEED", time.Now().UnixNano())
+	t.Logf("SOAK_SEED=%d", seed)
+	guests := []*guest{h.boot(""), h.boot("")}
+	r := rand.New(rand.NewPCG(uint64(seed), 0))
+	for range kills {
+		if r.IntN(2) == 0 {
+			h.serves(h.agent())
+		}
+		pause(time.Duration(r.IntN(mostLife)) * time.Millisecond)
+		h.agent().kill()
+		must(t, h.nexus.Settle(bounded(t))) // What one agent has sent must arrive before what the next one sends.
+		h.spawn()
+	}
+	h.serves(h.agent())
+	for _, g := range guests {
+		g.is(vmm.WireRunning)
+		g.runsOn()
+		g.neverLeftRunning()
+	}
+	guests[0].softly("stopped", far, "")
+	guests[1].stop(never)
+	for _, g := range guests {
+		g.endsDestroyed()
+	}
+}
+
+// neverLeftRunning checks that Nexus has received nothing but Running since the VMM first was that.
+func (g *guest) neverLeftRunning() {
+	g.t.Helper()
+	row, _ := g.nexus.Row(g.id)
+	running := func(s nexussim.Seen) bool { return s.State == vmm.WireRunning }
+	first := slices.IndexFunc(row.History, running)
+	if slices.ContainsFunc(row.History[max(0, first):], func(s nexussim.Seen) bool { return !running(s) }) {
+		g.t.Errorf("the VMM did not always run: %s", describe(row))
+	}
+}
+
+// runsOn waits until the guest's uptime goes on, and checks that it has never fallen.
+func (g *guest) runsOn() {
+	g.t.Helper()
+	last := slices.Max(g.uptimes())
+	waitFor(g.t, func() string {
+		if now := slices.Max(g.uptimes()); now <= last {
+			return fmt.Sprintf("the guest of VMM %s is up %d", g.id, now)
+		}
+		return ""
+	})
+	if all := g.uptimes(); !slices.IsSorted(all) {
+		g.t.Errorf("the uptime of the guest of VMM %s has fallen: %d", g.id, all)
+	}
+}
+
+// uptimes returns all uptimes that the guest has written.
+func (g *guest) uptimes() (all []int) {
+	g.t.Helper()
+	text, err := consoleHistory(bounded(g.t), g)
+	must(g.t, err)
+	for line := range strings.Lines(text) {
+		var n int
+		if _, err := fmt.Sscanf(line, "guest up %d\r\n", &n); err == nil {
+			all = append(all, n)
+		}
+	}
+	return all
 }
 
 // A guest has the disks of its spec.
