@@ -137,15 +137,18 @@ func TestStartSurvivesFailingLooks(t *testing.T) {
 	})
 }
 
-// A temporary shortage of the host is retried.
+// A temporary shortage of the host is retried, and so is a start that did not learn whether its zone
+// exists.
 func TestStartRetriesTemporaryShortage(t *testing.T) {
 	t.Parallel()
 	for _, op := range []zonetest.Op{zonetest.Create, zonetest.Boot} {
-		bubble(t, func(t *testing.T, r *rig) {
-			r.zones.SetFault("", op, zonetest.Fault{Fail: true, As: zone.ErrBusy, Times: 5})
-			v := r.start()
-			r.lives(v)
-		})
+		for _, as := range []error{zone.ErrBusy, zone.ErrUnsure} {
+			bubble(t, func(t *testing.T, r *rig) {
+				r.zones.SetFault("", op, zonetest.Fault{Fail: true, As: as, Times: 5})
+				v := r.start()
+				r.lives(v)
+			})
+		}
 	}
 }
 

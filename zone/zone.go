@@ -184,6 +184,8 @@ var (
 	ErrExists = errors.New("zone exists")
 	// ErrNotInstalled: Boot found no installed zone.
 	ErrNotInstalled = errors.New("zone is not installed")
+	// ErrUnsure: Create or Boot did not learn whether the zone exists. A later attempt may.
+	ErrUnsure = errors.New("host does not say what the zone is")
 	// ErrPartial: zones may be missing from a list, or it may be out of date.
 	ErrPartial = errors.New("list of zones may be incomplete")
 )

@@ -30,7 +30,7 @@ func newPause(least, most time.Duration) backoff.BackOff {
 }
 
 // boot makes the zone and boots it. What the host is short of for the moment is
-// waited for, within the start's budget.
+// waited for, within the start's budget, and what it does not say is asked again.
 func (r *Runner) boot(ctx context.Context, tell func(report)) {
 	again := newPause(time.Second, 15*time.Second)
 	for {
@@ -53,7 +53,7 @@ func (r *Runner) boot(ctx context.Context, tell func(report)) {
 
 // transient reports whether the same may work later.
 func transient(err error) bool {
-	if errors.Is(err, zone.ErrBusy) || errors.Is(err, ErrLeaving) || errors.Is(err, errUnread) ||
+	if errors.Is(err, zone.ErrBusy) || errors.Is(err, zone.ErrUnsure) || errors.Is(err, ErrLeaving) || errors.Is(err, errUnread) ||
 		errors.Is(err, context.DeadlineExceeded) {
 		return true
 	}

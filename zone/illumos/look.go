@@ -62,7 +62,8 @@ func (m *Manager) look(ctx context.Context, name string) (zone.Info, error) {
 // disturbance does not end the start.
 const lookRetry = 30 * time.Second
 
-// lookRetrying repeats look until it succeeds or lookRetry has passed.
+// lookRetrying repeats look until it succeeds or lookRetry has passed. Then the error is
+// ErrUnsure.
 func (m *Manager) lookRetrying(ctx context.Context, name string) (zone.Info, error) {
 	bounded, cancel := context.WithTimeout(ctx, lookRetry)
 	defer cancel()
@@ -76,7 +77,7 @@ func (m *Manager) lookRetrying(ctx context.Context, name string) (zone.Info, err
 		select {
 		case <-time.After(pause.NextBackOff()):
 		case <-bounded.Done():
-			return zone.Info{}, err
+			return zone.Info{}, fmt.Errorf("%w: %w", zone.ErrUnsure, err)
 		}
 	}
 }

@@ -50,7 +50,7 @@ func (m *Manager) Boot(ctx context.Context, name string) error {
 func (m *Manager) job(name string, root *os.Root) (zoneinit.Job, error) {
 	info, err := m.look(name)
 	if err != nil {
-		return zoneinit.Job{}, err
+		return zoneinit.Job{}, fmt.Errorf("%w: %w", zone.ErrUnsure, err)
 	}
 	if info.State != zone.Installed {
 		return zoneinit.Job{}, fmt.Errorf("%w, it is %v", zone.ErrNotInstalled, info.State)

@@ -37,7 +37,7 @@ func (m *Manager) Create(ctx context.Context, spec zone.Spec) (zone.Made, error)
 func (m *Manager) install(ctx context.Context, cfg zonedir.Config) error {
 	info, err := m.look(cfg.Spec.Name)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", zone.ErrUnsure, err)
 	}
 	if info.State != zone.Absent {
 		return fmt.Errorf("%w, %v", zone.ErrExists, info.State)
