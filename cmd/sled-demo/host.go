@@ -20,7 +20,7 @@ const (
 	termBudget = 2 * time.Second
 	// pipeBudget is how long to wait for the output of a dead command, which another
 	// process may have inherited.
-	pipeBudget = 200 * time.Millisecond
+	pipeBudget = 2 * time.Second
 	// tailLines is how many log lines an error quotes.
 	tailLines = 12
 	// pollEvery is the interval of polls.

@@ -215,10 +215,12 @@ func (h *harness) serves(a *agent) {
 	h.t.Helper()
 	unknown := "/vmms/" + uuid.NewString() + "/state"
 	waitFor(h.t, func() string {
-		if h.setup.restarts && a.hasExited() && a.killed() {
-			return ""
+		if a.hasExited() {
+			if h.setup.restarts && a.killed() {
+				return ""
+			}
+			a.runs(h.t)
 		}
-		a.runs(h.t)
 		got, err := h.ask(bounded(h.t), "GET", unknown, nil)
 		switch {
 		case err != nil:
