@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -180,14 +179,16 @@ func descendants(pid int) (all []int) {
 	return all
 }
 
-// later returns the events known so far with those of a newer answer. An agent that was
-// started again tells those of its own time.
-func later(known, newer []event) []event {
-	all := slices.Clone(known)
-	for _, e := range newer {
-		if len(known) == 0 || e.At.After(known[len(known)-1].At) {
+// joined returns the events of an earlier agent that are known, and those of a newer answer. An
+// agent that was started again tells those of its own time only.
+func joined(known, newer []event) (all []event) {
+	if len(newer) == 0 {
+		return known
+	}
+	for _, e := range known {
+		if e.At.Before(newer[0].At) {
 			all = append(all, e)
 		}
 	}
-	return all
+	return append(all, newer...)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,10 +94,32 @@ func TestSetUpThatFails(t *testing.T) {
 
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
-	if err := run(t.Context(), os.Stdout, "kvm", grace); err == nil || !strings.Contains(err.Error(), "process or illumos") {
+	if err := run(t.Context(), os.Stdout, "kvm", grace); err == nil || !strings.Contains(err.Error(), "process, illumos or qemu") {
 		t.Errorf("backend kvm: %v", err)
 	}
 	if err := run(t.Context(), os.Stdout, "process", -1); err == nil || !strings.Contains(err.Error(), "0 to 1m") {
 		t.Errorf("negative grace: %v", err)
+	}
+}
+
+// The events of two agents are joined, and those of one are its newest answer, whose times may not
+// be in order.
+func TestJoined(t *testing.T) {
+	t.Parallel()
+	list := func(kinds ...string) (all []event) {
+		for _, k := range kinds {
+			all = append(all, event{At: at(ms(int(k[0] - 'a'))), Kind: k})
+		}
+		return all
+	}
+	for _, c := range []struct{ known, newer, want []event }{
+		{nil, list("a"), list("a")},
+		{list("a", "c"), list("a", "c", "b"), list("a", "c", "b")},
+		{list("a", "b"), list("d", "c"), list("a", "b", "d", "c")},
+		{list("a"), nil, list("a")},
+	} {
+		if got := joined(c.known, c.newer); !slices.Equal(got, c.want) {
+			t.Errorf("%v and %v: %v, want %v", c.known, c.newer, got, c.want)
+		}
 	}
 }

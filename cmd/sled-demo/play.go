@@ -132,7 +132,7 @@ func (d *demo) watch(ctx context.Context, i int) bool {
 		d.note(i, func(f *facts) { f.forgotten, f.atNexus = now, state })
 	}
 	if status, err := d.status(ctx, f.id); err == nil {
-		d.note(i, func(f *facts) { f.events = later(f.events, status.Events) })
+		d.note(i, func(f *facts) { f.events = joined(f.events, status.Events) })
 	}
 	return d.look()[i].over()
 }
