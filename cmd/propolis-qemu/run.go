@@ -12,7 +12,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sledagent/sledagent/internal/dropshot"
+	"github.com/sledagent/sledagent/internal/usage"
 	"github.com/sledagent/sledagent/propolis/qemu"
 	"github.com/sledagent/sledagent/propolis/server"
 )
@@ -62,7 +62,7 @@ func runCommand() *cobra.Command {
 		Short:   "Serve one VM",
 		Long:    runLong,
 		Example: runExample,
-		Args:    oneAddress,
+		Args:    usage.Wants(1, "one ADDR:PORT"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), args[0], s) },
 	}
 	f := cmd.Flags()
@@ -111,10 +111,10 @@ func (s *settings) check() error {
 func run(ctx context.Context, addr string, s settings) error {
 	newest, err := dropshot.ParseVersion(s.newest)
 	if err != nil {
-		return usageError{err}
+		return usage.Wrong(err)
 	}
-	if err := errors.Join(checkAddr(addr), s.check()); err != nil {
-		return usageError{err}
+	if err := errors.Join(usage.CheckAddr(addr), s.check()); err != nil {
+		return usage.Wrong(err)
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -138,17 +138,6 @@ func run(ctx context.Context, addr string, s settings) error {
 	api := server.New(server.Options{Make: host.Make, Check: host.Check, Newest: newest, Log: log})
 	defer api.Close()
 	return serve(ctx, listener, api, log)
-}
-
-func checkAddr(addr string) error {
-	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("address %q: want ADDR:PORT", addr)
-	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return fmt.Errorf("address %q: port %q is not a number from 0 to 65535", addr, port)
-	}
-	return nil
 }
 
 // serve serves until a signal ends ctx or the listener fails. Pending requests are cut off.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sledagent/sledagent/internal/usage"
 	"github.com/sledagent/sledagent/propolis/sim"
 )
 
@@ -15,7 +16,7 @@ func modesCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "modes",
 		Short: "List the faults that --mode takes and the actions of /sim/do/",
-		Args:  wants(0, "no arguments"),
+		Args:  usage.Wants(0, "no arguments"),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return printTables(cmd.OutOrStdout()) },
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
+
+	"github.com/sledagent/sledagent/internal/usage"
 )
 
 // self is this process, as the faults need it.
@@ -62,11 +64,11 @@ func escapeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "escape DURATION",
 		Hidden: true,
-		Args:   wants(1, "a duration"),
+		Args:   usage.Wants(1, "a duration"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			lifetime, err := time.ParseDuration(args[0])
 			if err != nil {
-				return usageError{err}
+				return usage.Wrong(err)
 			}
 			return escapee(lifetime)
 		},

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sledagent/sledagent/internal/dropshot"
+	"github.com/sledagent/sledagent/internal/usage"
 	"github.com/sledagent/sledagent/propolis/sim"
 )
 
@@ -61,7 +61,7 @@ func runCommand() *cobra.Command {
 		Short:   "Serve one simulated VM",
 		Long:    runLong,
 		Example: runExample,
-		Args:    wants(1, "one ADDR:PORT"),
+		Args:    usage.Wants(1, "one ADDR:PORT"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), args[0], s) },
 	}
 	f := cmd.Flags()
@@ -79,14 +79,14 @@ func runCommand() *cobra.Command {
 func run(ctx context.Context, addr string, s settings) error {
 	faults, err := sim.ParseFaults(s.modes...)
 	if err != nil {
-		return usageError{err}
+		return usage.Wrong(err)
 	}
 	newest, err := dropshot.ParseVersion(s.newest)
 	if err != nil {
-		return usageError{err}
+		return usage.Wrong(err)
 	}
-	if err := checkAddr(addr); err != nil {
-		return usageError{err}
+	if err := usage.CheckAddr(addr); err != nil {
+		return usage.Wrong(err)
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -96,17 +96,6 @@ func run(ctx context.Context, addr string, s settings) error {
 	server := sim.New(sim.Options{Faults: faults, Times: s.times, Newest: newest, Process: self{log}, Log: log})
 	defer server.Close()
 	return serve(listener, server, log)
-}
-
-func checkAddr(addr string) error {
-	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("address %q: want ADDR:PORT", addr)
-	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return fmt.Errorf("address %q: port %q is not a number from 0 to 65535", addr, port)
-	}
-	return nil
 }
 
 // serve serves until a signal ends it or the listener fails. Pending requests are cut
