@@ -206,17 +206,7 @@ func TestForgedRecords(t *testing.T) {
 			"a path":                   {Init: other, Cgroup: "/../" + m.group(victim.Name) + "/../sled-00000000-" + prefix + "forged"},
 		} {
 			name := prefix + "forged"
-			if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
-				t.Fatal(err)
-			}
-			root, err := m.open(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := zonedir.Write(root, zonedir.BootFile, boot); err != nil {
-				t.Fatal(err)
-			}
-			root.Close()
+			forge(t, m, name, boot)
 			if info := look(t, m, name); info.State != zone.Installed || info.PID != 0 {
 				t.Errorf("%s: %s: %+v", how, what, info)
 			}

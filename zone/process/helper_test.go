@@ -18,6 +18,7 @@ import (
 
 	"github.com/sledagent/sledagent/zone"
 	"github.com/sledagent/sledagent/zone/process/internal/proc"
+	"github.com/sledagent/sledagent/zone/process/internal/zonedir"
 )
 
 // testTimeout bounds waits for things that should happen at once.
@@ -228,4 +229,20 @@ func alive(t testing.TB, id proc.ID) bool {
 		t.Fatal(err)
 	}
 	return ok
+}
+
+// forge makes a zone whose directory has this record of its boot.
+func forge(t testing.TB, m *Manager, name string, boot zonedir.Boot) {
+	t.Helper()
+	if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
+		t.Fatal(err)
+	}
+	root, err := m.open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if err := zonedir.Write(root, zonedir.BootFile, boot); err != nil {
+		t.Fatal(err)
+	}
 }

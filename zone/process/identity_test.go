@@ -42,17 +42,7 @@ func TestReusedPIDIsLeftAlone(t *testing.T) {
 		"a path as cgroup":         {Init: proc.ID{PID: other.PID, Start: 1}, Cgroup: "/tmp/../" + m.iso.cgroups},
 	} {
 		name := prefix + "reused"
-		if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
-			t.Fatal(err)
-		}
-		root, err := m.open(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := zonedir.Write(root, zonedir.BootFile, boot); err != nil {
-			t.Fatal(err)
-		}
-		root.Close()
+		forge(t, m, name, boot)
 		if info := look(t, m, name); info.State != zone.Installed || info.PID != 0 {
 			t.Errorf("%s: %+v", what, info)
 		}
