@@ -15,7 +15,7 @@ argument() { sed -n "s/.*$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
 # check WHAT COMMAND...: checks that the command succeeds, now or soon.
 check() {
 	what=$1; shift
-	for _ in $(seq 100); do
+	for _ in $(seq 300); do
 		if "$@" >/dev/null 2>&1; then echo "ok: $what"; return; fi
 		sleep 0.2
 	done

@@ -10,7 +10,7 @@ set -eu
 
 here=$(cd "$(dirname "$0")/../.." && pwd)
 cache=$here/bin/powercut
-time_limit=${TIME_LIMIT:-180} # seconds for one boot and all that is tried in it
+time_limit=${TIME_LIMIT:-600} # seconds for one boot and all that is tried in it
 skip() { echo "SKIPPED: $*"; exit 0; }
 [ "$(id -u)" = 0 ] || skip "it takes root"
 [ "$(uname -sm)" = "Linux x86_64" ] || skip "it takes Linux on x86_64"
@@ -33,7 +33,7 @@ tools() {
 	command -v apt-get >/dev/null || skip "there is no apt-get to install $*"
 	echo "installing $*"
 	export DEBIAN_FRONTEND=noninteractive
-	{ apt-get update -q && timeout 300 apt-get install -q -y --no-install-recommends "$@"; } >"$work/apt" 2>&1 ||
+	{ apt-get update -q && timeout 900 apt-get install -q -y --no-install-recommends "$@"; } >"$work/apt" 2>&1 ||
 		skip "$* cannot be installed: $(tail -n 1 "$work/apt")"
 }
 tools qemu-system-x86_64 qemu-system-x86 seabios
@@ -46,7 +46,7 @@ image() {
 	tools mmdebstrap mmdebstrap
 	echo "making the guest's image"
 	root=$work/root
-	timeout 300 mmdebstrap --quiet --variant=minbase --format=directory \
+	timeout 900 mmdebstrap --quiet --variant=minbase --format=directory \
 		--include=systemd-sysv,linux-image-cloud-amd64,curl,procps --dpkgopt=force-unsafe-io \
 		--essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"
 			printf "MODULES=list\nCOMPRESS=gzip\n" >"$1/etc/initramfs-tools/conf.d/test"
