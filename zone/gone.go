@@ -19,6 +19,10 @@ type Removal struct {
 	// Killed is set if the zone's processes were just sent SIGKILL. The first kill
 	// is then left out.
 	Killed bool
+	// Ended, if set, is closed when the processes that were killed have ended. The first
+	// look waits for that for up to settleTime: while many zones end at once, a look would
+	// show what is not over yet, and take the processor from it.
+	Ended <-chan struct{}
 	// Gate, if set, is entered for heavy rungs, to limit the load on the host's disks.
 	Gate Gate
 	// Before runs between the kill and the first look, with the removal's own
@@ -84,6 +88,9 @@ func EnsureGone(ctx context.Context, m Manager, name string, r Removal) error {
 	if r.Before != nil {
 		r.Before(ctx)
 	}
+	if r.Killed && r.Ended != nil {
+		settle(ctx, r.Ended)
+	}
 	looked := false
 	for ctx.Err() == nil {
 		gone, err := c.round(ctx, looked)
@@ -101,6 +108,20 @@ func EnsureGone(ctx context.Context, m Manager, name string, r Removal) error {
 		}
 	}
 	return fmt.Errorf("remove zone %s: %w", name, context.Cause(ctx))
+}
+
+// settleTime bounds the wait for processes that were killed: many times what the end of a
+// thousand takes.
+const settleTime = time.Second
+
+func settle(ctx context.Context, ended <-chan struct{}) {
+	timer := time.NewTimer(settleTime)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 func newPause(most time.Duration) backoff.BackOff {
@@ -130,15 +151,19 @@ func (c *attempt) round(ctx context.Context, looked bool) (gone bool, err error)
 	}
 	was := c.seen.State
 	for _, rung := range Plan(was) {
-		failed = append(failed, c.try(ctx, rung))
+		err := c.try(ctx, rung)
+		failed = append(failed, err)
+		if err != nil && rung.needed() {
+			break
+		}
 	}
 	unseen := c.look(ctx, RungVerify)
 	err = errors.Join(append(failed, unseen)...)
 	switch {
+	case err == nil && c.seen.State == Absent && was != Unknown && was <= Installed:
+		return true, nil
 	case unseen == nil && was != c.seen.State:
 		return false, nil
-	case err == nil && was == Absent:
-		return true, nil
 	case err == nil:
 		err = fmt.Errorf("zone %s is still %s", c.name, was)
 	}

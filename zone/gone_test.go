@@ -49,13 +49,13 @@ func TestEveryStateIsRemoved(t *testing.T) {
 	t.Parallel()
 	want := map[zone.State]string{
 		zone.Absent:       "kill destroy-vm release",
-		zone.Configured:   "kill delete destroy-vm release",
-		zone.Incomplete:   "kill destroy-vm uninstall delete destroy-vm release",
-		zone.Installed:    "kill destroy-vm uninstall delete destroy-vm release",
-		zone.Ready:        "kill kill halt destroy-vm uninstall delete destroy-vm release",
-		zone.Running:      "kill kill halt destroy-vm uninstall delete destroy-vm release",
-		zone.ShuttingDown: "kill kill halt destroy-vm uninstall delete destroy-vm release",
-		zone.Down:         "kill kill halt destroy-vm uninstall delete destroy-vm release",
+		zone.Configured:   "kill destroy-vm delete release",
+		zone.Incomplete:   "kill destroy-vm uninstall delete release",
+		zone.Installed:    "kill destroy-vm uninstall delete release",
+		zone.Ready:        "kill kill halt destroy-vm uninstall delete release",
+		zone.Running:      "kill kill halt destroy-vm uninstall delete release",
+		zone.ShuttingDown: "kill kill halt destroy-vm uninstall delete release",
+		zone.Down:         "kill kill halt destroy-vm uninstall delete release",
 	}
 	for state, rungsWanted := range want {
 		t.Run(state.String(), func(t *testing.T) {
