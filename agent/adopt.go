@@ -133,6 +133,9 @@ type orphan struct {
 	name string
 }
 
+// KillNow leaves it to Kill: nothing holds an orphan.
+func (o orphan) KillNow() bool { return false }
+
 // Kill kills the zone's processes; Remove does what it cannot.
 func (o orphan) Kill(ctx context.Context) { _ = o.a.cfg.Zones.Remove(ctx, zone.RungKill, o.name) }
 

@@ -26,6 +26,7 @@ type heartbeat struct {
 	epoch atomic.Uint64
 }
 
+func (h *heartbeat) KillNow() bool          { return true }
 func (h *heartbeat) Kill(context.Context)   {}
 func (h *heartbeat) Remove(context.Context) { h.beat() }
 func (h *heartbeat) Expired(_, _ uint64)    {}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,12 +14,17 @@ import (
 )
 
 // A Target is what a deadline is kept for. Its methods are called from
-// goroutines of the Guard's, for one removal in the order Kill, Expired, Remove,
-// Gone.
+// goroutines of the Guard's, for one removal in the order KillNow, Kill, Expired,
+// Remove, Gone.
 type Target interface {
-	// Kill sends the kill that every removal begins with, and does not wait for a
-	// process to end. It is one of many that are due at the same moment, so it does
-	// nothing else. What it could not do within ctx is left to Remove.
+	// KillNow sends the kill that every removal begins with, if that is one system
+	// call through a handle that is open already, and reports whether it did. All that
+	// are due at one moment are called one after the other on one thread, before
+	// anything else is done: it must not wait, lock, or allocate.
+	KillNow() bool
+	// Kill is called if KillNow has not sent the kill. It does so by other means, and
+	// does not wait for a process to end. What it could not do within ctx is left to
+	// Remove.
 	Kill(ctx context.Context)
 	// Expired reports that the deadline of this epoch has passed and removal n has
 	// begun. It returns at once.
@@ -77,6 +83,8 @@ type removal struct {
 	due   bool
 	// joined is set if an earlier removal was under way already.
 	joined bool
+	// killed is set if KillNow has sent the kill.
+	killed bool
 }
 
 // New starts a Guard. Close ends it.
@@ -260,14 +268,14 @@ func (g *Guard) begin(e *entry) removal {
 	return removal{entry: e, n: e.begun}
 }
 
-// run carries out the removals of one moment in a goroutine of their own: all
-// kills first, since ending processes compete for the CPU with kills that are not
-// sent yet; then the reports, then the removals. g.mu is held.
+// run carries out the removals of one moment in a goroutine of their own: all kills
+// first, then the reports, then the removals. g.mu is held.
 func (g *Guard) run(batch []removal) {
 	if len(batch) == 0 || g.ctx.Err() != nil {
 		return
 	}
 	g.done.Go(func() {
+		g.killNow(batch)
 		g.killAll(batch)
 		for _, r := range batch {
 			if r.due {
@@ -294,17 +302,32 @@ const (
 	killBound  = 50 * time.Millisecond
 )
 
-// killAll sends the kills of all removals that begin, in one pass.
+// killNow sends the kills that are one system call each, in one pass of a thread that is
+// preferred to those of the processes that end: they compete for the processor with kills
+// that are not sent yet.
+func (g *Guard) killNow(batch []removal) {
+	defer prefer()()
+	for i := range batch {
+		if r := &batch[i]; !r.joined {
+			g.guarded(r.entry, func() { r.killed = r.target.KillNow() })
+		}
+	}
+}
+
+// killAll sends the remaining kills of the removals that begin.
 func (g *Guard) killAll(batch []removal) {
+	batch = slices.DeleteFunc(slices.Clone(batch), func(r removal) bool { return r.joined || r.killed })
+	if len(batch) == 0 {
+		return
+	}
 	ctx, cancel := context.WithTimeout(g.ctx, killBudget)
 	var next atomic.Int64
 	var all sync.WaitGroup
 	for range min(killers, len(batch)) {
 		all.Go(func() {
 			for i := next.Add(1); i <= int64(len(batch)); i = next.Add(1) {
-				if r := batch[i-1]; !r.joined {
-					g.guarded(r.entry, func() { r.target.Kill(ctx) })
-				}
+				r := batch[i-1]
+				g.guarded(r.entry, func() { r.target.Kill(ctx) })
 			}
 		})
 	}

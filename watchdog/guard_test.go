@@ -17,6 +17,7 @@ import (
 // probe is a Target that records its calls and their times.
 type probe struct {
 	kill, remove func(context.Context)
+	killNow      func() bool
 
 	mu   sync.Mutex
 	seen notes
@@ -45,6 +46,14 @@ func (p *probe) note(what string, do func(*notes)) {
 	defer p.mu.Unlock()
 	p.seen.order += what
 	do(&p.seen)
+}
+
+func (p *probe) KillNow() bool {
+	if p.killNow == nil || !p.killNow() {
+		return false
+	}
+	p.note("n", func(n *notes) { n.killed = append(n.killed, time.Now()) })
+	return true
 }
 
 func (p *probe) Kill(ctx context.Context) {
@@ -134,6 +143,40 @@ func TestDisarmedAndDroppedNeverFire(t *testing.T) {
 		pass(time.Hour)
 		if len(disarmed.look().begun)+len(dropped.look().begun) != 0 || len(other.look().begun) != 1 {
 			t.Errorf("%d %d %d", len(disarmed.look().begun), len(dropped.look().begun), len(other.look().begun))
+		}
+	})
+}
+
+func TestKillsOfOneCallComeFirst(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, g *Guard) {
+		at := time.Now().Add(time.Minute)
+		var calls atomic.Int64 // of KillNow
+		var all []*probe
+		early := func(context.Context) {
+			if n := calls.Load(); n != 100 {
+				t.Errorf("something else began after %d of 100 calls of KillNow", n)
+			}
+		}
+		for i := range 100 {
+			p := &probe{kill: early, remove: early, killNow: func() bool { calls.Add(1); return i%2 == 0 }}
+			if i == 50 {
+				p.killNow = func() bool { calls.Add(1); panic("as a test") }
+			}
+			name := fmt.Sprint(i)
+			g.Add(name, p)
+			g.Arm(name, 1, at)
+			all = append(all, p)
+		}
+		pass(time.Minute)
+		for i, p := range all {
+			want := "nerg"
+			if i%2 != 0 || i == 50 {
+				want = "kerg"
+			}
+			if got := p.look().order; got != want {
+				t.Errorf("target %d: calls %q, want %q", i, got, want)
+			}
 		}
 	})
 }

@@ -178,6 +178,33 @@ func Watch(m Manager, name string, ended func(End)) (stop func()) {
 	return func() {}
 }
 
+// A Holder is a Manager that holds running zones by handles that are open already.
+type Holder interface {
+	// Hold returns the handle of the zone's present boot; nil if it has none. It does
+	// no I/O.
+	Hold(name string) Handle
+}
+
+// A Handle is one boot of a zone, and never another of the same name. It stays usable
+// after the boot has ended, and is safe for concurrent use.
+type Handle interface {
+	// Kill sends SIGKILL to every process of the zone. It is one system call, waits for
+	// nothing, and takes no lock. It reports false if it was not sent; RungKill has
+	// further means.
+	Kill() (sent bool)
+	// Ended is closed when all processes of the boot have ended.
+	Ended() <-chan struct{}
+}
+
+// Hold returns the handle of the zone's present boot if the Manager is a Holder and has
+// one, else nil.
+func Hold(m Manager, name string) Handle {
+	if h, ok := m.(Holder); ok {
+		return h.Hold(name)
+	}
+	return nil
+}
+
 // Errors that callers branch on.
 var (
 	// ErrExists: a zone of that name exists.

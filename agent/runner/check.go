@@ -52,7 +52,7 @@ func (r *Runner) check(ctx context.Context, e vmm.Check, incarnation string, tel
 // in it if that is wanted.
 func (r *Runner) present(ctx context.Context, info zone.Info, tell func(report)) {
 	r.notePID(info.PID)
-	unwatch := zone.Watch(r.host.Zones, r.zone, r.zoneChanged)
+	unwatch := r.watchZone()
 	tell(report{in: vmm.Present{Of: vmm.OfZone}, then: func(r *Runner) {
 		if r.unwatch != nil {
 			r.unwatch()
@@ -70,6 +70,15 @@ func (r *Runner) present(ctx context.Context, info zone.Info, tell func(report))
 	case why != "":
 		tell(report{in: vmm.Lost{Why: why}})
 	}
+}
+
+// watchZone watches the zone, which runs, and holds it for a kill.
+func (r *Runner) watchZone() (unwatch func()) {
+	unwatch = zone.Watch(r.host.Zones, r.zone, r.zoneChanged)
+	if h := zone.Hold(r.host.Zones, r.zone); h != nil {
+		r.zoneHandle.Store(&h)
+	}
+	return unwatch
 }
 
 // unsure reports that a question could not be answered.

@@ -16,8 +16,21 @@ const tailSize = 2048
 
 var _ watchdog.Target = (*Runner)(nil)
 
-// Kill kills the zone's processes. It is one of many at a deadline, so only the
-// beginning of the removal is recorded here; Remove records the rest.
+// KillNow kills the zone's processes through its handle, if there is one.
+func (r *Runner) KillNow() bool {
+	h := r.zoneHandle.Load()
+	if h == nil {
+		return false
+	}
+	begun := time.Now()
+	if !(*h).Kill() {
+		return false
+	}
+	r.killedNow = zone.Report{Rung: zone.RungKill, Attempt: 1, Begun: begun, Took: time.Since(begun)}
+	return true
+}
+
+// Kill kills the zone's processes by the host's own means. Remove records it.
 func (r *Runner) Kill(ctx context.Context) {
 	k := zone.Report{Rung: zone.RungKill, Attempt: 1, Begun: time.Now()}
 	r.notes.begin(k.Begun)
@@ -26,15 +39,32 @@ func (r *Runner) Kill(ctx context.Context) {
 	r.killed.Store(&k)
 }
 
+// sentKill is the kill that the removal has begun with; nil if there was none, or if it has
+// not returned.
+func (r *Runner) sentKill() *zone.Report {
+	if now := r.killedNow; !now.Begun.IsZero() {
+		r.killedNow = zone.Report{}
+		return &now
+	}
+	return r.killed.Swap(nil)
+}
+
 // Remove removes the VMM's zone. The watchdog calls it, and it needs nothing of the
 // loop: effects under way on the zone are cancelled, and it is removed, for as long
 // as that takes. They are cancelled after the kill: the goroutines that wake up
 // would delay the kills of other VMMs.
 func (r *Runner) Remove(ctx context.Context) {
-	begun := r.notes.begin(time.Now())
+	kill := r.sentKill()
+	begun := time.Now()
+	if kill != nil {
+		begun = kill.Begun
+	}
+	begun = r.notes.begin(begun)
 	removal := r.removal()
-	kill := r.killed.Swap(nil)
 	removal.Killed = kill != nil && kill.Err == nil
+	if h := r.zoneHandle.Load(); h != nil {
+		removal.Ended = (*h).Ended()
+	}
 	removal.Before = func(ctx context.Context) {
 		r.add(vmm.Event{At: begun, Kind: "removal", Text: "zone " + r.zone})
 		if kill != nil {

@@ -42,13 +42,17 @@ type Runner struct {
 	reports  chan report
 	guard    chan vmm.Input
 	// ready is closed when the registration is durable, ended when the loop has ended.
-	ready  chan struct{}
-	ended  chan struct{}
-	view   atomic.Pointer[view]
-	notes  notes
-	saved  saved
-	killed atomic.Pointer[zone.Report]
-	snaps  chan struct{}
+	ready chan struct{}
+	ended chan struct{}
+	view  atomic.Pointer[view]
+	notes notes
+	saved saved
+	// zoneHandle is that of the boot in which the VMM lives, if the host's zones have any.
+	zoneHandle atomic.Pointer[zone.Handle]
+	killed     atomic.Pointer[zone.Report]
+	// killedNow is the watchdog's between KillNow and Remove.
+	killedNow zone.Report
+	snaps     chan struct{}
 	// portCall has an element while a call of the host's Ports is under way.
 	portCall chan struct{}
 	// stuck counts looks at the zone that have outlived their budget.

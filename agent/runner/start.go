@@ -111,7 +111,7 @@ func (r *Runner) booted(ctx context.Context, made zone.Made, tell func(report)) 
 			r.notePID(info.PID)
 			facts := ledger.Zone{Name: r.zone, Incarnation: info.Incarnation, Links: made.Links,
 				Datalinks: made.Datalinks, Path: made.Path}
-			unwatch := zone.Watch(r.host.Zones, r.zone, r.zoneChanged)
+			unwatch := r.watchZone()
 			tell(report{in: vmm.ZoneBooted{}, then: func(r *Runner) { r.facts, r.unwatch = facts, unwatch }})
 			return
 		}

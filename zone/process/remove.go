@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/sledagent/sledagent/internal/plain"
@@ -53,14 +52,8 @@ func (m *Manager) remove(ctx context.Context, rung zone.Rung, name string) error
 
 // kill takes no lock.
 func (m *Manager) kill(name string) error {
-	if t := m.tree(name); t != nil && t.boot.PIDNS {
-		// The kernel kills a PID namespace with its first process
-		// (pid_namespaces(7)), so one call is enough. Nothing is opened before it,
-		// since many deadlines may pass at once. If it is refused, the other means
-		// are tried.
-		if ignoreGone(t.handle.Signal(syscall.SIGKILL)) == nil {
-			return nil
-		}
+	if h := m.Hold(name); h != nil && h.Kill() {
+		return nil
 	}
 	root := m.openAny(name)
 	if root != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/sledagent/sledagent/zone"
 	"github.com/sledagent/sledagent/zone/process/internal/proc"
@@ -66,6 +67,23 @@ func (m *Manager) watchTree(ctx context.Context, name string, b zonedir.Boot, h 
 	}
 	return t, nil
 }
+
+var _ zone.Holder = (*Manager)(nil)
+
+// Hold implements zone.Holder. Only a zone with a PID namespace can be killed by one
+// call: the kernel kills the namespace with its first process (pid_namespaces(7)).
+func (m *Manager) Hold(name string) zone.Handle {
+	if t := m.tree(name); t != nil && t.boot.PIDNS {
+		return t
+	}
+	return nil
+}
+
+// Kill implements zone.Handle.
+func (t *tree) Kill() bool { return ignoreGone(t.handle.Signal(syscall.SIGKILL)) == nil }
+
+// Ended implements zone.Handle.
+func (t *tree) Ended() <-chan struct{} { return t.handle.Done() }
 
 // adopt watches the zone's running tree, which an earlier agent may have booted. It
 // returns nil if none runs.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -17,11 +17,34 @@ import (
 type Handle struct {
 	id   ID
 	done chan struct{}
-
-	mu sync.Mutex // held during a send, so that the descriptor is not reused meanwhile
-	fd int        // -1 once closed
+	fd   int
+	// uses counts the calls that use fd, plus closing once it is to be closed. The last
+	// one closes it, so that the number is not reused meanwhile. There is no lock: a kill
+	// must not wait for a thread that has no processor.
+	uses atomic.Int64
 	// ended: a Poller has seen the process end.
-	ended bool
+	ended atomic.Bool
+}
+
+const closing = 1 << 32
+
+// use reports whether the descriptor may be used until unuse.
+func (h *Handle) use() bool {
+	for {
+		n := h.uses.Load()
+		if n >= closing {
+			return false
+		}
+		if h.uses.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (h *Handle) unuse() {
+	if h.uses.Add(-1) == closing {
+		_ = unix.Close(h.fd)
+	}
 }
 
 // Open returns a handle of the process with that ID, or ErrGone.
@@ -83,15 +106,14 @@ func (h *Handle) Done() <-chan struct{} { return h.done }
 
 // Signal sends a signal, or returns ErrGone.
 func (h *Handle) Signal(sig syscall.Signal) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.ended {
+	if h.ended.Load() {
 		return ErrGone
 	}
-	if h.fd < 0 {
+	if !h.use() {
 		return fmt.Errorf("send %v to process %d: %w", sig, h.id.PID, os.ErrClosed)
 	}
-	err := unix.PidfdSendSignal(h.fd, sig, nil, 0)
+	err := h.send(sig)
+	h.unuse()
 	if errors.Is(err, unix.ESRCH) {
 		return ErrGone
 	}
@@ -101,20 +123,33 @@ func (h *Handle) Signal(sig syscall.Signal) error {
 	return nil
 }
 
+// send sends a signal through a descriptor in use. The call does not block, so the runtime
+// is not told of it, which might give the processor to another goroutine.
+func (h *Handle) send(sig syscall.Signal) error {
+	if _, _, e := unix.RawSyscall6(unix.SYS_PIDFD_SEND_SIGNAL, uintptr(h.fd), uintptr(sig), 0, 0, 0, 0); e != 0 {
+		return e
+	}
+	return nil
+}
+
 // Close releases the handle. It does not affect the process.
 func (h *Handle) Close() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.fd >= 0 {
-		_ = unix.Close(h.fd)
-		h.fd = -1
+	for {
+		n := h.uses.Load()
+		if n >= closing {
+			return
+		}
+		if h.uses.CompareAndSwap(n, n+closing) {
+			if n == 0 {
+				_ = unix.Close(h.fd)
+			}
+			return
+		}
 	}
 }
 
 // reap marks the process as ended and reaps it if it was a child.
 func (h *Handle) reap() End {
-	h.mu.Lock()
-	h.ended = true
-	h.mu.Unlock()
+	h.ended.Store(true)
 	return reapChild(h.id.PID)
 }

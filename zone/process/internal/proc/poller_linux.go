@@ -49,11 +49,13 @@ func NewPoller() (*Poller, error) {
 // it was a child, was reaped. ended runs on the poller's goroutine and must not block.
 // When Add fails, the caller still owns the handle.
 func (p *Poller) Add(h *Handle, ended func(End)) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if h.fd < 0 || p.items == nil {
+	used := h.use()
+	if used {
+		defer h.unuse()
+	}
+	if !used || p.items == nil {
 		return fmt.Errorf("watch process %d: %w", h.id.PID, os.ErrClosed)
 	}
 	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(h.fd)}
