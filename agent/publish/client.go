@@ -72,6 +72,7 @@ func (c Config) withDefaults() Config {
 type Client struct {
 	cfg     Config
 	rt      http.RoundTripper
+	kept    *kept
 	peers   *peers
 	closing context.Context // ends with Close
 	end     context.CancelFunc
@@ -83,7 +84,8 @@ func New(cfg Config) *Client {
 	cfg = cfg.withDefaults()
 	c := &Client{cfg: cfg, rt: cfg.Transport, peers: newPeers(cfg.Addresses, cfg.Concurrency, cfg.ShunFor)}
 	if c.rt == nil {
-		c.rt = transport{dial: new(net.Dialer).DialContext, secure: cfg.TLS}
+		c.kept = new(kept)
+		c.rt = transport{dial: new(net.Dialer).DialContext, secure: cfg.TLS, kept: c.kept}
 	}
 	c.closing, c.end = context.WithCancel(context.Background())
 	return c
@@ -125,8 +127,9 @@ type Answer struct {
 // replicas that gave no answer recently if another one answers. The end of ctx ends the
 // call and says nothing about a replica.
 //
-// After Put has returned, its connections are closed and nothing of the record leaves
-// this host; a replica may still process what it has received.
+// After Put has returned, nothing of the record leaves this host: a connection is closed
+// unless its replica has acknowledged the record. A replica may still process what it has
+// received.
 func (c *Client) Put(ctx context.Context, id uuid.UUID, r vmm.Record) Answer {
 	body, err := json.Marshal(r)
 	if err != nil {
@@ -163,6 +166,7 @@ func (c *Client) Stats() Stats {
 func (c *Client) Close(ctx context.Context) error {
 	c.peers.close()
 	c.end()
+	c.kept.close()
 	select {
 	case <-c.peers.idle:
 		return nil

@@ -19,8 +19,9 @@ const maxAnswer = 64 << 10
 
 var errTooLong = fmt.Errorf("answer is longer than %d bytes", maxAnswer)
 
-// A transport uses a new connection for each request and has closed it when RoundTrip
-// returns. http.Transport does not guarantee that, and logs what an idle connection
+// A transport sends one request at a time over a connection, and has closed it when RoundTrip
+// returns, unless the request was acknowledged: such a connection may be used again for
+// keepFor. http.Transport does not guarantee the first, and logs what an idle connection
 // receives to the standard logger.
 type transport struct {
 	dial  func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -28,24 +29,73 @@ type transport struct {
 	// secure returns what is used for a connection to the server of this name instead; nil:
 	// nothing.
 	secure func(server string) (*tls.Config, error)
+	kept   *kept
 }
 
 // RoundTrip fails unless the whole answer is read before the request's context ends. The
 // answer's body is in memory. Redirects and proxies are not followed.
 func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	to := req.URL.Scheme + "://" + req.URL.Host
+	if l := t.kept.take(to); l != nil {
+		resp, err := t.exchange(l, to, req)
+		if err == nil || l.answered() || req.Context().Err() != nil {
+			return resp, err
+		}
+		// The server has closed it since. It has processed nothing, or the same record.
+		if req.Body, err = req.GetBody(); err != nil {
+			return nil, err
+		}
+	}
 	raw, err := t.dial(req.Context(), "tcp", hostPort(req.URL))
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(req.Context(), func() { abort(raw) })
-	resp, err := t.exchange(raw, req)
-	stop()
-	if err != nil {
-		abort(raw)
-		return nil, err
+	return t.exchange(newLine(raw), to, req)
+}
+
+// exchange sends the request and reads the answer. Then the connection is kept, or closed.
+func (t transport) exchange(l *line, to string, req *http.Request) (*http.Response, error) {
+	stop := context.AfterFunc(req.Context(), func() { abort(l.raw) })
+	err := t.handshake(l, req)
+	var resp *http.Response
+	if err == nil {
+		resp, err = l.exchange(req)
 	}
-	_ = raw.Close() // the answer was read
+	usable := stop()
+	switch {
+	case err != nil:
+		abort(l.raw)
+		return nil, err
+	case usable && resp.StatusCode == http.StatusNoContent && !resp.Close && t.kept.keep(to, l):
+	default:
+		_ = l.raw.Close() // the answer was read
+	}
 	return resp, nil
+}
+
+// handshake begins TLS on a new connection if the request's URL wants it.
+func (t transport) handshake(l *line, req *http.Request) error {
+	if l.conn != nil {
+		return nil
+	}
+	l.conn = l.raw
+	if req.URL.Scheme == "https" {
+		cfg := &tls.Config{ServerName: req.URL.Hostname(), RootCAs: t.roots}
+		if t.secure != nil {
+			var err error
+			if cfg, err = t.secure(cfg.ServerName); err != nil {
+				return err
+			}
+		}
+		secure := tls.Client(l.raw, cfg)
+		if err := secure.HandshakeContext(req.Context()); err != nil {
+			return err
+		}
+		l.conn = secure
+	}
+	l.limit.R = l.conn
+	l.read = bufio.NewReader(&l.limit)
+	return nil
 }
 
 // abort closes a connection and discards unsent data. After a plain close the kernel may
@@ -57,28 +107,26 @@ func abort(conn net.Conn) {
 	_ = conn.Close()
 }
 
-func (t transport) exchange(raw net.Conn, req *http.Request) (*http.Response, error) {
-	conn := raw
-	if req.URL.Scheme == "https" {
-		cfg := &tls.Config{ServerName: req.URL.Hostname(), RootCAs: t.roots}
-		if t.secure != nil {
-			var err error
-			if cfg, err = t.secure(cfg.ServerName); err != nil {
-				return nil, err
-			}
-		}
-		secure := tls.Client(raw, cfg)
-		if err := secure.HandshakeContext(req.Context()); err != nil {
-			return nil, err
-		}
-		conn = secure
-	}
-	if err := req.Write(conn); err != nil {
+// A line is one connection.
+type line struct {
+	raw   net.Conn
+	conn  net.Conn // raw, or TLS on it; nil before the handshake
+	limit io.LimitedReader
+	read  *bufio.Reader
+}
+
+func newLine(raw net.Conn) *line { return &line{raw: raw} }
+
+// answered reports whether any byte of an answer to the last request was received.
+func (l *line) answered() bool { return l.limit.N < maxAnswer }
+
+func (l *line) exchange(req *http.Request) (*http.Response, error) {
+	l.limit.N = maxAnswer
+	if err := req.Write(l.conn); err != nil {
 		return nil, err
 	}
-	limited := &io.LimitedReader{R: conn, N: maxAnswer}
-	resp, err := readAnswer(bufio.NewReader(limited), req)
-	if err != nil && limited.N <= 0 {
+	resp, err := readAnswer(l.read, req)
+	if err != nil && l.limit.N <= 0 {
 		return nil, errTooLong
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {

@@ -16,8 +16,9 @@
 //
 // # Bounds
 //
-// A PUT takes at most RequestTimeout: it has its own connection, which the end of its
-// context closes, and at most 64 KiB of an answer are read. A round asks each replica
+// A PUT takes at most RequestTimeout: it has a connection to itself, which the end of its
+// context closes, and at most 64 KiB of an answer are read. After a 204 the connection is
+// kept for a few seconds, for the next record. A round asks each replica
 // once, beginning with the last one that gave a good answer. A replica without an answer
 // is avoided for ShunFor unless there is no other. Each replica has a share of the
 // Concurrency places, so that hanging replicas do not keep the others from being asked.
@@ -34,8 +35,8 @@
 // # Order
 //
 // The caller makes one call of Put for a VMM at a time. Then no PUT of a record begins
-// before the connections of all earlier ones are closed. A connection without a whole
-// answer is reset, so that the kernel delivers nothing of it afterwards. A replica may
+// before all earlier ones have their answer or their connections are closed. A connection
+// without a whole answer is reset, so that the kernel delivers nothing of it afterwards. A replica may
 // still process what it has received of an earlier PUT: Nexus's handlers continue when
 // the client disconnects. So an older record can be processed after a newer one; Nexus
 // then compares generations and changes nothing. (With a Config.Transport these

@@ -79,7 +79,6 @@ func (c *Client) send(ctx context.Context, to string, record []byte) (*http.Resp
 	if err != nil {
 		return nil, nil, err
 	}
-	req.Close = true
 	req.Header.Set("api-version", apiVersion)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "sled-agent")
