@@ -202,7 +202,7 @@ func (r *Runner) save(s vmm.State, z ledger.Zone) <-chan error {
 	r.saved.mu.Lock()
 	defer r.saved.mu.Unlock()
 	e := &r.saved.entry
-	e.Identity, e.State, e.Zone, e.Acked = r.who, s.Kept(), z, s.Acked
+	e.Identity, e.State, e.Zone, e.Acked, e.Removal = r.who, s.Kept(), z, s.Acked, r.notes.removed()
 	r.saved.live = true
 	r.saved.incarnation = z.Incarnation
 	return r.host.Journal.Save(r.id, *e)
@@ -240,8 +240,13 @@ func (r *Runner) saveNewest() <-chan error {
 	return saved // never, if it is forgotten
 }
 
-// saveRemoval saves the progress of the removal, unless the last attempt ended like
-// the one before.
+// quickRemoval is how long a removal may take before its progress is saved beside the
+// states: many that begin at one moment would delay each other by saving what is over a
+// moment later.
+const quickRemoval = time.Second
+
+// saveRemoval saves the progress of a removal that fails or takes long, unless the last
+// attempt ended like the one before.
 func (r *Runner) saveRemoval() {
 	failpoint.Here("beside/removal/before")
 	defer failpoint.Here("beside/removal/after")
@@ -249,6 +254,9 @@ func (r *Runner) saveRemoval() {
 	defer r.saved.mu.Unlock()
 	e := &r.saved.entry
 	was, is := e.Removal, r.notes.removed()
+	if is != nil && is.LastError == "" && (was == nil || was.LastError == "") && time.Since(is.Begun) < quickRemoval {
+		return
+	}
 	news := is != nil && (was == nil || !was.Begun.Equal(is.Begun) || was.Rung != is.Rung ||
 		was.ZoneState != is.ZoneState || was.LastError != is.LastError || (was.Gone == nil) != (is.Gone == nil))
 	if news && r.saved.live {
