@@ -112,12 +112,18 @@ func barePut(b testing.TB) (put func() time.Duration) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.WriteHeader(http.StatusNoContent)
 	}))
-	client := &http.Client{Transport: &http.Transport{}}
 	b.Cleanup(s.Close)
+	return barePutTo(b, s.URL)
+}
+
+// barePutTo is barePut to a server that exists.
+func barePutTo(b testing.TB, url string) (put func() time.Duration) {
+	b.Helper()
+	client := &http.Client{Transport: &http.Transport{}}
 	b.Cleanup(client.CloseIdleConnections)
 	return func() time.Duration {
 		begun := time.Now()
-		req, err := http.NewRequestWithContext(b.Context(), http.MethodPut, s.URL, strings.NewReader(strings.Repeat("x", 200)))
+		req, err := http.NewRequestWithContext(b.Context(), http.MethodPut, url, strings.NewReader(strings.Repeat("x", 200)))
 		if err != nil {
 			b.Fatal(err)
 		}

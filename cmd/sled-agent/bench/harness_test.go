@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,45 +48,61 @@ type harness struct {
 	*agent.Agent
 	b     testing.TB
 	kills *kills
+	acks  *acks
 	pub   *publish.Client
 	disk  *ledger.Ledger
+
+	closed sync.Once
 
 	mu     sync.Mutex
 	guests map[netip.AddrPort]*guest
 	port   uint16
 }
 
+var limits = vmm.Limits{StopGrace: 10 * time.Minute, MaxStopGrace: time.Hour, StartTimeout: 15 * time.Minute,
+	RebootTimeout: 10 * time.Minute, RetryInitial: 250 * time.Millisecond, RetryMax: 30 * time.Second,
+	GiveUpAfter: 24 * time.Hour}
+
 // options configure a harness.
 type options struct {
 	zones    zone.Manager
+	dir      string // of the ledger; empty: a new one
 	nexus    []string
 	propolis func(netip.AddrPort) runner.Propolis // nil: a guest in memory
 }
 
 func newHarness(b testing.TB, o options) *harness {
 	b.Helper()
-	disk, err := ledger.Open(filepath.Join(b.TempDir(), ledger.FileName), ledger.Options{Log: log()})
+	if o.dir == "" {
+		o.dir = b.TempDir()
+	}
+	disk, err := ledger.Open(filepath.Join(o.dir, ledger.FileName), ledger.Options{Log: log()})
 	if err != nil {
 		b.Fatal(err)
 	}
-	r := &harness{b: b, disk: disk, kills: &kills{Manager: o.zones, at: map[string]time.Time{}}, guests: map[netip.AddrPort]*guest{},
+	r := &harness{b: b, disk: disk, kills: &kills{Manager: o.zones, at: map[string]*atomic.Int64{}}, guests: map[netip.AddrPort]*guest{},
 		pub: publish.New(publish.Config{Addresses: o.nexus, Log: log()})}
+	r.acks = &acks{Client: r.pub, last: make(chan time.Time, 1)}
 	if o.propolis == nil {
 		o.propolis = r.newGuest
 	}
 	r.Agent = agent.New(agent.Config{
-		Zones: r.kills, Nexus: r.pub, Journal: disk, Propolis: o.propolis, Prefix: prefix, Evidence: 5 * time.Second, Log: log(),
-		Limits: vmm.Limits{StopGrace: 10 * time.Minute, MaxStopGrace: time.Hour, StartTimeout: 15 * time.Minute,
-			RebootTimeout: 10 * time.Minute, RetryInitial: 250 * time.Millisecond, RetryMax: 30 * time.Second,
-			GiveUpAfter: 24 * time.Hour},
-		Sled: func() propolis.Metadata { return propolis.Metadata{SledID: sledID} },
+		Zones: r.kills, Nexus: r.acks, Journal: disk, Propolis: o.propolis, Prefix: prefix, Evidence: 5 * time.Second, Log: log(),
+		Limits: limits,
+		Sled:   func() propolis.Metadata { return propolis.Metadata{SledID: sledID} },
 	})
-	r.Adopt(nil)
+	held, err := disk.States(limits)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.Adopt(held)
 	b.Cleanup(r.close)
 	return r
 }
 
-func (r *harness) close() {
+func (r *harness) close() { r.closed.Do(r.closeNow) }
+
+func (r *harness) closeNow() {
 	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
 	if err := errors.Join(r.Agent.Close(ctx), r.pub.Close(ctx), r.disk.Close(ctx)); err != nil {
@@ -102,12 +119,14 @@ var backends = []struct {
 	{"process", openProcess},
 }
 
-func openProcess(b testing.TB) zone.Manager {
+func openProcess(b testing.TB) zone.Manager { return openProcessIn(b, b.TempDir()) }
+
+func openProcessIn(b testing.TB, dir string) *process.Manager {
 	b.Helper()
 	if runtime.GOOS != "linux" && runtime.GOOS != "darwin" {
 		b.Skip("there are no process-backed zones here")
 	}
-	m, err := process.New(process.Config{Dir: b.TempDir(), Prefix: prefix, Argv: server, Log: log()})
+	m, err := process.New(process.Config{Dir: dir, Prefix: prefix, Argv: server, Log: log()})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -250,27 +269,76 @@ func (g *guest) Watch(ctx context.Context, _ uint64, _ propolis.WatchOptions, si
 	}
 }
 
+// acks tells when Nexus has acknowledged the ends of all VMMs.
+type acks struct {
+	*publish.Client
+	left atomic.Int64
+	last chan time.Time
+}
+
+// await yields when the ends of n VMMs have been acknowledged from now on.
+func (a *acks) await(n int) <-chan time.Time {
+	a.left.Store(int64(n))
+	return a.last
+}
+
+func (a *acks) Put(ctx context.Context, id uuid.UUID, r vmm.Record) publish.Answer {
+	answer := a.Client.Put(ctx, id, r)
+	if answer.Verdict == publish.Acked && r.VMM.State == vmm.WireDestroyed && a.left.Add(-1) == 0 {
+		a.last <- time.Now()
+	}
+	return answer
+}
+
+// begun is the instant that kills are counted from.
+var begun = time.Now()
+
 // kills records when the first kill of each zone was sent.
 type kills struct {
 	zone.Manager
 	mu sync.Mutex
-	at map[string]time.Time
+	at map[string]*atomic.Int64 // after begun; 0: never
+}
+
+// slot is where the kill of a zone is recorded.
+func (k *kills) slot(name string) *atomic.Int64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.at[name] == nil {
+		k.at[name] = new(atomic.Int64)
+	}
+	return k.at[name]
+}
+
+func (k *kills) Hold(name string) zone.Handle {
+	h := zone.Hold(k.Manager, name)
+	if h == nil {
+		return nil
+	}
+	return &held{Handle: h, at: k.slot(name)}
+}
+
+// held records when the zone was killed through its handle.
+type held struct {
+	zone.Handle
+	at *atomic.Int64
+}
+
+func (h *held) Kill() bool {
+	sent := h.Handle.Kill()
+	h.at.CompareAndSwap(0, int64(time.Since(begun)))
+	return sent
 }
 
 func (k *kills) Remove(ctx context.Context, rung zone.Rung, name string) error {
 	err := k.Manager.Remove(ctx, rung, name)
-	at := time.Now()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if _, ok := k.at[name]; !ok && rung == zone.RungKill {
-		k.at[name] = at
+	if rung == zone.RungKill {
+		k.slot(name).CompareAndSwap(0, int64(time.Since(begun)))
 	}
 	return err
 }
 
 func (k *kills) sent(name string) (time.Time, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	at, ok := k.at[name]
-	return at, ok
+	at := k.slot(name).Load()
+	return begun.Add(time.Duration(at)), at != 0
 }

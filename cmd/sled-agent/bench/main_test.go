@@ -9,7 +9,7 @@ import (
 )
 
 // modes are what this program does when it is executed with a mode and an argument.
-var modes = map[string]func(argument string) error{othersMode: serveOthers}
+var modes = map[string]func(argument string) error{othersMode: serveOthers, nexusMode: serveNexus}
 
 func TestMain(m *testing.M) {
 	process.Main()

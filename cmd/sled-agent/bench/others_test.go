@@ -29,13 +29,20 @@ type others struct {
 }
 
 // startOthers starts a Nexus and n Propolis servers, until the benchmark ends.
-func startOthers(b testing.TB, n int) (o others) {
+func startOthers(b testing.TB, n int) others {
+	b.Helper()
+	return startMode[others](b, othersMode, strconv.Itoa(n))
+}
+
+// startMode executes this program in a mode, until the benchmark ends, and returns what it
+// says of itself first.
+func startMode[T any](b testing.TB, mode, argument string) (said T) {
 	b.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)
 	}
-	cmd := exec.Command(self, othersMode, strconv.Itoa(n))
+	cmd := exec.Command(self, mode, argument)
 	cmd.Stderr = os.Stderr
 	stdin, inErr := cmd.StdinPipe()
 	stdout, outErr := cmd.StdoutPipe()
@@ -46,15 +53,41 @@ func startOthers(b testing.TB, n int) (o others) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() {
-		_ = stdin.Close() // ends them
+		_ = stdin.Close() // ends it
 		if err := cmd.Wait(); err != nil {
 			b.Error(err)
 		}
 	})
-	if err := json.NewDecoder(bufio.NewReader(stdout)).Decode(&o); err != nil {
-		b.Fatal("simulators did not say where they serve:", err)
+	if err := json.NewDecoder(bufio.NewReader(stdout)).Decode(&said); err != nil {
+		b.Fatalf("%s did not say where it serves: %v", mode, err)
 	}
-	return o
+	return said
+}
+
+// say prints what a mode says of itself, and waits until standard input ends.
+func say(what any) error {
+	if err := json.NewEncoder(os.Stdout).Encode(what); err != nil {
+		return fmt.Errorf("say where the servers are: %w", err)
+	}
+	_, err := io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// nexusMode makes this program act as a Nexus that acknowledges every record.
+const nexusMode = "be-nexus"
+
+func serveNexus(string) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	h := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusNoContent)
+	})}
+	defer h.Close()
+	go func() { _ = h.Serve(l) }()
+	return say("http://" + l.Addr().String())
 }
 
 // serveOthers serves count Propolis servers and a Nexus, prints their addresses on standard
@@ -82,11 +115,7 @@ func serveOthers(count string) error {
 		defer h.Close()
 		go func() { _ = h.Serve(l) }()
 	}
-	if err := json.NewEncoder(os.Stdout).Encode(o); err != nil {
-		return fmt.Errorf("say where the servers are: %w", err)
-	}
-	_, err = io.Copy(io.Discard, os.Stdin)
-	return err
+	return say(o)
 }
 
 // waitPath is the path of a request that is never answered.
