@@ -22,7 +22,7 @@ const propolisVersion = "7.0.0"
 func guestConfig(bin string) string {
 	argv := []string{filepath.Join(bin, "propolis-qemu"), "run", "--api-version", propolisVersion, "--net", "none",
 		"--kernel", filepath.Join(bin, "guest", "kernel"), "--initrd", filepath.Join(bin, "guest", "initrd"),
-		"--append", "console=ttyS0 panic=-1 quiet", "{addr}"}
+		"--append", "console=ttyS0 no_timer_check panic=-1 quiet", "{addr}"}
 	for i := range argv {
 		argv[i] = strconv.Quote(argv[i])
 	}

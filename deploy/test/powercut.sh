@@ -91,7 +91,7 @@ boot() {
 	: >"$work/said"
 	qemu-system-x86_64 -accel "${ACCEL:-tcg}" -cpu max -smp 2 -m 1024 -nodefaults -display none -no-reboot \
 		-kernel "$cache/kernel" -initrd "$cache/initrd" -device virtio-rng-pci \
-		-append "root=/dev/vda rw rootflags=commit=600 console=ttyS0 quiet panic=-1 mitigations=off \
+		-append "root=/dev/vda rw rootflags=commit=600 console=ttyS0 no_timer_check quiet panic=-1 mitigations=off \
 systemd.journald.forward_to_console=1 systemd.journald.max_level_console=info sledtest=$1 sledgen=${gen-0}" \
 		-drive "file=$work/disk,format=qcow2,if=virtio,cache=writeback" \
 		-drive "file=$work/ours.disk,format=raw,if=virtio,readonly=on" \
