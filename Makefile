@@ -301,7 +301,7 @@ dist-illumos: ## Cross-build for illumos and pack it: the same commit, the same 
 	@CGO_ENABLED=0 GOOS=illumos GOARCH=amd64 $(MAKE) --no-print-directory install TARGET=illumos \
 		BIN=bin/illumos/bin DESTDIR='$(CURDIR)/bin/illumos/root' PREFIX=/usr
 	@GOOS= GOARCH= $(GO) run ./deploy/tarball -o 'bin/$(DIST).tar.gz' -prefix '$(DIST)' \
-		-time '$(SOURCE_DATE_EPOCH)' bin/illumos/root
+		-example etc/sled-agent/sled-agent.toml -time '$(SOURCE_DATE_EPOCH)' bin/illumos/root
 	@echo '==> bin/$(DIST).tar.gz'
 
 .PHONY: clean
