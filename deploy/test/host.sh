@@ -153,3 +153,12 @@ launch() {
 same() { [ "$(server 12400)" = "$vm" ] || fail "$1: the VM's process was $vm and is $(server 12400)"; ok "$1"; }
 # replaced WHAT: an agent other than $pid serves, and is $pid now; the VM still has the same process.
 replaced() { until_ "$1" other "$pid"; pid=$new; until_ "$1: serves" ctl agent; same "$1"; }
+
+# packages DIR VERSION [LINE]: builds the packages of that version in $work/DIR, a copy of the
+# tree, with one more comment in the example of a configuration.
+packages() {
+	mkdir -p "$work/$1"
+	(cd "$here" && git ls-files -z -co --exclude-standard | tar cf - --null -T -) | tar xf - -C "$work/$1"
+	[ -z "${3-}" ] || echo "# $3" >>"$work/$1/deploy/sled-agent.toml"
+	make -C "$work/$1" packages VERSION="$2" SOURCE_DATE_EPOCH=1795440000 >"$work/make" 2>&1 || fail "make packages: $(cat "$work/make")"
+}
