@@ -187,6 +187,8 @@ test-slow: ## Run the tests that take minutes: a crash at every step, the system
 	@deploy/test/systemd.sh
 	@echo '==> the packages: installed, upgraded, removed and purged under a real systemd'
 	@deploy/test/packages.sh
+	@echo '==> the tour'
+	@deploy/test/tour.sh /dev/null
 	@echo '==> a power cut and a reboot, in a virtual machine'
 	@deploy/test/powercut.sh
 	@SLOW_TESTS=1 $(GO) test $(RACE) -count=1 -timeout $(TIMEOUT) ./cmd/sled-agent/e2e ./cmd/sled-demo
@@ -334,6 +336,10 @@ packages: ## Build .deb and .rpm packages into bin/packages/: the same commit, t
 	@cd bin/linux/bin && $(GO) version -m sled-agent sledctl propolis-qemu propolis-sim nexus-sim \
 		>'$(CURDIR)/bin/packages/sled-agent-$(PACKAGE_VERSION)-$(ARCH).modules.txt'
 	@cd bin/packages && sha256sum * >SHA256SUMS
+
+.PHONY: tour
+tour: ## Run the tour on a host with systemd and write its transcript, docs/tour.md.
+	@deploy/test/tour.sh
 
 .PHONY: clean
 clean: ## Remove all build results.
