@@ -337,6 +337,16 @@ packages: ## Build .deb and .rpm packages into bin/packages/: the same commit, t
 		>'$(CURDIR)/bin/packages/sled-agent-$(PACKAGE_VERSION)-$(ARCH).modules.txt'
 	@cd bin/packages && sha256sum * >SHA256SUMS
 
+# What builds container images: podman, or docker if its daemon runs.
+ENGINE ?= $(shell for engine in podman docker; do $$engine info >/dev/null 2>&1 && echo $$engine && break; done)
+
+.PHONY: images
+images: ## Build container images of the simulators, where there is podman or docker.
+	@$(if $(ENGINE),,echo 'there is neither podman nor a running docker' >&2; exit 1)
+	@set -e; for image in propolis-sim nexus-sim; do echo "==> image $$image:$(VERSION)"; \
+		$(ENGINE) build -f deploy/container/Containerfile --target $$image -t "$$image:$(VERSION)" \
+			--build-arg 'VERSION=$(VERSION)' .; done
+
 .PHONY: tour
 tour: ## Run the tour on a host with systemd and write its transcript, docs/tour.md.
 	@deploy/test/tour.sh

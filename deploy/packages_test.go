@@ -117,3 +117,21 @@ func TestPackageVersion(t *testing.T) {
 		previous = test.want
 	}
 }
+
+// The image is built by a Go that the module accepts.
+func TestContainerfile(t *testing.T) {
+	t.Parallel()
+	module, err := os.ReadFile("../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile("container/Containerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, version, _ := strings.Cut(string(module), "\ngo ")
+	parts := strings.SplitN(version, ".", 3)
+	if want := "golang:" + parts[0] + "." + parts[1] + " AS build"; !strings.Contains(string(file), want) {
+		t.Errorf("it does not have %q", want)
+	}
+}
