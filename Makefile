@@ -182,9 +182,13 @@ chaos: ## Run VMMs for CHAOS_HOURS of simulated time while everything around the
 	@CHAOS_HOURS=$(CHAOS_HOURS) $(GO) test -count=1 -v -timeout 4h -run '^TestChaos$$' ./agent
 
 .PHONY: test-slow
-test-slow: ## Run the tests that take minutes: a crash at every step, the systemd unit, a power cut.
+test-slow: ## Run the tests that take minutes: a crash at every step, the systemd unit, packages, a power cut.
 	@echo '==> the unit under a real systemd'
 	@deploy/test/systemd.sh
+	@echo '==> the packages: installed, upgraded, removed and purged under a real systemd'
+	@deploy/test/packages.sh
+	@echo '==> the tour'
+	@deploy/test/tour.sh /dev/null
 	@echo '==> a power cut and a reboot, in a virtual machine'
 	@deploy/test/powercut.sh
 	@SLOW_TESTS=1 $(GO) test $(RACE) -count=1 -timeout $(TIMEOUT) ./cmd/sled-agent/e2e ./cmd/sled-demo
@@ -248,10 +252,13 @@ man: build ## Put all man pages into bin/man; read them with man -M bin/man sled
 .PHONY: install
 install: build pages install-files ## Build and install below DESTDIR, programs below PREFIX.
 
-# sledctl writes its own pages, so it must run on this machine.
+# sledctl writes its own pages and completions, so it must run on this machine.
 .PHONY: pages
 pages:
 	@SLED_AGENT_SOCKET= GOOS= GOARCH= $(GO) run ./cmd/sledctl docs man $(BIN)/pages
+	@mkdir -p $(BIN)/completions && for shell in bash zsh fish; do \
+		SLED_AGENT_SOCKET= GOOS= GOARCH= $(GO) run ./cmd/sledctl completion $$shell >$(BIN)/completions/$$shell || exit 1; \
+	done
 
 # An existing configuration is kept. The unit and the method contain the agent's path, which
 # PREFIX moves.
@@ -268,6 +275,11 @@ install-files: install-service-$(TARGET)
 		test -e "$$page" || continue; \
 		section=$(PREFIX)/share/man/man$${page##*.}; mkdir -p "$(DESTDIR)$$section"; \
 		$(call put,$$page,$$section/$${page##*/},0644); \
+	done
+	@set -e; for to in bash:bash-completion/completions/sledctl zsh:zsh/site-functions/_sledctl \
+		fish:fish/vendor_completions.d/sledctl.fish; do \
+		from=$(BIN)/completions/$${to%%:*} to=$(PREFIX)/share/$${to#*:}; \
+		test ! -e "$$from" || { mkdir -p "$(DESTDIR)$${to%/*}"; $(call put,$$from,$$to,0644); }; \
 	done
 
 # Installs the file $(1) at $(2) below DESTDIR, with mode $(3). A running program is replaced,
@@ -301,8 +313,43 @@ dist-illumos: ## Cross-build for illumos and pack it: the same commit, the same 
 	@CGO_ENABLED=0 GOOS=illumos GOARCH=amd64 $(MAKE) --no-print-directory install TARGET=illumos \
 		BIN=bin/illumos/bin DESTDIR='$(CURDIR)/bin/illumos/root' PREFIX=/usr
 	@GOOS= GOARCH= $(GO) run ./deploy/tarball -o 'bin/$(DIST).tar.gz' -prefix '$(DIST)' \
-		-time '$(SOURCE_DATE_EPOCH)' bin/illumos/root
+		-example etc/sled-agent/sled-agent.toml -time '$(SOURCE_DATE_EPOCH)' bin/illumos/root
 	@echo '==> bin/$(DIST).tar.gz'
+
+# Programs of packages are linked statically, to run on every distribution. ARCH is their
+# processor's architecture, in the words of Go.
+ARCH ?= $(shell $(GO) env GOARCH)
+PACKAGE_VERSION ?= $(shell deploy/packages/version.sh '$(VERSION)' "$$(test -e .git && git rev-list --count HEAD 2>/dev/null)")
+NFPM = GOOS= GOARCH= $(GO) tool -modfile=tools/go.mod nfpm
+
+.PHONY: packages
+packages: ## Build .deb and .rpm packages into bin/packages/: the same commit, the same bytes.
+	@echo '==> bin/packages/ ($(PACKAGE_VERSION), $(ARCH))'
+	@rm -rf bin/linux bin/packages && mkdir -p bin/packages
+	@CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(MAKE) --no-print-directory install TARGET=linux \
+		BIN=bin/linux/bin DESTDIR='$(CURDIR)/bin/linux/root' PREFIX=/usr
+	@gzip -9n bin/linux/root/usr/share/man/man*/*
+	@set -e; export PACKAGE_ARCH=$(ARCH) PACKAGE_VERSION='$(PACKAGE_VERSION)' SOURCE_DATE_EPOCH='$(SOURCE_DATE_EPOCH)'; \
+	for package in sled-agent sled-agent-propolis; do for kind in deb rpm; do \
+		$(NFPM) package -f deploy/packages/$$package.yaml -p $$kind -t bin/packages/ >/dev/null; \
+	done; done
+	@cd bin/linux/bin && $(GO) version -m sled-agent sledctl propolis-qemu propolis-sim nexus-sim \
+		>'$(CURDIR)/bin/packages/sled-agent-$(PACKAGE_VERSION)-$(ARCH).modules.txt'
+	@cd bin/packages && sha256sum * >SHA256SUMS
+
+# What builds container images: podman, or docker if its daemon runs.
+ENGINE ?= $(shell for engine in podman docker; do $$engine info >/dev/null 2>&1 && echo $$engine && break; done)
+
+.PHONY: images
+images: ## Build container images of the simulators, where there is podman or docker.
+	@$(if $(ENGINE),,echo 'there is neither podman nor a running docker' >&2; exit 1)
+	@set -e; for image in propolis-sim nexus-sim; do echo "==> image $$image:$(VERSION)"; \
+		$(ENGINE) build -f deploy/container/Containerfile --target $$image -t "$$image:$(VERSION)" \
+			--build-arg 'VERSION=$(VERSION)' .; done
+
+.PHONY: tour
+tour: ## Run the tour on a host with systemd and write its transcript, docs/tour.md.
+	@deploy/test/tour.sh
 
 .PHONY: clean
 clean: ## Remove all build results.

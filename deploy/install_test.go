@@ -15,15 +15,19 @@ import (
 )
 
 // installed returns the files that make installs for a system, by path, with their contents.
-// The programs are empty.
+// The programs and the completions are empty, and the manual pages left out.
 func installed(t *testing.T, target, prefix string) map[string]string {
 	t.Helper()
 	if _, err := exec.LookPath("make"); err != nil {
 		t.Skip("there is no make")
 	}
 	bin, root := t.TempDir(), t.TempDir()
-	for _, program := range []string{"sled-agent", "sledctl", "propolis-sim", "propolis-qemu", "nexus-sim"} {
-		if err := os.WriteFile(filepath.Join(bin, program), nil, 0o600); err != nil {
+	if err := os.Mkdir(filepath.Join(bin, "completions"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"sled-agent", "sledctl", "propolis-sim", "propolis-qemu", "nexus-sim",
+		"completions/bash", "completions/zsh", "completions/fish"} {
+		if err := os.WriteFile(filepath.Join(bin, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -110,8 +114,8 @@ func TestInstallElsewhere(t *testing.T) {
 	if !ok || !strings.Contains(unit, "\nExecStop=/opt/sled/bin/sledctl vmm stop --all ") {
 		t.Errorf("the unit for a shutdown is there: %v, and runs another sledctl", ok)
 	}
-	if files := installed(t, "darwin", "/usr/local"); len(files) != 5 {
-		t.Errorf("installed %d files, want the programs and the configuration", len(files))
+	if files := installed(t, "darwin", "/usr/local"); len(files) != 8 {
+		t.Errorf("installed %d files, want the programs, the configuration and completions", len(files))
 	}
 }
 

@@ -60,8 +60,9 @@ func (e element) propval(t *testing.T, group, name string) string {
 	return p.attr("type") + " " + p.attr("value")
 }
 
-// service reads the manifest and fails the test if it is not well-formed.
-func service(t *testing.T) element {
+// service reads the manifest and returns one of its services. It fails the test if the manifest
+// is not well-formed.
+func service(t *testing.T, name string) element {
 	t.Helper()
 	f, err := os.Open("smf/sled-agent.xml")
 	if err != nil {
@@ -85,12 +86,12 @@ func service(t *testing.T) element {
 	if bundle.XMLName.Local != "service_bundle" || bundle.attr("type") != "manifest" || bundle.attr("name") != "sled-agent" {
 		t.Errorf("the bundle is %v", bundle.Attrs)
 	}
-	return bundle.one(t, "service", "system/illumos/sled-agent")
+	return bundle.one(t, "service", "system/illumos/"+name)
 }
 
 func TestManifest(t *testing.T) {
 	t.Parallel()
-	s := service(t)
+	s := service(t, "sled-agent")
 	start, stop := s.one(t, "exec_method", "start"), s.one(t, "exec_method", "stop")
 	for what, v := range map[string]struct{ got, want, why string }{
 		"duration": {s.propval(t, "startd", "duration"), "astring child",
@@ -118,7 +119,7 @@ func TestManifest(t *testing.T) {
 // zoneadm needs root with all privileges. A method without a credential has them.
 func TestManifestKeepsPrivileges(t *testing.T) {
 	t.Parallel()
-	s := service(t)
+	s := service(t, "sled-agent")
 	if n := len(s.find("method_context", "")); n != 0 {
 		t.Errorf("the service has %d method contexts of its own", n)
 	}
@@ -139,7 +140,7 @@ func TestManifestKeepsPrivileges(t *testing.T) {
 func TestManifestDependencies(t *testing.T) {
 	t.Parallel()
 	var got []string
-	for _, d := range service(t).find("dependency", "") {
+	for _, d := range service(t, "sled-agent").find("dependency", "") {
 		if d.attr("grouping") != "require_all" || d.attr("restart_on") != "none" || d.attr("type") != "service" {
 			t.Errorf("dependency %v", d.Attrs)
 		}
@@ -158,31 +159,92 @@ func TestManifestOrder(t *testing.T) {
 	t.Parallel()
 	order := []string{"create_default_instance", "single_instance", "restarter", "dependency", "dependent",
 		"method_context", "exec_method", "property_group", "instance", "stability", "template"}
-	at := 0
-	for _, c := range service(t).Children {
-		next := slices.Index(order, c.XMLName.Local)
-		if next < at {
-			t.Errorf("%s comes after %s", c.XMLName.Local, order[at])
+	for _, name := range []string{"sled-agent", "sled-agent-vmms"} {
+		at := 0
+		for _, c := range service(t, name).Children {
+			next := slices.Index(order, c.XMLName.Local)
+			if next < at {
+				t.Errorf("%s: %s comes after %s", name, c.XMLName.Local, order[at])
+			}
+			at = max(at, next)
 		}
-		at = max(at, next)
 	}
 }
 
-// runMethod runs the method with stubs for its programs and returns the commands that it ran.
-// pgrep finds a process until it has been run found times.
+// The service that stops VMs at a shutdown is stopped before the agent and before all zones are
+// shut down, and for no other reason than a shutdown.
+func TestManifestShutdown(t *testing.T) {
+	t.Parallel()
+	s := service(t, "sled-agent-vmms")
+	start, stop := s.one(t, "exec_method", "start"), s.one(t, "exec_method", "stop")
+	agent, zones := s.one(t, "dependency", "agent"), s.one(t, "dependency", "zones")
+	for what, v := range map[string]struct{ got, want string }{
+		"agent":         {agent.one(t, "service_fmri", "").attr("value"), "svc:/system/illumos/sled-agent:default"},
+		"zones":         {zones.one(t, "service_fmri", "").attr("value"), "svc:/system/zones:default"},
+		"agent needed":  {agent.attr("grouping"), "require_all"},
+		"zones needed":  {zones.attr("grouping"), "optional_all"},
+		"agent restart": {agent.attr("restart_on"), "none"},
+		"zones restart": {zones.attr("restart_on"), "none"},
+		"start":         {start.attr("exec"), ":true"},
+		"stop":          {stop.attr("exec"), "/lib/svc/method/sled-agent shutdown %{config/socket}"},
+		"stop timeout":  {stop.attr("timeout_seconds"), "170"},
+		"socket":        {s.propval(t, "config", "socket"), "astring /var/lib/sled-agent/admin.sock"},
+		"duration":      {s.propval(t, "startd", "duration"), "astring transient"},
+		"enabled":       {s.one(t, "create_default_instance", "").attr("enabled"), "false"},
+	} {
+		if v.got != v.want {
+			t.Errorf("%s is %q, want %q", what, v.got, v.want)
+		}
+	}
+}
+
+// The run level decides whether the host shuts down; the line is that of illumos's who.
+func TestShutdownMethod(t *testing.T) {
+	t.Parallel()
+	// systemd's unit does the same.
+	unit, err := os.ReadFile("systemd/sled-agent-vmms.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, command, _ := strings.Cut(string(unit), "\nExecStop=/usr/bin/sledctl ")
+	command, _, _ = strings.Cut(command, "\n")
+	for level, stops := range map[string]bool{"0": true, "5": true, "6": true, "3": false, "S": false, "1": false} {
+		line := "   .       run-level " + level + "  Nov 30 14:55     " + level + "      0  3"
+		want := []string{"who -r"}
+		if stops {
+			want = append(want, "sledctl --socket /a socket "+command)
+		}
+		got := runMethodWith(t, map[string]string{
+			"/usr/bin/who": "echo '" + line + "'", "/usr/bin/sledctl": "exit 4",
+		}, "shutdown", "/a socket")
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("run level %s: -want +got:\n%s", level, diff)
+		}
+	}
+}
+
+// runMethod runs the start or stop method with stubs for its programs and returns the commands
+// that it ran. pgrep finds a process until it has been run found times.
 func runMethod(t *testing.T, found int, args ...string) []string {
+	t.Helper()
+	return runMethodWith(t, map[string]string{
+		"/usr/bin/sled-agent": "", "/usr/bin/pkill": "", "sleep": "",
+		"/usr/bin/pgrep": fmt.Sprintf(`[ "$(grep -c ^pgrep "$LOG")" -le %d ]`, found),
+	}, args...)
+}
+
+// runMethodWith runs the method with these stubs for programs, each a script by the program's
+// path, and returns the commands that it ran.
+func runMethodWith(t *testing.T, stubs map[string]string, args ...string) []string {
 	t.Helper()
 	dir := t.TempDir()
 	script, err := os.ReadFile("smf/sled-agent.sh")
 	if err != nil {
 		t.Fatal(err)
 	}
-	const tell = `echo "${0##*/} $*" >>"$LOG"; `
 	text := string(script)
-	for name, stub := range map[string]string{
-		"/usr/bin/sled-agent": tell, "/usr/bin/pkill": tell, "sleep": tell,
-		"/usr/bin/pgrep": tell + fmt.Sprintf(`[ "$(grep -c ^pgrep "$LOG")" -le %d ]`, found),
-	} {
+	for name, stub := range stubs {
+		stub = `echo "${0##*/} $*" >>"$LOG"; ` + stub
 		own := filepath.Join(dir, filepath.Base(name))
 		replaced := strings.Replace(text, name, own, 1)
 		if replaced == text {
@@ -241,7 +303,7 @@ func TestStopMethod(t *testing.T) {
 // The waits of the stop method fit into its timeout.
 func TestStopMethodIsInTime(t *testing.T) {
 	t.Parallel()
-	seconds, err := strconv.Atoi(service(t).one(t, "exec_method", "stop").attr("timeout_seconds"))
+	seconds, err := strconv.Atoi(service(t, "sled-agent").one(t, "exec_method", "stop").attr("timeout_seconds"))
 	if err != nil || seconds < 25 {
 		t.Errorf("the timeout is %d s, error %v", seconds, err)
 	}

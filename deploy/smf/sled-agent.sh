@@ -1,10 +1,13 @@
 #!/sbin/sh
-# Method of svc:/system/illumos/sled-agent:
+# Method of svc:/system/illumos/sled-agent and svc:/system/illumos/sled-agent-vmms:
 #
-#	sled-agent CONFIGURATION    start
-#	sled-agent stop CONTRACT    stop
+#	sled-agent CONFIGURATION      start
+#	sled-agent stop CONTRACT      stop
+#	sled-agent shutdown SOCKET    stop of sled-agent-vmms
 
 agent=/usr/bin/sled-agent
+sledctl=/usr/bin/sledctl
+who=/usr/bin/who
 pgrep=/usr/bin/pgrep
 pkill=/usr/bin/pkill
 
@@ -27,6 +30,20 @@ if [ "$1" = stop ]; then
 	empty 10 && exit 0
 	$pkill -KILL -c "$contract"
 	empty 10
+	exit 0
+fi
+
+# Stops the VMs in order if the host shuts down. svc.startd sets the run level, which "who -r"
+# prints, before it stops services. A stop for another reason (svcadm disable or restart) must
+# not end VMs. Each guest has 90 s to power off by itself, with a Propolis of version 7; what is
+# left after two minutes is removed by force. The exit status is 0 however that ends: the
+# shutdown goes on in any case.
+if [ "$1" = shutdown ]; then
+	level=$($who -r | sed -n 's/.*run-level *\([^ ]*\).*/\1/p')
+	case $level in
+	0 | 5 | 6) "$sledctl" --socket "$2" vmm stop --all --soft 90s --grace 2m --wait --timeout 150s ;;
+	*) echo "the host does not shut down (run level $level): VMs go on" ;;
+	esac
 	exit 0
 fi
 

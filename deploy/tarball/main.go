@@ -20,37 +20,45 @@ import (
 func main() {
 	out := flag.String("o", "", "the archive `FILE` to write (.tar.gz)")
 	prefix := flag.String("prefix", "", "the `DIR` that everything in the archive is below")
+	example := flag.String("example", "", "pack this `FILE` of the directory as FILE.example")
 	seconds := flag.Int64("time", 0, "every file's time, in `SECONDS` since the epoch")
 	flag.Parse()
 	if *out == "" || *prefix == "" || flag.NArg() != 1 {
-		fmt.Fprintln(os.Stderr, "usage: tarball -o FILE -prefix DIR [-time SECONDS] DIR")
+		fmt.Fprintln(os.Stderr, "usage: tarball -o FILE -prefix DIR [-example FILE] [-time SECONDS] DIR")
 		os.Exit(2)
 	}
-	if err := write(*out, flag.Arg(0), *prefix, time.Unix(*seconds, 0)); err != nil {
+	content := content{dir: flag.Arg(0), prefix: *prefix, example: *example, at: time.Unix(*seconds, 0)}
+	if err := write(*out, content); err != nil {
 		fmt.Fprintln(os.Stderr, "tarball:", err)
 		os.Exit(1)
 	}
 }
 
-func write(out, dir, prefix string, at time.Time) (err error) {
+// content says what an archive contains: everything below dir, with names below prefix, sorted,
+// owned by root and with one modification time. The file example, if it is there, gets another
+// name, so that unpacking over an installation does not overwrite a configuration.
+type content struct {
+	dir, prefix, example string
+	at                   time.Time
+}
+
+func write(out string, c content) (err error) {
 	f, err := os.Create(out)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	return pack(f, dir, prefix, at)
+	return c.pack(f)
 }
 
-// pack writes everything below dir, sorted by name, owned by root and with one modification
-// time.
-func pack(w io.Writer, dir, prefix string, at time.Time) error {
+func (c content) pack(w io.Writer) error {
 	zipped := gzip.NewWriter(w)
 	archive := tar.NewWriter(zipped)
-	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(c.dir, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		return add(archive, dir, name, prefix, entry, at)
+		return c.add(archive, name, entry)
 	})
 	if err != nil {
 		return err
@@ -61,17 +69,20 @@ func pack(w io.Writer, dir, prefix string, at time.Time) error {
 	return zipped.Close()
 }
 
-func add(archive *tar.Writer, dir, name, prefix string, entry fs.DirEntry, at time.Time) error {
+func (c content) add(archive *tar.Writer, name string, entry fs.DirEntry) error {
 	info, err := entry.Info()
 	if err != nil {
 		return err
 	}
-	below, err := filepath.Rel(dir, name)
+	below, err := filepath.Rel(c.dir, name)
 	if err != nil {
 		return err
 	}
-	h := &tar.Header{Name: path.Join(prefix, filepath.ToSlash(below)), Mode: int64(info.Mode().Perm()),
-		ModTime: at, Uname: "root", Gname: "root", Format: tar.FormatUSTAR}
+	if below == c.example {
+		below += ".example"
+	}
+	h := &tar.Header{Name: path.Join(c.prefix, filepath.ToSlash(below)), Mode: int64(info.Mode().Perm()),
+		ModTime: c.at, Uname: "root", Gname: "root", Format: tar.FormatUSTAR}
 	switch {
 	case info.IsDir():
 		h.Typeflag, h.Name = tar.TypeDir, h.Name+"/"

@@ -37,7 +37,7 @@ func tree(t *testing.T, names ...string) string {
 func packed(t *testing.T, dir string) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	if err := pack(&out, dir, "release", at); err != nil {
+	if err := (content{dir: dir, prefix: "release", example: "b/c", at: at}).pack(&out); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
@@ -71,7 +71,7 @@ func TestSameFilesSameBytes(t *testing.T) {
 		}
 		got = append(got, fmt.Sprintf("%s %o %s", h.Name, h.Mode, text))
 	}
-	want := []string{"release/ 755 ", "release/a 500 this is a", "release/b/ 700 ", "release/b/c 500 this is b/c", "release/b/d 500 this is b/d"}
+	want := []string{"release/ 755 ", "release/a 500 this is a", "release/b/ 700 ", "release/b/c.example 500 this is b/c", "release/b/d 500 this is b/d"}
 	want[0] = got[0] // the mode of the test's directory depends on the system
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -84,10 +84,10 @@ func TestWhatCannotBePacked(t *testing.T) {
 	if err := os.Symlink("a", filepath.Join(dir, "b")); err != nil {
 		t.Fatal(err)
 	}
-	if err := pack(io.Discard, dir, "release", at); err == nil || !strings.Contains(err.Error(), "neither a file nor a directory") {
+	if err := (content{dir: dir, prefix: "release"}).pack(io.Discard); err == nil || !strings.Contains(err.Error(), "neither a file nor a directory") {
 		t.Errorf("a link: %v", err)
 	}
-	if err := write(filepath.Join(t.TempDir(), "out"), "/nonexistent", "release", at); err == nil {
+	if err := write(filepath.Join(t.TempDir(), "out"), content{dir: "/nonexistent", prefix: "release"}); err == nil {
 		t.Error("a directory that is not there is packed")
 	}
 }

@@ -1,128 +1,22 @@
 #!/bin/sh
 # Runs the agent as a unit of a real systemd and subjects it to what happens to services.
 #
-# systemd is process 1 in namespaces of its own (processes, mounts, control groups, network),
-# on a copy-on-write view of this host's file system: the host is not changed. That needs root,
-# unshare, overlayfs, cgroup v2 and systemd; if one is missing, this skips. For a power cut and
-# a reboot of the host see powercut.sh.
+# The host is that of host.sh. For a power cut and a reboot of the host see powercut.sh.
 set -eu
 
 here=$(cd "$(dirname "$0")/../.." && pwd)
-skip() { echo "SKIP deploy/test/systemd.sh: $*"; exit 0; }
-[ "$(id -u)" = 0 ] || skip "it takes root"
-[ "$(uname -s)" = Linux ] || skip "it takes Linux"
-for program in unshare nsenter systemctl journalctl ip pgrep curl go; do
-	command -v $program >/dev/null 2>&1 || skip "there is no $program"
-done
-systemd=/lib/systemd/systemd
-[ -x $systemd ] || skip "there is no $systemd"
+. "$here/deploy/test/host.sh"
 
-# Inside the namespaces: makes the root and becomes systemd.
-if [ "${1-}" = boot ]; then
-	root=$2/root
-	mount --make-rprivate /
-	mount -t tmpfs none "$2"
-	mkdir "$2/up" "$2/work" "$root"
-	mount -t overlay overlay -o "lowerdir=/,upperdir=$2/up,workdir=$2/work" "$root"
-	mount -t proc proc "$root/proc"
-	mount -t sysfs sysfs "$root/sys"
-	for dir in run tmp dev; do mount -t tmpfs none "$root/$dir"; done
-	for node in null zero full random urandom tty; do
-		touch "$root/dev/$node"
-		mount --bind /dev/$node "$root/dev/$node"
-	done
-	mkdir "$root/dev/shm" "$root/dev/pts"
-	ln -s /proc/self/fd "$root/dev/fd"
-	mount -t cgroup2 none "$root/sys/fs/cgroup"
-	ip link set lo up
-	echo uninitialized >"$root/etc/machine-id"
-	mkdir -p "$root/etc/sled-agent" "$root/usr/bin" "$root/run/systemd/system" "$root/var/lib/sled-agent"
-	cp "$3"/* "$root/usr/bin/"
-	cp "$here"/deploy/systemd/*.service "$root/etc/systemd/system/"
-	mount -t tmpfs -o size=8m,mode=700 none "$root/var/lib/sled-agent"
-	# None of the host's services are started.
-	printf '[Unit]\nRequires=systemd-journald.service\nAfter=systemd-journald.service\n' >"$root/run/systemd/system/test.target"
-	for unit in sysinit.target basic.target network-online.target; do
-		printf '[Unit]\nDefaultDependencies=no\n' >"$root/run/systemd/system/$unit"
-		rm -rf "$root/etc/systemd/system/$unit" && cp "$root/run/systemd/system/$unit" "$root/etc/systemd/system/$unit"
-		mkdir -p "$root/run/mask" && for wants in "$root"/lib/systemd/system/$unit.wants "$root"/etc/systemd/system/$unit.wants; do
-			[ ! -d "$wants" ] || mount --bind "$root/run/mask" "$wants"
-		done
-	done
-	# The network has no more than the loopback, which is up: nothing waits for another.
-	ln -sf /dev/null "$root/etc/systemd/system/systemd-networkd-wait-online.service"
-	container=sled-agent-test exec chroot "$root" $systemd --unit=test.target --log-target=journal
-fi
+mkdir -p "$up/usr/bin" "$up/etc/sled-agent"
+(cd "$here" && go build -buildvcs=false -o "$up/usr/bin/" ./cmd/...)
+cp "$here"/deploy/systemd/*.service "$up/etc/systemd/system/"
+host_start
+# Small, to be filled.
+on mkdir -p /var/lib/sled-agent
+on mount -t tmpfs -o size=8m,mode=700 none /var/lib/sled-agent
 
-work=$(mktemp -d)
-outside=
-finish() {
-	[ -z "$outside" ] || kill -KILL "$outside" 2>/dev/null || :
-	wait 2>/dev/null || :
-	rm -rf "$work"
-}
-trap finish EXIT
-mkdir "$work/bin" "$work/boot"
-(cd "$here" && go build -buildvcs=false -o "$work/bin/" ./cmd/...)
-
-unshare --fork --pid --mount --cgroup --uts --ipc --net --kill-child "$0" boot "$work/boot" "$work/bin" >"$work/console" 2>&1 &
-outside=$!
-
-# until WHAT COMMAND...: waits until the command succeeds.
-until_() {
-	what=$1; shift
-	for _ in $(seq 300); do
-		if "$@" >/dev/null 2>&1; then return 0; fi
-		sleep 0.1
-	done
-	fail "$what"
-}
-fail() {
-	echo "FAIL: $*"
-	cat "$work/console"
-	on systemctl status --no-pager --full sled-agent || :
-	on journalctl --no-pager -o short-monotonic -n 60 || :
-	exit 1
-}
-init=
-found() { init=$(pgrep -P "$outside") && [ "$(cat "/proc/$init/comm")" = systemd ]; }
-on() { nsenter -t "$init" -m -u -i -n -p -C -r -w "$@"; }
-running() { on systemctl is-system-running 2>/dev/null | grep -Eq 'running|degraded'; }
-for _ in $(seq 100); do
-	kill -0 "$outside" 2>/dev/null || skip "systemd does not run in namespaces here: $(cat "$work/console")"
-	if found && running; then break; fi
-	sleep 0.1
-done
-running || skip "systemd does not come up in namespaces here: $(cat "$work/console")"
-
-agent() { on systemctl show -P MainPID sled-agent; }
-active() { [ "$(on systemctl is-active sled-agent)" = active ]; }
-# other PID: there is an agent, in $new, with another PID. For a moment after the end of the
-# previous agent the unit is active and has no process.
-other() { new=$(agent) && [ "$new" != 0 ] && [ "$new" != "$1" ] && active; }
-server() { on pgrep -f "propolis-sim run 127.0.0.1:$1" | head -n 1; }
-ctl() { on sledctl "$@"; }
-logged() { on journalctl -u sled-agent -o cat --no-pager "$@"; }
-says() { logged | grep -q "$1"; }
-ok() { echo "ok: $*"; }
-
-# configure [METRICS]: an agent without a Nexus.
-configure() {
-	printf '[api]\nlisten = "127.0.0.1:12345"\n[admin]\nmetrics = "%s"\n[nexus]\naddresses = []\n[log]\nformat = "json"\n' "${1-}" |
-		on tee /etc/sled-agent/sled-agent.toml >/dev/null
-}
-# launch PORT [MODE]: starts a VM, in $id.
-launch() {
-	id=$(ctl vmm register --hostname "vm-$1" --propolis-addr "127.0.0.1:$1")
-	ctl vmm start "$id" >/dev/null
-	ctl vmm wait "$id" --for running >/dev/null
-}
-# same WHAT: the VM of port 12400 still has the same process.
-same() { [ "$(server 12400)" = "$vm" ] || fail "$1: the VM's process was $vm and is $(server 12400)"; ok "$1"; }
 # survives WHAT: the agent and the VM still have the same processes.
 survives() { [ "$(agent)" = "$pid" ] && active || fail "$1: the agent was $pid and is $(agent)"; same "$1"; }
-# replaced WHAT: another agent serves, and the VM still has the same process.
-replaced() { until_ "$1" other "$pid"; pid=$new; until_ "$1: serves" ctl agent; same "$1"; }
 
 configure
 on systemctl start sled-agent || fail "start"
