@@ -85,6 +85,8 @@ type removal struct {
 	joined bool
 	// killed is set if KillNow has sent the kill.
 	killed bool
+	// late is how late the deadline was noticed.
+	late time.Duration
 }
 
 // New starts a Guard. Close ends it.
@@ -177,8 +179,12 @@ func (g *Guard) Remove(name string, n uint64) {
 		return
 	}
 	e.wanted = n
-	if !e.removing {
-		g.run([]removal{g.begin(e)})
+	if !e.removing && g.ctx.Err() == nil {
+		one := []removal{g.begin(e)}
+		g.done.Go(func() {
+			g.killNow(one)
+			g.run(one)
+		})
 	}
 }
 
@@ -215,13 +221,17 @@ func (g *Guard) poke() {
 	}
 }
 
-// wait is the goroutine that waits for deadlines. It calls no Target.
+// wait is the goroutine that waits for deadlines. Of Targets it calls only KillNow.
 func (g *Guard) wait() {
 	defer g.done.Done()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	var due []removal // what it has room for stays allocated
 	for {
-		timer.Reset(g.fire())
+		var left time.Duration
+		due, left = g.take(due[:0])
+		g.fire(due)
+		timer.Reset(left)
 		select {
 		case <-g.ctx.Done():
 			return
@@ -231,34 +241,43 @@ func (g *Guard) wait() {
 	}
 }
 
-// fire begins the removal of everything that is due and returns how long there
-// is until the next deadline.
-func (g *Guard) fire() time.Duration {
+// take appends everything that is due, and returns how long there is until the next
+// deadline.
+func (g *Guard) take(due []removal) ([]removal, time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	var batch []removal
 	for len(g.armed) > 0 {
 		e := g.armed[0]
 		left := time.Until(e.at)
 		if left > 0 {
-			g.run(batch)
-			return left
+			return due, left
 		}
 		heap.Pop(&g.armed)
-		g.fired.Add(1)
-		g.latest.Store(max(g.latest.Load(), int64(-left)))
-		if g.Late != nil {
-			g.Late(-left)
-		}
 		r := removal{entry: e, n: e.begun, joined: true}
 		if !e.removing {
 			r = g.begin(e)
 		}
-		r.due, r.epoch = true, e.epoch
-		batch = append(batch, r)
+		r.due, r.epoch, r.late = true, e.epoch, -left
+		due = append(due, r)
 	}
-	g.run(batch)
-	return time.Hour
+	return due, time.Hour
+}
+
+// fire sends the kills of what is due at once, and begins its removals.
+func (g *Guard) fire(due []removal) {
+	if len(due) == 0 || g.ctx.Err() != nil {
+		return
+	}
+	g.killNow(due)
+	for _, r := range due {
+		g.fired.Add(1)
+		g.latest.Store(max(g.latest.Load(), int64(r.late)))
+		if g.Late != nil {
+			g.Late(r.late)
+		}
+	}
+	batch := slices.Clone(due)
+	g.done.Go(func() { g.run(batch) })
 }
 
 // begin numbers a removal that begins. g.mu is held.
@@ -268,26 +287,20 @@ func (g *Guard) begin(e *entry) removal {
 	return removal{entry: e, n: e.begun}
 }
 
-// run carries out the removals of one moment in a goroutine of their own: all kills
-// first, then the reports, then the removals. g.mu is held.
+// run carries out the removals of one moment: the kills that are not sent yet, then the
+// reports, then the removals.
 func (g *Guard) run(batch []removal) {
-	if len(batch) == 0 || g.ctx.Err() != nil {
-		return
-	}
-	g.done.Go(func() {
-		g.killNow(batch)
-		g.killAll(batch)
-		for _, r := range batch {
-			if r.due {
-				r.target.Expired(r.epoch, r.n)
-			}
-			if !r.joined {
-				g.removing.Add(1)
-				g.done.Add(1)
-				go g.remove(r)
-			}
+	g.killAll(batch)
+	for _, r := range batch {
+		if r.due {
+			r.target.Expired(r.epoch, r.n)
 		}
-	})
+		if !r.joined {
+			g.removing.Add(1)
+			g.done.Add(1)
+			go g.remove(r)
+		}
+	}
 }
 
 const (
