@@ -259,3 +259,13 @@ func TestFollowEventsAcrossAgentRestart(t *testing.T) {
 		t.Errorf("exit %d", code)
 	}
 }
+
+// Without a Nexus nobody acknowledges an end, so that it is as gone as it gets.
+func TestWaitForGoneWithoutNexus(t *testing.T) {
+	t.Parallel()
+	v := after(well(), func(s *vmm.Status) { s.Phase, s.Publish, s.Record.VMM.State = "ended", nil, vmm.WireDestroyed })
+	s := newSled(t, v)
+	if r := s.must("vmm wait web-1 --for gone"); r.out != v.ID.String()+" is destroyed, ended\n" {
+		t.Errorf("%+v", r)
+	}
+}
