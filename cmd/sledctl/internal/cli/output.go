@@ -86,7 +86,7 @@ func (o *output) check() (err error) {
 }
 
 // nameless are the commands that print no VMMs.
-var nameless = []string{"agent", "health", "config", "log-level", "goroutines", "report", "status", "drain", "undrain", "events", "console"}
+var nameless = []string{"agent", "health", "config", "log-level", "goroutines", "report", "status", "drain", "undrain", "events", "console", "top"}
 
 // suits returns an error if a command cannot print the format, before it does anything.
 func (o *output) suits(cmd *cobra.Command) error {

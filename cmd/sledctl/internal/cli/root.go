@@ -104,7 +104,7 @@ func (a *app) root() *cobra.Command {
 		a.listCommand(), a.showCommand(), a.timelineCommand(), a.registerCommand(), a.startCommand(), a.stopCommand(),
 		a.rebootCommand(), a.unregisterCommand(), a.killCommand(), a.waitCommand(), a.consoleCommand())
 	vmm.Aliases = []string{"vmms"}
-	root.AddCommand(a.statusCommand(), vmm, a.zoneGroup(), a.drainCommand(), a.undrainCommand(), a.eventsCommand(), a.agentGroup(), a.reportCommand(), docsCommand())
+	root.AddCommand(a.statusCommand(), a.topCommand(), vmm, a.zoneGroup(), a.drainCommand(), a.undrainCommand(), a.eventsCommand(), a.agentGroup(), a.reportCommand(), docsCommand())
 	a.noteBegun(root)
 	return root
 }
