@@ -36,11 +36,8 @@ func (v View) Zones(list vmm.ZoneList) string {
 			cell{text: admin.Span(max(v.Now.Sub(z.Since), 0)), right: true}, cell{text: v.ZoneOwner(z)})
 	}
 	out.WriteString(t.render(v))
-	switch {
-	case orphans == 1:
-		out.WriteString("\n1 zone belongs to no VMM; `sledctl zone remove NAME` removes it.\n")
-	case orphans > 1:
-		fmt.Fprintf(&out, "\n%d zones belong to no VMM; `sledctl zone remove NAME...` removes them.\n", orphans)
+	if orphans > 0 {
+		out.WriteString("\n" + ofNobody(orphans) + "; see `sledctl zone remove --help`.\n")
 	}
 	return out.String()
 }
