@@ -11,6 +11,7 @@ import (
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/cmd/sledctl/internal/summary"
 	"github.com/sledagent/sledagent/internal/plain"
+	grid "github.com/sledagent/sledagent/internal/table"
 )
 
 // Brief describes a sled as Status does, in a few lines of the terminal's width.
@@ -59,7 +60,7 @@ func (v View) Cut(line string) string {
 		if end < 0 {
 			end = len(line)
 		}
-		text := columns.Truncate(line[:end], room, "")
+		text := grid.Cut(line[:end], room, "")
 		out.WriteString(text)
 		room -= width(text)
 		line = line[end:]
@@ -82,12 +83,12 @@ func (v View) TroubleLine(text string) string {
 
 // Faint returns a line of less importance. Its text is not from elsewhere.
 func (v View) Faint(text string) string {
-	return v.paint(faint, columns.Truncate(text, v.room(), ""))
+	return v.paint(faint, grid.Cut(text, v.room(), ""))
 }
 
 // Strong returns a line of more importance.
 func (v View) Strong(text string) string {
-	return v.paint(strong, columns.Truncate(clean(text), v.room(), ""))
+	return v.paint(strong, grid.Cut(clean(text), v.room(), ""))
 }
 
 func (v View) room() int {
