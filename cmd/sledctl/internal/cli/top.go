@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
@@ -71,7 +70,7 @@ func (a *app) top(ctx context.Context) error {
 
 // lookForTop asks the agent for all that the screen shows.
 func (a *app) lookForTop(ctx context.Context) (top.Seen, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, topBudget, errors.New("no answer within "+topBudget.String()))
+	ctx, cancel := context.WithTimeoutCause(ctx, topBudget, fail(exitTimedOut, "the agent gave no answer within %s", topBudget))
 	defer cancel()
 	seen := top.Seen{}
 	var err error

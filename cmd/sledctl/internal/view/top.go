@@ -68,12 +68,13 @@ func (v View) Cut(line string) string {
 	return out.String()
 }
 
-// escape returns the code of a color at the beginning of a line.
+// escape returns the code of a color at the beginning of a line. Texts of others are clean of such
+// codes; a part of one is taken as text of no width.
 func escape(line string) string {
-	if !strings.HasPrefix(line, "\x1b[") {
+	if !strings.HasPrefix(line, "\x1b") {
 		return ""
 	}
-	return line[:strings.IndexByte(line, 'm')+1]
+	return line[:max(strings.IndexByte(line, 'm')+1, 1)]
 }
 
 // TroubleLine returns a line about what is wrong.

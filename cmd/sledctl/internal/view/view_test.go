@@ -136,3 +136,16 @@ func TestStatusCountsZonesOfNobody(t *testing.T) {
 		}
 	}
 }
+
+func TestCut(t *testing.T) {
+	t.Parallel()
+	v := view.View{Width: 4}
+	for line, want := range map[string]string{
+		"abcdef": "abcd", "abc": "abc", "\x1b[31mabcdef\x1b[0m": "\x1b[31mabcd\x1b[0m", "ab\x1b[1mcdef\x1b[0mgh": "ab\x1b[1mcd\x1b[0m",
+		"日本語": "日本", "\x1b": "\x1b", "\x1b[12": "\x1b[12", "": "",
+	} {
+		if got := v.Cut(line); got != want {
+			t.Errorf("%q: %q, want %q", line, got, want)
+		}
+	}
+}
