@@ -37,6 +37,8 @@ It needs a terminal; scripts use "sledctl vmm list --watch".`,
 				return fail(exitUsage, "-o %s: top draws a screen; for programs there is sledctl vmm list --watch", a.output.format)
 			case !a.IsTerminal:
 				return fail(exitUsage, "top needs a terminal, and standard output is none; use sledctl vmm list --watch")
+			case a.Getenv("TERM") == "dumb":
+				return fail(exitUsage, "top needs a terminal whose cursor can be moved, and TERM is dumb; use sledctl vmm list --watch")
 			case a.Raw == nil:
 				return fail(exitUsage, "top needs a terminal, and standard input is none; use sledctl vmm list --watch")
 			}
