@@ -3,10 +3,8 @@ package agent
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
-	"github.com/sledagent/sledagent/agent/bundle"
 	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/runner"
 	"github.com/sledagent/sledagent/agent/vmm"
@@ -68,9 +66,11 @@ func (a *Agent) look(were map[string]bool) (orphans map[string]bool) {
 		}
 		a.unlisted = err.Error()
 		if !errors.Is(err, zone.ErrPartial) {
+			a.noteUnlisted(a.unlisted)
 			return were
 		}
 	}
+	a.noteZones(zones, a.unlisted)
 	seen := make(map[string]zone.Info, len(zones))
 	for _, z := range zones {
 		seen[z.Name] = z
@@ -90,73 +90,3 @@ func (a *Agent) look(were map[string]bool) (orphans map[string]bool) {
 	}
 	return orphans
 }
-
-// dealWithOrphans removes the zones with the agent's prefix that belong to no VMM,
-// unless they are to be kept, and reports new ones. With a fresh ledger they are kept:
-// they may belong to VMMs that the ledger does not hold.
-func (a *Agent) dealWithOrphans(zones map[string]zone.Info, were map[string]bool) map[string]bool {
-	orphans := map[string]bool{}
-	fresh := a.cfg.Journal.Fresh()
-	keep := a.cfg.KeepOrphans || fresh
-	for name, z := range zones {
-		if !strings.HasPrefix(name, a.cfg.Prefix) || a.mine(name) {
-			continue
-		}
-		orphans[name] = true
-		if !were[name] {
-			a.cfg.Log.Warn().Str("zone", name).Stringer("zone_state", z.State).Bool("kept", keep).
-				Bool("fresh_ledger", fresh).Msg("zone belongs to no VMM")
-		}
-		if !keep {
-			a.guard.Add(name, orphan{a, name})
-			a.guard.Remove(name, 1)
-		}
-	}
-	a.orphans.Store(int64(len(orphans)))
-	return orphans
-}
-
-// mine reports whether a zone belongs to a VMM that was registered after the list of
-// VMMs was taken.
-func (a *Agent) mine(name string) bool {
-	for _, r := range a.all() {
-		if r.Zone() == name {
-			return true
-		}
-	}
-	return false
-}
-
-// orphan is a zone without a VMM that is being removed.
-type orphan struct {
-	a    *Agent
-	name string
-}
-
-// KillNow leaves it to Kill: nothing holds an orphan.
-func (o orphan) KillNow() bool { return false }
-
-// Kill kills the zone's processes; Remove does what it cannot.
-func (o orphan) Kill(ctx context.Context) { _ = o.a.cfg.Zones.Remove(ctx, zone.RungKill, o.name) }
-
-func (o orphan) Remove(ctx context.Context) {
-	var log []byte
-	err := zone.EnsureGone(ctx, o.a.cfg.Zones, o.name, zone.Removal{Gate: o.a.host.Heavy, Abandoned: &o.a.abandoned,
-		Before: func(ctx context.Context) { log, _ = o.a.host.ServerLog(ctx, o.name) },
-		Observe: func(r zone.Report) {
-			if r.Err != nil {
-				o.a.cfg.Log.Warn().Err(r.Err).Str("zone", o.name).Str("rung", string(r.Rung)).Int("attempt", r.Attempt).
-					Msg("failed to remove orphan zone; will retry")
-			}
-		}})
-	if err != nil {
-		return // the agent exits; the next one finds the zone again
-	}
-	o.a.cfg.Log.Info().Str("zone", o.name).Msg("removed orphan zone")
-	if o.a.cfg.Bundle != nil && len(log) > 0 {
-		o.a.cfg.Bundle(bundle.Evidence{Zone: o.name, Cause: bundle.UnexpectedZone, Log: log})
-	}
-}
-
-func (o orphan) Expired(_, _ uint64) {}
-func (o orphan) Gone(uint64)         { o.a.guard.Drop(o.name) }

@@ -122,6 +122,9 @@ type Agent struct {
 	// sizes are the sizes of registrations in bytes, registered is their sum.
 	sizes      map[uuid.UUID]int
 	registered int
+	// seen are the host's zones, removals those of zones without a VMM.
+	seen     seenZones
+	removals map[string]*orphan
 }
 
 // New returns an Agent without VMMs. It refuses requests as loading until Adopt is
@@ -142,7 +145,7 @@ func New(cfg Config) *Agent {
 	life, stop := context.WithCancel(context.Background())
 	a := &Agent{cfg: cfg, stop: stop, guard: watchdog.New(cfg.Log), meter: meter.New(),
 		vmms: map[uuid.UUID]*runner.Runner{}, claims: map[netip.AddrPort]uuid.UUID{},
-		sizes: map[uuid.UUID]int{}, drained: make(chan struct{}, 1)}
+		sizes: map[uuid.UUID]int{}, removals: map[string]*orphan{}, drained: make(chan struct{}, 1)}
 	a.guard.Late = a.meter.Late
 	a.host = &runner.Host{
 		Life: life, Zones: cfg.Zones, Guard: a.guard, Nexus: cfg.Nexus, Journal: cfg.Journal,
@@ -243,6 +246,9 @@ func (a *Agent) admit(id uuid.UUID, reg *vmm.Registration) (*runner.Runner, erro
 	}
 	if err := a.unreadable(id); err != nil {
 		return nil, err
+	}
+	if name := a.cfg.Prefix + id.String(); a.removals[name] != nil { // it would remove the new VMM's, too
+		return nil, &vmm.Refusal{Reason: vmm.Busy, Detail: "zone " + name + ", which belonged to no VMM, is being removed"}
 	}
 	r := runner.New(a.host, id, reg)
 	a.enter(id, r, size)

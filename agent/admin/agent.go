@@ -11,7 +11,7 @@ import (
 )
 
 // An Agent provides what the Server serves. Its methods are safe for concurrent use and,
-// except Kill, BeginDrain and EndDrain, answer from memory.
+// except Kill, RemoveZone, BeginDrain and EndDrain, answer from memory.
 type Agent interface {
 	// List returns every VMM's Status without events, in no particular order.
 	List() []vmm.Status
@@ -25,6 +25,12 @@ type Agent interface {
 	// ends Destroyed. It returns once that is decided, before the zone is removed.
 	// Killing a VMM twice is no error.
 	Kill(ctx context.Context, id uuid.UUID) (vmm.Status, error)
+	// ListZones returns the agent's zones by name, as the host listed them last.
+	ListZones() vmm.ZoneList
+	// RemoveZone begins to remove a zone that belongs to no VMM, and returns once that is
+	// decided. It returns a *vmm.Refusal with the reason NoZone if there is none, and with
+	// Conflict if it belongs to a VMM. Removing a zone twice is no error.
+	RemoveZone(ctx context.Context, by vmm.Who, name string) (vmm.ZoneStatus, error)
 	// About returns the agent's description.
 	About() About
 	// Disposition describes whether the sled takes new VMMs.

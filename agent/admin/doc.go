@@ -8,6 +8,8 @@
 //	GET  /v1/vmms/{id}/serial   the VM's serial console, a websocket; below it history, what it has shown
 //	POST /v1/vmms/{id}/kill   the operator's kill: removal starts now, the VMM ends Destroyed
 //	GET, PUT, DELETE /v1/drain   the sled's disposition; PUT drains it (?grace=2m), DELETE ends the drain
+//	GET  /v1/zones            ZoneList: the agent's zones, those that belong to no VMM included
+//	DELETE /v1/zones/{name}   the operator's removal of a zone that belongs to no VMM
 //	GET  /v1/events           NDJSON, one NamedEvent a line, until either side closes
 //	                          (?vmm=ID, ?past=N events first, ?follow=false to end after those)
 //	/v1/sled/...              the sled API, for operators: who asked is recorded, and no role is needed

@@ -29,8 +29,15 @@ func IsUnknown(err error) bool {
 	return errors.As(err, &e) && e.Reason == vmm.Unknown.String()
 }
 
+// IsNoZone reports whether err means that the agent has no such zone.
+func IsNoZone(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Reason == vmm.NoZone.String()
+}
+
 var refusalStatus = map[vmm.Reason]int{
 	vmm.Unknown:     http.StatusNotFound,
+	vmm.NoZone:      http.StatusNotFound,
 	vmm.Loading:     http.StatusServiceUnavailable,
 	vmm.Terminating: http.StatusConflict,
 	vmm.Conflict:    http.StatusConflict,

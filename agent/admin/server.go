@@ -107,6 +107,7 @@ func New(agent Agent, options Options) *Server {
 		e.GET("/v1/drain", conns.JSON(func(echo.Context) (disposition.Status, error) { return agent.Disposition(), nil }))
 		e.PUT("/v1/drain", conns.JSON(s.drain))
 		e.DELETE("/v1/drain", conns.JSON(s.undrain))
+		s.routeZones(e)
 		e.GET("/v1/events", s.events)
 		s.routeProcess(e)
 		e.GET("/v1/openapi.json", serveDocument)

@@ -231,7 +231,7 @@ func (r *Runner) noteStep(in vmm.Input, by vmm.Who, was, is vmm.State) {
 	case vmm.Published:
 		if in.Heard == vmm.HeardAck {
 			r.event("published", fmt.Sprintf("Nexus acknowledged generation %d", in.Gen))
-		} else if is.Flux.Settled && !was.Flux.Settled {
+		} else if is.Flux.Settled && !was.Flux.Settled && !is.Limits.Standalone {
 			r.host.GaveUp.Add(1)
 			r.add(vmm.Event{At: time.Now(), Kind: "gave-up", Text: fmt.Sprintf("generation %d was never acknowledged", in.Gen), Error: in.Why})
 			r.log.Error().Uint64("gen", in.Gen).Str("state", string(is.Record.VMM.State)).Str("error", in.Why).

@@ -41,7 +41,7 @@ func (r *Runner) Status(events bool) vmm.Status {
 		out.Stop = &vmm.StopStatus{By: string(s.Stop.By), Requested: s.Stop.Requested, Grace: s.Stop.Grace,
 			Soft: s.Stop.Soft, Acked: notZero(s.Stop.Acked)}
 	}
-	if s.Flux.Offer.UnderWay || s.Acked != 0 {
+	if !s.Limits.Standalone && (s.Flux.Offer.UnderWay || s.Acked != 0) {
 		out.Publish = &vmm.PublishStatus{Gen: s.Record.VMM.Gen, Acked: s.Acked,
 			Attempts: s.Flux.Offer.Tries, LastError: s.Flux.Offer.Why}
 	}
@@ -99,6 +99,9 @@ func (n *notes) fill(out *vmm.Status, s vmm.State, events bool) {
 func waitsFor(s vmm.State) string {
 	switch s.Phase {
 	case vmm.Registered:
+		if s.Limits.Standalone {
+			return "a request to start or stop it"
+		}
 		return "Nexus to start or stop it"
 	case vmm.Booting:
 		return "its zone to be made and booted"
@@ -125,6 +128,9 @@ func waitsFor(s vmm.State) string {
 	case vmm.Removing:
 		return "its zone to be removed"
 	case vmm.Ended:
+		if s.Limits.Standalone {
+			return ""
+		}
 		return "Nexus to acknowledge that it is " + string(s.Record.VMM.State)
 	}
 	return ""

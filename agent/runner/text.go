@@ -9,6 +9,9 @@ import (
 // which tailSize bytes are kept, is the longest that is of use.
 const maxText = tailSize
 
+// Clean is clean for others that show texts of commands.
+func Clean(text string) string { return clean(text) }
+
 // clean makes a text safe to keep, log and show. Errors and reasons contain output
 // of commands, servers and files of zones: it is cut, and characters that could
 // control a terminal or reorder a line are replaced. Line breaks stay.

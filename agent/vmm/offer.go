@@ -56,10 +56,17 @@ func (c *step) publish() {
 
 func (c *step) offer(after time.Duration) {
 	o := &c.s.Flux.Offer
-	o.UnderWay = true
 	if c.s.Record.VMM.State.Terminal() && o.Since.IsZero() {
 		o.Since = c.now
 	}
+	if c.s.Limits.Standalone {
+		if o.Since.IsZero() {
+			return
+		}
+		// It goes to nobody, and its only purpose is that the VMM is forgotten some day.
+		after = max(c.s.Limits.GiveUpAfter-c.now.Sub(o.Since), 0)
+	}
+	o.UnderWay = true
 	effect := Publish{After: after}
 	if o.Bare {
 		effect.Bare = c.s.Record.VMM.Gen

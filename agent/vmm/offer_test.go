@@ -1,6 +1,7 @@
 package vmm
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -45,6 +46,28 @@ func TestTerminalRecordIsGivenUpLateOnly(t *testing.T) {
 				t.Fatalf("%d: %+v", tt.heard, effects)
 			}
 		}
+	}
+}
+
+// Without a Nexus no record is offered, and a VMM that has ended is forgotten after GiveUpAfter.
+func TestStandaloneOffersNothing(t *testing.T) {
+	t.Parallel()
+	s := newWorld(false).s
+	s.Limits.Standalone = true
+	offered := func(e Effect) bool { _, ok := e.(Publish); return ok }
+	var effects []Effect
+	for _, in := range after(Kill{}) {
+		if s, effects = Step(s, in, epochStart); slices.ContainsFunc(effects, offered) {
+			t.Errorf("%s: a record is offered: %+v", in.Kind(), effects)
+		}
+	}
+	s, effects = Step(s, ZoneGone{N: 1}, epochStart)
+	i := slices.IndexFunc(effects, offered)
+	if s.Phase != Ended || i < 0 || effects[i].(Publish).After != s.Limits.GiveUpAfter {
+		t.Fatalf("%s, %+v", s.Phase, effects)
+	}
+	if s, _ = Step(s, Published{Gen: s.Record.VMM.Gen}, epochStart.Add(s.Limits.GiveUpAfter)); s.Phase != Forgotten {
+		t.Errorf("phase %s", s.Phase)
 	}
 }
 

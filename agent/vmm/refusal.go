@@ -51,12 +51,14 @@ const (
 	Full
 	// Evacuating: the sled is being emptied, so no VMM is registered or started.
 	Evacuating
+	// NoZone: the agent has no such zone.
+	NoZone
 )
 
 var reasonNames = [...]string{"no such VMM", "still loading", "VMM is terminating", "conflict",
 	"too many requests", "VMM is not running", "agent is draining", "timed out", "superseded",
 	"too early", "ledger cannot be written", "ledger cannot be read",
-	"invalid request", "subnet is attached already", "agent is full", "sled is being evacuated"}
+	"invalid request", "subnet is attached already", "agent is full", "sled is being evacuated", "no such zone"}
 
 func (r Reason) String() string {
 	if r < 0 || int(r) >= len(reasonNames) {

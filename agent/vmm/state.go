@@ -125,6 +125,9 @@ type Limits struct {
 	// RetryInitial and RetryMax bound the pauses between offers of a record to
 	// Nexus, GiveUpAfter is for how long a terminal record is offered.
 	RetryInitial, RetryMax, GiveUpAfter time.Duration
+	// Standalone is set if no Nexus is configured: no record is offered. A VMM that has ended
+	// is kept for GiveUpAfter, unless it is unregistered before.
+	Standalone bool
 }
 
 // PropolisSeen is the newest observation.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
+	"github.com/sledagent/sledagent/internal/table"
 )
 
 // The table is redrawn at least this often, so that ages advance, and at most this
@@ -77,21 +78,39 @@ func (v view) lines(width, height int) []string {
 		fmt.Sprintf("simulated Nexus on %s   control on %s", v.where.listen, v.where.control),
 		fmt.Sprintf("%d VMMs   faults: %s   violations: %s", len(v.rows), cmp.Or(strings.Join(v.faults, " "), "none"), v.worst()),
 		"",
-		"VMM                                   STATE       GEN    AGE  UPDATES  LAST ANSWER",
 	}
-	room := max(1, height-len(out))
+	room := max(1, height-len(out)-1) // without the names of the columns
 	rows := v.rows
 	if hidden := len(rows) - room; hidden > 0 {
 		rows = latest(rows, room-1)
-		out = append(out, fmt.Sprintf("... %d less recently updated are not shown", hidden+1))
 	}
+	t := table.Table{Columns: columns}
+	t.Row(cells("VMM", "STATE", "GEN", "AGE", "UPDATES", "LAST ANSWER")...)
 	for _, r := range rows {
-		out = append(out, v.row(r))
+		t.Row(cells(v.row(r)...)...)
 	}
+	lines := t.Lines()
+	out = append(out, lines[0])
+	if hidden := len(v.rows) - len(rows); hidden > 0 {
+		out = append(out, fmt.Sprintf("... %d less recently updated are not shown", hidden))
+	}
+	out = append(out, lines[1:]...)
 	for i, l := range out {
-		out[i] = l[:min(len(l), width)]
+		out[i] = table.Cut(l, width, "")
 	}
 	return out
+}
+
+// columns have room for what comes, so that the table does not move.
+var columns = []table.Column{{Least: 36}, {Least: 10}, {Least: 4, Gap: 1}, {Least: 6, Gap: 1}, {Least: 8, Gap: 1}}
+
+// cells returns a row. Numbers are aligned to the right.
+func cells(texts ...string) []table.Cell {
+	row := make([]table.Cell, len(texts))
+	for i, text := range texts {
+		row[i] = table.Cell{Text: text, Right: i >= 2 && i <= 4}
+	}
+	return row
 }
 
 // latest returns the n most recently updated rows in their original order.
@@ -104,7 +123,7 @@ func latest(rows []nexussim.Row, n int) []nexussim.Row {
 	return slices.DeleteFunc(slices.Clone(rows), func(r nexussim.Row) bool { return !keep[r.ID] })
 }
 
-func (v view) row(r nexussim.Row) string {
+func (v view) row(r nexussim.Row) []string {
 	state, answer := cmp.Or(string(r.State()), "-"), "none yet"
 	switch {
 	case r.LastAnswer != 0:
@@ -112,7 +131,7 @@ func (v view) row(r nexussim.Row) string {
 	case r.LastEffect != "":
 		answer = fmt.Sprintf("cut off, %s", r.LastEffect)
 	}
-	return fmt.Sprintf("%s  %-10s %4d %6s %8d  %s", r.ID, state, r.Gen(), age(v.now.Sub(r.LastSeen)), r.Updates, answer)
+	return []string{r.ID.String(), state, fmt.Sprint(r.Gen()), age(v.now.Sub(r.LastSeen)), fmt.Sprint(r.Updates), answer}
 }
 
 func (v view) worst() string {

@@ -142,7 +142,8 @@ func newDaemon(ctx context.Context, cfg *config.Config, log *logging.Log, files 
 	d.limits = vmm.Limits{StopGrace: cfg.Watchdog.StopGrace, MaxStopGrace: cfg.Watchdog.MaxStopGrace,
 		StartTimeout: cfg.Watchdog.StartTimeout, RebootTimeout: cfg.Watchdog.RebootTimeout,
 		SoftStop:     propolis.SoftStop(cfg.Propolis.APIVersion),
-		RetryInitial: cfg.Nexus.RetryInitial, RetryMax: cfg.Nexus.RetryMax, GiveUpAfter: cfg.Nexus.GiveUpAfter}
+		RetryInitial: cfg.Nexus.RetryInitial, RetryMax: cfg.Nexus.RetryMax, GiveUpAfter: cfg.Nexus.GiveUpAfter,
+		Standalone: len(cfg.Nexus.Addresses)+len(cfg.Nexus.DNS) == 0}
 	return d
 }
 

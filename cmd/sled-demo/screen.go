@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/sledagent/sledagent/internal/table"
 )
 
 // intro explains the demo to a reader who does not know the project.
@@ -45,8 +47,13 @@ var vms = map[string]string{
 	"qemu":    "four VMs with real guests",
 }
 
-// Lines have fewer than 80 columns, so that a terminal does not wrap them.
-const header = "VMM       asked deadline removal killed   gone published  Nexus      promise"
+// header has the names of the columns, columns their widths: nothing moves as times come in, and
+// lines have fewer than 80 columns, so that a terminal does not wrap them.
+var (
+	header  = []string{"VMM", "asked", "deadline", "removal", "killed", "gone", "published", "Nexus", "promise"}
+	columns = []table.Column{{Least: 8}, {Least: 6, Gap: 1}, {Least: 8, Gap: 1}, {Least: 7, Gap: 1}, {Least: 6, Gap: 1},
+		{Least: 6, Gap: 1}, {Least: 9, Gap: 1}, {Least: 9}}
+)
 
 const legend = `
 Seconds since the stop. asked: the VMM's server accepted the stop. deadline:
@@ -55,22 +62,39 @@ the zone is left, as the agent checked. published: Nexus acknowledged the end,
 and only then the agent forgot the VMM.
 `
 
-// table has a row for each VMM that ends with the first of its words. The other words
-// are lines below the row.
-func table(all []facts, words func(facts) []string) []string {
-	lines := []string{header}
-	for _, f := range all {
+// rows returns a table with a row for each VMM that ends with the first of its words. The other
+// words are lines below the row.
+func rows(all []facts, words func(facts) []string) []string {
+	t := table.Table{Columns: columns}
+	t.Row(cells(header)...)
+	below := make([][]string, len(all))
+	for i, f := range all {
 		w := words(f)
-		lines = append(append(lines, f.row(w[0])), w[1:]...)
+		t.Row(cells(f.row(w[0]))...)
+		below[i] = w[1:]
+	}
+	laid := t.Lines()
+	lines := laid[:1:1]
+	for i, line := range laid[1:] {
+		lines = append(append(lines, line), below[i]...)
 	}
 	return lines
+}
+
+// cells returns a row. Times are aligned to the right.
+func cells(texts []string) []table.Cell {
+	row := make([]table.Cell, len(texts))
+	for i, text := range texts {
+		row[i] = table.Cell{Text: text, Right: i >= 1 && i <= 6}
+	}
+	return row
 }
 
 // report returns the final table with its verdicts and their evidence. whole reports
 // whether every promise was kept.
 func report(all []facts, backend string, grace time.Duration, unnoticed string) (text string, whole bool) {
 	kept := 0
-	lines := table(all, func(f facts) []string {
+	lines := rows(all, func(f facts) []string {
 		breaches := f.judge(grace)
 		if len(breaches) > 0 {
 			return append([]string{"BROKEN"}, breaches...)
@@ -91,16 +115,17 @@ func report(all []facts, backend string, grace time.Duration, unnoticed string) 
 	return strings.Join(lines, "\n"), kept == len(all)
 }
 
-func (f facts) row(last string) string {
+func (f facts) row(last string) []string {
 	t := f.timeline()
-	at := func(kind string) string {
+	row := []string{f.name}
+	for _, kind := range []string{"asked", "deadline", "removal", "kill", "gone", "published"} {
+		at := "-"
 		if d, ok := t[kind]; ok {
-			return seconds(d)
+			at = seconds(d)
 		}
-		return "-"
+		row = append(row, at)
 	}
-	return strings.TrimRight(fmt.Sprintf("%-8s %6s %8s %7s %6s %6s %9s  %-9s  %s", f.name, at("asked"), at("deadline"),
-		at("removal"), at("kill"), at("gone"), at("published"), f.state, last), " ")
+	return append(row, f.state, last)
 }
 
 // progress returns the VMM's stage in a word.
@@ -145,7 +170,7 @@ func newScreen(f *os.File) *screen {
 // show updates what is shown.
 func (s *screen) show(all []facts, now time.Time) {
 	if s.columns == 0 {
-		for i, line := range table(all, func(facts) []string { return []string{""} }) {
+		for i, line := range rows(all, func(facts) []string { return []string{""} }) {
 			if !s.printed[line] && (i == 0 || !all[i-1].sent.IsZero()) {
 				fmt.Fprintln(s.w, line)
 				s.printed[line] = true
@@ -154,9 +179,9 @@ func (s *screen) show(all []facts, now time.Time) {
 		return
 	}
 	var text strings.Builder
-	for _, line := range table(all, func(f facts) []string { return []string{f.progress(now)} }) {
+	for _, line := range rows(all, func(f facts) []string { return []string{f.progress(now)} }) {
 		// A wrapped line would take two rows and misplace the next table.
-		text.WriteString(line[:min(len(line), s.columns)] + "\x1b[K\n")
+		text.WriteString(table.Cut(line, s.columns, "") + "\x1b[K\n")
 	}
 	fmt.Fprint(s.w, s.home()+text.String())
 	s.drawn = 1 + len(all)

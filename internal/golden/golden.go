@@ -31,3 +31,6 @@ func Check(t testing.TB, name, got string) {
 		t.Errorf("%s (-want +got):\n%s", file, diff)
 	}
 }
+
+// Updates reports whether golden files are to be written anew.
+func Updates() bool { return *update }

@@ -28,6 +28,8 @@ type Agent struct {
 	drain  *disposition.DrainStatus
 	// drained is called after the first BeginDrain.
 	drained func()
+	zones   vmm.ZoneList
+	removed []string
 }
 
 // New returns an Agent with these VMMs.
@@ -184,6 +186,49 @@ func (a *Agent) EndDrain(context.Context, vmm.Who) (disposition.Status, error) {
 	a.drain = nil
 	a.mu.Unlock()
 	return a.Disposition(), nil
+}
+
+// SetZones sets the result of ListZones.
+func (a *Agent) SetZones(list vmm.ZoneList) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.zones = list
+}
+
+// ListZones implements admin.Agent.
+func (a *Agent) ListZones() vmm.ZoneList {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := a.zones
+	list.Zones = append([]vmm.ZoneStatus{}, list.Zones...)
+	return list
+}
+
+// RemoveZone implements admin.Agent. The zone stays in the list, as one that is being removed.
+func (a *Agent) RemoveZone(_ context.Context, by vmm.Who, name string) (vmm.ZoneStatus, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, z := range a.zones.Zones {
+		switch {
+		case z.Name != name:
+			continue
+		case z.VMM != nil:
+			return z, &vmm.Refusal{Reason: vmm.Conflict, Detail: "zone " + name + " belongs to VMM " + z.VMM.String()}
+		}
+		z.By, z.Kept, z.Removal = string(by), "", &vmm.RemovalStatus{Begun: a.zones.At, Rung: "kill", ZoneState: z.State, Attempt: 1}
+		a.zones.Zones = slices.Clone(a.zones.Zones)
+		a.zones.Zones[i] = z
+		a.removed = append(a.removed, name)
+		return z, nil
+	}
+	return vmm.ZoneStatus{}, &vmm.Refusal{Reason: vmm.NoZone, Detail: name}
+}
+
+// Removed lists the zones that RemoveZone has begun to remove.
+func (a *Agent) Removed() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.removed)
 }
 
 // About implements admin.Agent.

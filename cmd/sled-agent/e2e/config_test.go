@@ -50,7 +50,7 @@ func (s setup) argv(dir string) []string {
 
 // config returns the configuration of an agent below dir.
 func (s setup) config(dir, listen, nexus string, b backend) section {
-	toNexus := section{"retry_initial": "20ms", "retry_max": "200ms"}
+	toNexus := section{"retry_initial": "20ms", "retry_max": "200ms", "addresses": []string{}}
 	if nexus != "" {
 		toNexus["addresses"] = []string{nexus}
 	}

@@ -74,13 +74,17 @@ func TestLifeWithoutNexus(t *testing.T) {
 	v.endsDestroyed()
 }
 
-// Without a Nexus an end is not acknowledged: it is shown until the VMM is unregistered (N).
+// Without a Nexus an end is not acknowledged: it is shown until the VMM is unregistered (N), and
+// waits for nobody.
 func TestStandalone(t *testing.T) {
 	h := newHarness(t, setup{standalone: true})
 	v := faults("hang-stop").launch(h)
 	v.removedAtDeadline(v.stop(grace))
 	v.is(vmm.WireDestroyed)
 	v.gone()
+	if s := v.status(); s.WaitsFor != "" || s.Publish != nil {
+		t.Errorf("waits for %q, %+v", s.WaitsFor, s.Publish)
+	}
 	if got := v.unregister(); got == nil || got.VMM.State != vmm.WireDestroyed {
 		t.Errorf("unregister was answered with %v", got)
 	}

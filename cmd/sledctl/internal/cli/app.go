@@ -41,6 +41,7 @@ type app struct {
 	timeout     time.Duration
 	color       string
 	local       bool
+	noPager     bool
 
 	admin   *admin.Client
 	closers []func()

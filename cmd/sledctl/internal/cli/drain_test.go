@@ -7,79 +7,18 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/sledagent/sledagent/agent/disposition"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/internal/golden"
 )
-
-func TestDrainWithoutWaiting(t *testing.T) {
-	t.Parallel()
-	s := newSled(t, well(), stopping())
-	if r := s.must("drain --grace 2m"); !strings.Contains(r.out, "2 VMMs are left; what still runs is removed by force at ") {
-		t.Errorf("drain: %s", r.out)
-	}
-	if now := s.agent.Disposition(); now.Operator == nil || now.Operator.Grace != 2*time.Minute {
-		t.Errorf("the drain is %+v", now.Operator)
-	}
-	var now disposition.Status
-	if r := s.must("drain -o json"); json.Unmarshal([]byte(r.out), &now) != nil || now.Operator.Grace != 10*time.Minute || now.VMMs != 2 {
-		t.Errorf("drain -o json: %s", r.out)
-	}
-	for range 2 {
-		if r := s.must("undrain"); r.out != "This sled takes VMMs.\n" {
-			t.Errorf("undrain: %s", r.out)
-		}
-	}
-	if s.agent.Disposition().Operator != nil {
-		t.Error("the drain has not ended")
-	}
-	if r := s.must("undrain -o json"); json.Unmarshal([]byte(r.out), &now) != nil || now.Disposition != disposition.Available {
-		t.Errorf("undrain -o json: %s", r.out)
-	}
-	if r := s.run("drain --grace -1s"); r.code != exitUsage || s.agent.Disposition().Operator != nil {
-		t.Errorf("a negative grace: exit %d, %s", r.code, r.err)
-	}
-}
 
 // ends makes a VMM end and, once, be forgotten.
 func (s *sled) ends(v vmm.Status, as vmm.WireState, reason string) {
 	v.Record.VMM.State, v.Reason, v.Phase = as, reason, vmm.Forgotten.String()
 	s.agent.PutEnded(v)
 	s.agent.Forget(v.ID)
-}
-
-func TestDrainAndWait(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		as   vmm.WireState
-		code int
-		err  string
-	}{
-		"destroyed": {vmm.WireDestroyed, exitDone, ""},
-		"failed":    {vmm.WireFailed, exitOtherEnd, "1 of 3 VMMs ended failed, not destroyed"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newSled(t, well(), stopping(), twin(), ended(), failed1())
-			s.agent.OnDrain(func() {
-				s.ends(well(), vmm.WireDestroyed, "the guest stopped")
-				s.ends(twin(), c.as, "its zone ended")
-				s.ends(stopping(), vmm.WireDestroyed, "stop deadline passed")
-			})
-			r := s.run("drain --wait")
-			if r.code != c.code || !strings.Contains(r.err, c.err) {
-				t.Errorf("exit %d: %s", r.code, r.err)
-			}
-			golden.Check(t, "drain-"+name+".txt", r.out)
-			if !strings.Contains(r.err, "web-1 is destroyed, forgotten\n") {
-				t.Errorf("progress: %s", r.err)
-			}
-		})
-	}
 }
 
 func TestDrainAndWaitAsJSON(t *testing.T) {

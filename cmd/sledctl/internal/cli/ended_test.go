@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/sledagent/sledagent/agent/vmm"
-	"github.com/sledagent/sledagent/internal/golden"
 )
 
 // past returns ended VMMs, the latest first: two with the same hostname, which a VMM on
@@ -47,27 +46,6 @@ func newSledWithPast(t *testing.T) *sled {
 		s.agent.PutEnded(all[len(all)-1-i])
 	}
 	return s
-}
-
-func TestGoldenEnded(t *testing.T) {
-	t.Parallel()
-	s := newSledWithPast(t)
-	for _, c := range []struct {
-		file, line string
-		options    []option
-	}{
-		{"list-ended.txt", "vmm list --ended", nil},
-		{"list-ended-full.txt", "vmm list --ended --full", nil},
-		{"list-ended-unhealthy.txt", "vmm list --ended --unhealthy", nil},
-		{"list-ended-terminal.txt", "vmm list --ended", []option{onTerminal}},
-		{"show-past.txt", "vmm show f00d", nil},
-		{"help-list.txt", "vmm list --help", nil},
-	} {
-		t.Run(c.file, func(t *testing.T) {
-			t.Parallel()
-			golden.Check(t, c.file, s.must(c.line, c.options...).out)
-		})
-	}
 }
 
 func TestListOfTheEndedAsJSON(t *testing.T) {

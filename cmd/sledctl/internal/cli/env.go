@@ -3,6 +3,7 @@ package cli
 import (
 	"io"
 	"os"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -28,6 +29,8 @@ type Env struct {
 	// Raw makes In deliver each key at once, uninterpreted, until restore is called. It is
 	// nil if In is not a terminal.
 	Raw func() (restore func(), err error)
+	// Find looks a program up in the PATH. It is nil if no pager is to be found so.
+	Find func(name string) (path string, err error)
 	// Poll is the polling interval of commands that wait.
 	Poll time.Duration
 	// Redraw is the interval at which --watch shows its output anew.
@@ -41,7 +44,7 @@ const pollInterval = 200 * time.Millisecond
 // Terminal returns the Env of this process.
 func Terminal(version string) Env {
 	env := Env{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Now: time.Now, Getenv: os.Getenv, Poll: pollInterval,
-		Version: version, Zone: time.Local, Redraw: time.Second}
+		Version: version, Zone: time.Local, Redraw: time.Second, Find: exec.LookPath}
 	if in := int(os.Stdin.Fd()); term.IsTerminal(in) {
 		env.Raw = func() (func(), error) {
 			before, err := term.MakeRaw(in)

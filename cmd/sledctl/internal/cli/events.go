@@ -45,7 +45,10 @@ line says how many. For a VMM that has ended, all recorded events are shown; see
 						return err
 					}
 				}
-				return a.events(ctx, query, digits)
+				if query.Follow {
+					return a.events(ctx, query, digits)
+				}
+				return a.paged(func() error { return a.events(ctx, query, digits) })
 			})
 		},
 	}

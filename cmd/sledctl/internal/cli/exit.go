@@ -34,7 +34,7 @@ var exitCodes = []struct {
 	{exitDone, "done"},
 	{exitOther, "anything else, such as no agent"},
 	{exitUsage, "wrong usage"},
-	{exitNotFound, "no such VMM"},
+	{exitNotFound, "no such VMM, or no such zone"},
 	{exitTimedOut, "timed out"},
 	{exitOtherEnd, "the VMM, or one of several, ended in a different state than requested"},
 	{exitTrouble, "something is in trouble, for status --check"},
@@ -70,7 +70,7 @@ func exitCode(err error) int {
 		return exitDone
 	case errors.As(err, &own):
 		return own.code
-	case admin.IsUnknown(err), api.Gone(err):
+	case noSuchThing(err), api.Gone(err):
 		return exitNotFound
 	case errors.Is(err, context.DeadlineExceeded):
 		return exitTimedOut

@@ -47,12 +47,17 @@ func newSled(t *testing.T, vmms ...vmm.Status) *sled {
 // characters, and t.TempDir's grows with the test's name.
 func socketPath(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "ctl")
+	path, remove, err := shortPath()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return filepath.Join(dir, "a")
+	t.Cleanup(remove)
+	return path
+}
+
+func shortPath() (path string, remove func(), err error) {
+	dir, err := os.MkdirTemp("", "ctl")
+	return filepath.Join(dir, "a"), func() { _ = os.RemoveAll(dir) }, err
 }
 
 func serveAdmin(t *testing.T, agent admin.Agent, socket string) (stop func()) {
@@ -103,24 +108,10 @@ func columns80(e *Env) {
 	e.Getenv = func(name string) string { return map[string]string{"NO_COLOR": "1", "LANG": "en_US.UTF-8"}[name] }
 }
 
-func columns(n int) option {
-	return func(e *Env) {
-		columns80(e)
-		e.Width = n
-	}
-}
-
-// serialConsole has only ASCII.
-func serialConsole(e *Env) {
-	e.Getenv = func(name string) string { return map[string]string{"NO_COLOR": "1", "LANG": "C"}[name] }
-}
-
 func columns80x24(e *Env) {
 	columns80(e)
 	e.Height = 24
 }
-
-func stdin(text string) option { return func(e *Env) { e.In = strings.NewReader(text) } }
 
 func testEnv(out, err io.Writer, options ...option) Env {
 	env := Env{In: strings.NewReader(""), Out: out, Err: err, Now: func() time.Time { return now },
@@ -169,9 +160,14 @@ type asked struct {
 }
 
 func newSledAPI(t *testing.T) *sledAPI {
+	a := startSledAPI()
+	t.Cleanup(a.Close)
+	return a
+}
+
+func startSledAPI() *sledAPI {
 	a := &sledAPI{status: http.StatusOK, answer: `{"updated_runtime":null}`}
 	a.Server = httptest.NewServer(http.HandlerFunc(a.serve))
-	t.Cleanup(a.Close)
 	return a
 }
 

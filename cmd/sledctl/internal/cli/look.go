@@ -80,7 +80,7 @@ of that, or its hostname, as "sledctl vmm list --ended" has them.`,
 		if err != nil {
 			return err
 		}
-		return a.print(status, func(v view.View) string { return v.Show(status) })
+		return a.paged(func() error { return a.print(status, func(v view.View) string { return v.Show(status) }) })
 	})
 }
 

@@ -14,6 +14,8 @@ var environment = [][2]string{
 	{"NO_COLOR", "If not empty, no colors are used, unless --color says always."},
 	{"TERM", "No colors are used if it is dumb."},
 	{"LC_ALL, LC_CTYPE, LANG", "The first that is set decides whether a terminal shows characters beyond ASCII."},
+	{pagerVariable + ", PAGER", "The shell command with which events, vmm show, vmm timeline and report show their output on a terminal; " +
+		"the first that is not empty. The default is less -FRX, if there is less. With cat, --no-pager, --follow or on a dumb terminal there is none."},
 	{"TZ", "The time zone of --local."},
 }
 

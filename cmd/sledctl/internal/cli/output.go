@@ -36,9 +36,9 @@ const (
 var formats = []string{formatTable, formatWide, formatJSON, formatYAML, formatName, formatTemplate}
 
 const formatsHelp = `With -o json or yaml, commands print what the agent answers, whose fields
-"sledctl vmm show -o json" shows. With -o name they print the ids of VMMs, and with
--o template= what a template of Go's text/template makes of the JSON. --jq applies
-a jq expression to the JSON; texts are printed without quotes.`
+"sledctl vmm show -o json" shows. With -o name they print the ids of VMMs or the names
+of zones, and with -o template= what a template of Go's text/template makes of the
+JSON. --jq applies a jq expression to the JSON; texts are printed without quotes.`
 
 // An output prints answers in the format of -o and --jq.
 type output struct {
@@ -86,7 +86,7 @@ func (o *output) check() (err error) {
 }
 
 // nameless are the commands that print no VMMs.
-var nameless = []string{"agent", "health", "config", "log-level", "goroutines", "report", "status", "drain", "undrain", "events", "console"}
+var nameless = []string{"agent", "health", "config", "log-level", "goroutines", "report", "status", "drain", "undrain", "events", "console", "top"}
 
 // suits returns an error if a command cannot print the format, before it does anything.
 func (o *output) suits(cmd *cobra.Command) error {
@@ -162,7 +162,18 @@ func encode(answer any) ([]byte, error) {
 // An identified answer has ids that it does not show as JSON, or not all of it has any.
 type identified interface{ ids() []uuid.UUID }
 
+// A namedAnswer is about things with names rather than ids.
+type namedAnswer interface{ names() []string }
+
 func printNames(w io.Writer, answer any) error {
+	if named, ok := answer.(namedAnswer); ok {
+		for _, name := range named.names() {
+			if _, err := fmt.Fprintln(w, name); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	var ids []uuid.UUID
 	switch answer := answer.(type) {
 	case []vmm.Status:

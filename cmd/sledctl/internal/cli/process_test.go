@@ -3,14 +3,12 @@ package cli
 import (
 	"context"
 	"errors"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/sledagent/sledagent/agent/admin"
-	"github.com/sledagent/sledagent/agent/admin/admintest"
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
@@ -59,34 +57,4 @@ func serveProcess(t *testing.T, agent admin.Agent, p admin.Process) (socket stri
 		}
 	})
 	return socket
-}
-
-func TestAgentsProcess(t *testing.T) {
-	t.Parallel()
-	socket := serveProcess(t, admintest.New(theAgent()), &process{level: admin.LogLevel{Level: "info", Configured: "info"}})
-	for _, c := range []struct {
-		line string
-		code int
-		out  string
-		err  string
-	}{
-		{"log-level", exitDone, "the log level is info, as configured\n", ""},
-		{"log-level debug --for 5m", exitDone, "the log level is debug, by operator, and falls back to info at 22:40:53Z, in 5m\n", ""},
-		{"log-level", exitDone, "the log level is debug, by operator, and falls back to info at 22:40:53Z, in 5m\n", ""},
-		{"log-level --reset", exitDone, "the log level is info, as configured\n", ""},
-		{"log-level loud", exitOther, "", "no such level"},
-		{"log-level debug --for 0s", exitUsage, "", "--for 0s: must be positive"},
-		{"log-level debug --reset", exitUsage, "", "exclude each other"},
-		{"health", exitOther, "watchdog       ok\nsled API       FAILED: listen:; address in use\n", "the agent is not well"},
-		{"config", exitDone, "# from /etc/a.toml\napi.clients = []\nlog.level = \"info\"\nzones.max_tasks = 64\n", ""},
-		{"nonsense", exitUsage, "", "unknown command"},
-	} {
-		r := run(t.Context(), append([]string{"--socket", socket, "agent"}, strings.Fields(c.line)...))
-		if r.code != c.code || r.out != c.out || !strings.Contains(r.err, c.err) {
-			t.Errorf("%s: exit %d, %q, %q; want %d, %q, %q", c.line, r.code, r.out, r.err, c.code, c.out, c.err)
-		}
-	}
-	if r := run(t.Context(), []string{"--socket", socket, "agent", "goroutines"}); r.code != exitDone || !strings.Contains(r.out, "goroutine profile: total") {
-		t.Errorf("goroutines: exit %d, %q, %q", r.code, r.out, r.err)
-	}
 }

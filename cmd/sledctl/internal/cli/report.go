@@ -100,7 +100,9 @@ func (a *app) report(ctx context.Context, r *report.Report, id uuid.UUID, file s
 	if err := create(file, func(w io.Writer) error { return r.Write(w, name, made) }); err != nil {
 		return err
 	}
-	return a.print(written{file, r.Parts}, func(view.View) string { return reportText(file, r) })
+	return a.paged(func() error {
+		return a.print(written{file, r.Parts}, func(view.View) string { return reportText(file, r) })
+	})
 }
 
 // create makes a file that only this user can read. It leaves none behind after an error.

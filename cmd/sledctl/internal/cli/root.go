@@ -99,12 +99,13 @@ func (a *app) root() *cobra.Command {
 	flags.BoolVar(&a.local, "local", false, "show times in the local time zone")
 	flags.Bool("utc", false, "show times in UTC (the default)")
 	root.MarkFlagsMutuallyExclusive("local", "utc")
+	flags.BoolVar(&a.noPager, "no-pager", false, "do not show long output in a pager on a terminal")
 	flags.DurationVar(&a.timeout, "timeout", 0, "give up after this long (default 1m; 15m for what waits)")
 	vmm := group("vmm", "Show and control VMMs",
 		a.listCommand(), a.showCommand(), a.timelineCommand(), a.registerCommand(), a.startCommand(), a.stopCommand(),
 		a.rebootCommand(), a.unregisterCommand(), a.killCommand(), a.waitCommand(), a.consoleCommand())
 	vmm.Aliases = []string{"vmms"}
-	root.AddCommand(a.statusCommand(), vmm, a.drainCommand(), a.undrainCommand(), a.eventsCommand(), a.agentGroup(), a.reportCommand(), docsCommand())
+	root.AddCommand(a.statusCommand(), a.topCommand(), vmm, a.zoneGroup(), a.drainCommand(), a.undrainCommand(), a.eventsCommand(), a.agentGroup(), a.reportCommand(), docsCommand())
 	a.noteBegun(root)
 	return root
 }

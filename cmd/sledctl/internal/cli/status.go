@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/cmd/sledctl/internal/summary"
 	"github.com/sledagent/sledagent/cmd/sledctl/internal/view"
 )
@@ -45,6 +46,11 @@ The exit code is 0 also if something is in trouble; with --check it is then 6.`,
 
 // summary asks the agent for all that the summary is made from.
 func (a *app) summary(ctx context.Context) (s summary.Summary, err error) {
+	return a.summaryOf(ctx, func([]vmm.Status) {})
+}
+
+// summaryOf is summary, and passes on the VMMs.
+func (a *app) summaryOf(ctx context.Context, pass func([]vmm.Status)) (s summary.Summary, err error) {
 	about, err := a.admin.About(ctx)
 	if err != nil {
 		return s, err
@@ -57,6 +63,7 @@ func (a *app) summary(ctx context.Context) (s summary.Summary, err error) {
 	if err != nil {
 		return s, err
 	}
+	pass(all)
 	metrics, err := a.admin.Metrics(ctx)
 	s = summary.Of(about, drain, all, metrics, a.Now())
 	if err != nil { // the rest is worth showing

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,51 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/sledagent/sledagent/agent/vmm"
-	"github.com/sledagent/sledagent/cmd/sledctl/internal/summary"
 )
-
-// TestStatusCheck compares the exit codes with and without --check.
-func TestStatusCheck(t *testing.T) {
-	t.Parallel()
-	broken := theAgent()
-	broken.Troubles = []string{"listen on 127.0.0.1:1: address in use"}
-	lost := theAgent()
-	lost.Nexus, lost.NexusDNS = nil, []string{"[fd00::1]:53"}
-	alone := theAgent()
-	alone.Nexus = nil
-	for _, c := range []struct {
-		name  string
-		sled  *sled
-		about func(*sled)
-		says  string
-		well  bool
-	}{
-		{"well", newSled(t, well()), nil, "well", true},
-		{"a VMM in trouble", newSled(t, well(), stuck()), nil, "1 VMM in trouble", false},
-		{"an agent in trouble", newSled(t), func(s *sled) { s.agent.SetAbout(broken) }, "TROUBLE     listen on 127.0.0.1:1", false},
-		{"no Nexus", newSled(t), func(s *sled) { s.agent.SetAbout(lost) }, "TROUBLE     Nexus: no replica is known", false},
-		{"standalone", newSled(t), func(s *sled) { s.agent.SetAbout(alone) }, "standalone", true},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			if c.about != nil {
-				c.about(c.sled)
-			}
-			if r := c.sled.must("status"); !strings.Contains(r.out, c.says) {
-				t.Errorf("no %q in %s", c.says, r.out)
-			}
-			want := exitTrouble
-			if c.well {
-				want = exitDone
-			}
-			r := c.sled.run("status --check -o json")
-			var got summary.Summary
-			if err := json.Unmarshal([]byte(r.out), &got); err != nil || got.Well != c.well || r.code != want {
-				t.Errorf("exit %d, %+v, %v", r.code, got, errors.Join(err))
-			}
-		})
-	}
-}
 
 // However many VMMs are in trouble, with however long causes, the screen is enough.
 func TestStatusFitsTheTerminal(t *testing.T) {

@@ -50,7 +50,7 @@ With -o svg, write a figure. VMMs that have ended are found as by "vmm show".`,
 		if err != nil {
 			return err
 		}
-		return a.print(chart{c}, func(v view.View) string { return v.Life(c) })
+		return a.paged(func() error { return a.print(chart{c}, func(v view.View) string { return v.Life(c) }) })
 	})
 	cmd.Flags().StringVar(&part, "part", "", "`what` to draw: stop, removal or life (default: the stop, if there is one)")
 	_ = cmd.RegisterFlagCompletionFunc("part", cobra.FixedCompletions(parts, cobra.ShellCompDirectiveNoFileComp))

@@ -48,9 +48,9 @@ func (a *app) waitCommand() *cobra.Command {
 		Use:   "wait ID... --for STATE",
 		Short: "Wait until VMMs are running, destroyed, failed or gone",
 		Long: `Wait until a VMM is in a state, or in one of several. Gone means that the agent
-has forgotten it, since Nexus has acknowledged its end; a VMM of which the agent
-has no record is an error. A restart of the agent does not end the wait. The VMM's
-last status is printed.
+has forgotten it, since Nexus has acknowledged its end, or without a Nexus that it
+has ended; a VMM of which the agent has no record is an error. A restart of the
+agent does not end the wait. The VMM's last status is printed.
 
 ` + exitCodesHelp,
 		Example: `  sledctl vmm wait 81bc22de --for running --timeout 2m
@@ -143,12 +143,18 @@ func (w *waiter) look(s vmm.Status, err error) (bool, error) {
 	switch {
 	case slices.Contains(w.wanted, string(state)):
 		return true, nil
-	case s.Phase == phaseForgotten && slices.Contains(w.wanted, gone):
+	case (s.Phase == phaseForgotten || standaloneEnd(s)) && slices.Contains(w.wanted, gone):
 		return true, nil
 	case state.Terminal() && !slices.Contains(w.wanted, gone):
 		return true, w.otherEnd(string(state))
 	}
 	return false, nil
+}
+
+// standaloneEnd reports whether a VMM has ended and nobody is told: without a Nexus the agent
+// keeps it for a while, and nothing more happens to it.
+func standaloneEnd(s vmm.Status) bool {
+	return s.Phase == vmm.Ended.String() && s.Publish == nil && !s.Disowned
 }
 
 // vanished handles an answer that the VMM is unknown. The last status tells how it has

@@ -24,6 +24,8 @@ type Summary struct {
 	VMMs map[vmm.WireState]int `json:"vmms_by_state"`
 	// Degraded is the number of VMMs of which something accepted is not on disk.
 	Degraded int `json:"vmms_degraded"`
+	// Orphans is the number of zones that belong to no VMM.
+	Orphans int `json:"orphan_zones"`
 	// Troubles are those of the sled, Unwell the VMMs in trouble.
 	Troubles []string `json:"troubles"`
 	Unwell   []VMM    `json:"vmms_in_trouble"`
@@ -55,12 +57,13 @@ type VMM struct {
 // Of summarizes an agent's answers. metrics are those of admin.Client.Metrics.
 func Of(about admin.About, drain disposition.Status, all []vmm.Status, metrics map[string]float64, now time.Time) Summary {
 	s := Summary{Agent: about, Drain: drain, VMMs: map[vmm.WireState]int{}, Troubles: []string{}, Unwell: []VMM{}}
-	if _, ok := metrics["sled_agent_nexus_replicas"]; !ok {
-		metrics = map[string]float64{"sled_agent_nexus_replicas": float64(len(about.Nexus))}
-	}
 	number := func(name string) int { return int(metrics["sled_agent_"+name]) }
 	s.Nexus = Nexus{Replicas: number("nexus_replicas"), Silent: number("nexus_replicas_avoided"),
 		Refused: number("publish_refused_total"), GaveUp: number("publish_gave_up_total")}
+	if _, ok := metrics["sled_agent_nexus_replicas"]; !ok {
+		s.Nexus.Replicas = len(about.Nexus)
+	}
+	s.Orphans = number("orphan_zones")
 	for _, v := range all {
 		s.VMMs[v.Record.VMM.State]++
 		if troubles := admin.Troubles(v, now); len(troubles) > 0 {

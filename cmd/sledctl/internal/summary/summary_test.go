@@ -58,9 +58,10 @@ func TestVMMs(t *testing.T) {
 	t.Parallel()
 	unwell := vmmOf(vmm.WireFailed, 3, 3, 0)
 	unwell.Hostname, unwell.Reason, unwell.Degraded = "db-1", "its server ended", "not on disk"
-	got := summary.Of(admin.About{Troubles: []string{"address in use"}}, disposition.Status{}, []vmm.Status{vmmOf(vmm.WireRunning, 7, 7, 0), unwell}, nil, now)
+	got := summary.Of(admin.About{Troubles: []string{"address in use"}}, disposition.Status{}, []vmm.Status{vmmOf(vmm.WireRunning, 7, 7, 0), unwell},
+		map[string]float64{"sled_agent_orphan_zones": 2}, now)
 	want := summary.Summary{
-		Agent: admin.About{Troubles: []string{"address in use"}}, VMMs: map[vmm.WireState]int{vmm.WireRunning: 1, vmm.WireFailed: 1}, Degraded: 1,
+		Agent: admin.About{Troubles: []string{"address in use"}}, VMMs: map[vmm.WireState]int{vmm.WireRunning: 1, vmm.WireFailed: 1}, Degraded: 1, Orphans: 2,
 		Troubles: []string{"address in use"},
 		Unwell:   []summary.VMM{{Hostname: "db-1", State: vmm.WireFailed, Troubles: []string{"degraded: not on disk", "failed: its server ended"}}},
 	}

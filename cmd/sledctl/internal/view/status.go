@@ -27,6 +27,9 @@ func (v View) Status(s summary.Summary) string {
 	p.line("sled", s.Agent.SledID)
 	p.line("sled API", cmp.Or(s.Agent.API, "does not listen"))
 	p.line("zones", s.Agent.Backend+": "+s.Agent.Isolation)
+	if s.Orphans > 0 {
+		p.line("", ofNobody(s.Orphans)+"; `sledctl zone list` says why")
+	}
 	p.nexusInBrief(s)
 	p.drainInBrief(s)
 	p.line("ledger", onDisk(s.Degraded))
@@ -86,6 +89,14 @@ func (p *page) drainInBrief(s summary.Summary) {
 	default:
 		p.line("drain", fmt.Sprintf("takes no VMMs: %s; %s left", d.Why, countLeft(d.VMMs)))
 	}
+}
+
+// ofNobody says that zones belong to no VMM.
+func ofNobody(n int) string {
+	if n == 1 {
+		return "1 zone belongs to no VMM"
+	}
+	return fmt.Sprintf("%d zones belong to no VMM", n)
 }
 
 func onDisk(degraded int) string {

@@ -4,10 +4,8 @@ import (
 	"strings"
 
 	"github.com/sledagent/sledagent/internal/plain"
+	grid "github.com/sledagent/sledagent/internal/table"
 )
-
-// gutter is the space between columns.
-const gutter = "  "
 
 // A cell is one text in a table with its style.
 type cell struct {
@@ -41,19 +39,6 @@ func (t *table) note(c cell) {
 	t.notes[last] = append(t.notes[last], c)
 }
 
-func (t *table) widths() []int {
-	var w []int
-	for _, row := range t.rows {
-		for i, c := range row {
-			if i == len(w) {
-				w = append(w, 0)
-			}
-			w[i] = max(w[i], width(c.text))
-		}
-	}
-	return w
-}
-
 const (
 	// leastRoom is the minimum width of the last column on a terminal.
 	leastRoom = 24
@@ -65,21 +50,17 @@ const (
 // row if there is too little room.
 func (t *table) render(v View) string {
 	var out strings.Builder
-	widths := t.widths()
-	last, indent := len(widths)-1, 0
-	for _, w := range widths[:last] {
-		indent += w + len(gutter)
-	}
+	lines, indent := t.layout(v).Lay()
 	below := v.Width > 0 && v.Width-indent < leastRoom
-	for i, row := range t.rows {
-		line, end := renderRow(v, row[:last], widths), row[last]
+	for i, l := range lines {
+		line, end := l.Begin, t.rows[i][len(t.rows[i])-1]
 		switch {
 		case t.oneLine && v.Width > 0:
 			line += v.paint(end.style, plain.ClipMiddle(end.text, max(v.Width-indent, minPrefix)))
 		case !below:
 			line += v.wrapped(end.style, end.text, indent)
 		case i > 0 && end.text != v.glyphs().dash:
-			what := strings.ToLower(t.rows[0][last].text) + ": "
+			what := strings.ToLower(t.rows[0][len(t.rows[0])-1].text) + ": "
 			line = strings.TrimRight(line, " ") + "\n" + strings.Repeat(" ", noteIndent) + v.wrapped(end.style, what+end.text, noteIndent)
 		}
 		out.WriteString(strings.TrimRight(line, " ") + "\n")
@@ -90,15 +71,15 @@ func (t *table) render(v View) string {
 	return out.String()
 }
 
-func renderRow(v View, row []cell, widths []int) string {
-	var line strings.Builder
-	for i, c := range row {
-		pad := strings.Repeat(" ", widths[i]-width(c.text))
-		if c.right {
-			line.WriteString(pad + v.paint(c.style, c.text) + gutter)
-		} else {
-			line.WriteString(v.paint(c.style, c.text) + pad + gutter)
+// layout returns the table that aligns the cells.
+func (t *table) layout(v View) *grid.Table {
+	var laid grid.Table
+	for _, row := range t.rows {
+		cells := make([]grid.Cell, len(row))
+		for i, c := range row {
+			cells[i] = grid.Cell{Text: c.text, Right: c.right, Paint: func(text string) string { return v.paint(c.style, text) }}
 		}
+		laid.Row(cells...)
 	}
-	return line.String()
+	return &laid
 }

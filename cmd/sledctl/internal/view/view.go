@@ -4,9 +4,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mattn/go-runewidth"
-
 	"github.com/sledagent/sledagent/internal/plain"
+	grid "github.com/sledagent/sledagent/internal/table"
 )
 
 // A View describes the output device. The zero View is a file in ASCII.
@@ -59,7 +58,7 @@ func (v View) short(hostname string) string {
 	if v.Width == 0 || width(hostname) <= maxHostname {
 		return hostname
 	}
-	return columns.Truncate(hostname, maxHostname, v.glyphs().dots)
+	return grid.Cut(hostname, maxHostname, v.glyphs().dots)
 }
 
 // wrapped breaks text between words at the terminal's width. The first line begins at
@@ -84,12 +83,8 @@ func (v View) wrapped(s style, text string, column int) string {
 // commands and guests.
 func clean(text string) string { return plain.Line(text, len(text)) }
 
-// columns measures the width of text on a terminal. Characters of ambiguous width, such as
-// the drawing characters, are narrow regardless of the environment.
-var columns = &runewidth.Condition{}
+func width(text string) int { return grid.Width(text) }
 
-func width(text string) int { return columns.StringWidth(text) }
+func padRight(text string, to int) string { return grid.PadRight(text, to) }
 
-func padRight(text string, to int) string { return columns.FillRight(text, to) }
-
-func padLeft(text string, to int) string { return columns.FillLeft(text, to) }
+func padLeft(text string, to int) string { return grid.PadLeft(text, to) }

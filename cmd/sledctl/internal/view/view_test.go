@@ -11,6 +11,7 @@ import (
 
 	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/cmd/sledctl/internal/summary"
 	"github.com/sledagent/sledagent/cmd/sledctl/internal/view"
 )
 
@@ -123,5 +124,28 @@ func TestEmptyAndSingle(t *testing.T) {
 	one := v.List([]vmm.Status{status()}, view.ListOptions{})
 	if !strings.HasSuffix(one, "\n1 of 1 VMM is in trouble; `sledctl vmm show ID` says more.\n") {
 		t.Error(fmt.Sprint(one))
+	}
+}
+
+func TestStatusCountsZonesOfNobody(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]string{0: "", 1: "1 zone belongs to no VMM; `sledctl zone list` says why", 2: "2 zones belong to no VMM;"} {
+		text := view.View{Now: now}.Status(summary.Summary{Orphans: n})
+		if !strings.Contains(text, want) || n == 0 && strings.Contains(text, "no VMM") {
+			t.Errorf("%d: %s", n, text)
+		}
+	}
+}
+
+func TestCut(t *testing.T) {
+	t.Parallel()
+	v := view.View{Width: 4}
+	for line, want := range map[string]string{
+		"abcdef": "abcd", "abc": "abc", "\x1b[31mabcdef\x1b[0m": "\x1b[31mabcd\x1b[0m", "ab\x1b[1mcdef\x1b[0mgh": "ab\x1b[1mcd\x1b[0m",
+		"日本語": "日本", "\x1b": "\x1b", "\x1b[12": "\x1b[12", "": "",
+	} {
+		if got := v.Cut(line); got != want {
+			t.Errorf("%q: %q, want %q", line, got, want)
+		}
 	}
 }
