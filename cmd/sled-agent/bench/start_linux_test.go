@@ -91,9 +91,7 @@ func BenchmarkAdopt(b *testing.B) {
 				b.Fatal(err)
 			}
 			first = append(first, time.Since(begun))
-			for r.Watchdog().Armed < n {
-				time.Sleep(time.Millisecond)
-			}
+			r.awaitAll(vms[:1], "armed", func(vm) bool { return r.Watchdog().Armed >= n })
 			armed = append(armed, time.Since(begun))
 			pids := make([]int, n)
 			r.awaitAll(vms, "adopted", func(v vm) bool {
