@@ -67,7 +67,10 @@ type Config struct {
 	// KeepOrphans keeps zones that have the prefix and belong to no VMM; otherwise they
 	// are removed. They are reported in any case.
 	KeepOrphans bool
-	Evidence    time.Duration
+	// Evidence is the time for collecting evidence, Collector what does so before a
+	// deadline; nil means that only the log is saved, after the kill.
+	Evidence  time.Duration
+	Collector runner.Collector
 	// Disposition keeps whether the sled takes new VMMs; nil means that a drain does not
 	// survive a restart.
 	Disposition *disposition.Store
@@ -147,7 +150,7 @@ func New(cfg Config) *Agent {
 	a.host = &runner.Host{
 		Life: life, Zones: cfg.Zones, Guard: a.guard, Nexus: cfg.Nexus, Journal: cfg.Journal,
 		Propolis: cfg.Propolis, Starts: watchdog.NewGate(startsAtOnce), Heavy: watchdog.NewGate(heavyAtOnce),
-		Limits: cfg.Limits, Prefix: cfg.Prefix, Watch: cfg.Watch, Evidence: cfg.Evidence,
+		Limits: cfg.Limits, Prefix: cfg.Prefix, Watch: cfg.Watch, Evidence: cfg.Evidence, Collector: cfg.Collector,
 		Sled: cfg.Sled, Claim: a.claim, Unclaim: a.unclaim, Event: cfg.Event, Bundle: cfg.Bundle, Left: a.forget,
 		Ports: cfg.Ports, PortsFailed: &a.portsFailed,
 		Abandoned: &a.abandoned, Unsure: &a.unsure, GaveUp: &a.gaveUp, Meter: a.meter, Log: cfg.Log,

@@ -62,7 +62,7 @@ func (r *Runner) bundle(was, is vmm.State) {
 		return
 	}
 	status := r.Status(true)
-	r.host.Bundle(bundle.Evidence{Zone: r.zone, Cause: bundle.TerminatedInstance, Status: &status, Log: text})
+	r.host.Bundle(bundle.Evidence{Zone: r.zone, Cause: bundle.TerminatedInstance, Status: &status, Log: text, Dir: r.host.collected(r.id)})
 }
 
 // begun reports whether a start was ever accepted, so that there may have been a zone.

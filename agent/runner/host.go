@@ -39,8 +39,11 @@ type Host struct {
 	// Sled is the part of Propolis's metadata that is the same for every VM.
 	Sled  func() propolis.Metadata
 	Watch propolis.WatchOptions
-	// Evidence is the budget for saving what a kill would leave unexplained.
+	// Evidence is the budget for saving what a kill would leave unexplained, once before
+	// each deadline and once after the kill.
 	Evidence time.Duration
+	// Collector is asked before each deadline; nil means that nothing is saved then.
+	Collector Collector
 	// Bundle is given the evidence of each VMM that was ended by force or has failed. It
 	// returns at once, and may be nil.
 	Bundle func(bundle.Evidence)
