@@ -19,6 +19,7 @@ type Config struct {
 	Nexus        Nexus
 	Propolis     Propolis
 	Watchdog     Watchdog
+	Evidence     Evidence
 	Zones        Zones
 	VMMReservoir VMMReservoir
 }
@@ -81,7 +82,7 @@ type Watchdog struct {
 	MaxStopGrace   time.Duration
 	StartTimeout   time.Duration
 	RebootTimeout  time.Duration
-	EvidenceBudget time.Duration // of each attempt to collect evidence
+	EvidenceBudget time.Duration // before a deadline, and again after the kill
 }
 
 // Zones configures the zones of VMMs.

@@ -62,6 +62,10 @@ func (c *Config) keys() []key {
 		span(&c.Watchdog.RebootTimeout, "watchdog.reboot_timeout"),
 		span(&c.Watchdog.EvidenceBudget, "watchdog.evidence_budget"),
 
+		bind(&c.Evidence.Commands, "evidence.commands", commandLines, func(all [][]string) any { return all }),
+		bind(&c.Evidence.MaxSize, "evidence.max_size", byteSize, formatByteSize),
+		span(&c.Evidence.Keep, "evidence.keep"),
+
 		text(&c.Zones.Backend, "zones.backend", oneOf(BackendAuto, BackendIllumos, BackendProcess)),
 		text(&c.Zones.Prefix, "zones.prefix", zonePrefix),
 		text(&c.Zones.Orphans, "zones.orphans", optional(oneOf(OrphansRemove, OrphansKeep))),

@@ -24,6 +24,7 @@ import (
 	"github.com/sledagent/sledagent/agent/api"
 	"github.com/sledagent/sledagent/agent/bundle"
 	"github.com/sledagent/sledagent/agent/disposition"
+	"github.com/sledagent/sledagent/agent/evidence"
 	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/publish"
 	"github.com/sledagent/sledagent/agent/publish/srv"
@@ -33,6 +34,7 @@ import (
 	"github.com/sledagent/sledagent/config"
 	"github.com/sledagent/sledagent/internal/bootclock"
 	"github.com/sledagent/sledagent/propolis"
+	"github.com/sledagent/sledagent/zone"
 	"github.com/sledagent/sledagent/zone/illumos/bhyve"
 )
 
@@ -119,6 +121,7 @@ type daemon struct {
 	zones    *zones
 	ledger   *ledger.Ledger
 	bundles  *bundle.Store
+	evidence *evidence.Store
 	unlock   func() error
 	limits   vmm.Limits
 	backend  config.Backend
@@ -208,11 +211,12 @@ func (d *daemon) assemble() (err error) {
 	}
 	d.openNexus()
 	d.bundles = bundle.Open(filepath.Join(cfg.StateDir, "bundles"), log)
+	d.evidence = openEvidence(cfg, d.zones, log)
 	d.agent = agent.New(agent.Config{
 		Zones: d.zones.Manager, Ports: d.zones.ports, Nexus: d.nexus, Journal: d.ledger, Propolis: dial(cfg.Propolis),
 		Limits: d.limits, Prefix: cfg.Zones.Prefix, KeepOrphans: cfg.Zones.Orphans.Keep(d.backend), Sled: d.identity.metadata,
 		Watch:    propolis.WatchOptions{Heartbeat: heartbeat, PollBudget: heartbeat, GoneAfter: cfg.Propolis.GoneAfter},
-		Evidence: cfg.Watchdog.EvidenceBudget, Bundle: d.bundles.Add,
+		Evidence: cfg.Watchdog.EvidenceBudget, Collector: d.evidence, Bundle: d.bundles.Add,
 		Disposition: openDisposition(cfg.StateDir, log), Log: log,
 		Event: func(id uuid.UUID, e vmm.Event) { d.events.Publish(admin.NamedEvent{VMM: id, Event: e}) },
 	})
@@ -223,9 +227,16 @@ func (d *daemon) assemble() (err error) {
 	d.api = api.New(front{d.agent, d}, api.Options{Log: log, Conns: apiConns, Bundles: d.bundles, Zoneadm: d.zones.zoneadm,
 		TLS: d.apiTLS(), Clients: d.roles})
 	d.admin = admin.New(front{d.agent, d}, admin.Options{Log: log, Conns: adminConns, Groups: d.groups, Sled: d.api.Handler(), Process: d, PropolisVersion: cfg.Propolis.APIVersion,
-		Collectors: slices.Concat(collectors(d.agent, d.nexus, d.zones, d.bundles, d.log, d.troubles),
+		Collectors: slices.Concat(collectors(d.agent, d.nexus, d.zones, d.bundles, d.evidence, d.log, d.troubles),
 			nexusCollectors(d.nexus, d.resolver), d.api.Collectors())})
 	return nil
+}
+
+// openEvidence opens the store of what is collected before zones are removed by force.
+func openEvidence(cfg *config.Config, z *zones, log zerolog.Logger) *evidence.Store {
+	inspector, _ := z.Manager.(zone.Inspector)
+	return evidence.Open(evidence.Options{Dir: filepath.Join(cfg.StateDir, "evidence"), Commands: cfg.Evidence.Commands,
+		MaxSize: int64(cfg.Evidence.MaxSize), Keep: cfg.Evidence.Keep, Zones: inspector, Log: log})
 }
 
 // openDisposition reads whether this sled takes new VMMs. What cannot be read is logged
@@ -306,6 +317,7 @@ func (d *daemon) close() {
 		end("end the agent", exitBudget/4, d.agent.Close)
 		end("end publishing", exitBudget/8, d.nexus.Close)
 		end("write zone bundles", exitBudget/8, d.bundles.Close)
+		end("end collecting evidence", exitBudget/8, d.evidence.Close)
 	}
 	if d.zones != nil {
 		end("close the zones", exitBudget/8, func(context.Context) error { return d.zones.close() })
