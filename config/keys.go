@@ -37,6 +37,8 @@ func (c *Config) keys() []key {
 		text(&c.Admin.Metrics, "admin.metrics", optional(hostPort)),
 		span(&c.Admin.KeepEnded, "admin.keep_ended"),
 
+		text(&c.Metrics.WebConfig, "metrics.web_config", optional(absolutePath)),
+
 		text(&c.Log.Level, "log.level", oneOf("trace", "debug", "info", "warn", "error")),
 		text(&c.Log.Format, "log.format", optional(oneOf(FormatJSON, FormatConsole, FormatBunyan))),
 

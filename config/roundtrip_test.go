@@ -96,6 +96,7 @@ func anyConfig(tb testing.TB, t *rapid.T) *Config {
 	}
 	c.API.Listen = anyAddrPort(t)
 	c.Admin.Metrics = rapid.SampledFrom([]string{"", "[::]:0", "localhost:9100", "127.0.0.1:65535"}).Draw(t, "metrics")
+	c.Metrics.WebConfig = path.Draw(t, "web_config")
 	c.Evidence.MaxSize = rapid.Uint64Range(1, 1<<20).Draw(t, "max_size") << 20
 	c.Evidence.Commands = rapid.SliceOfN(rapid.Map(rapid.SliceOf(rapid.StringMatching(`[^\x00{}]*|\{pid\}`)),
 		func(words []string) []string { return append([]string{"pstack"}, words...) }), 0, maxCommands).Draw(t, "commands")

@@ -226,7 +226,7 @@ func (d *daemon) assemble() (err error) {
 	apiConns, adminConns := connections(d.files)
 	d.api = api.New(front{d.agent, d}, api.Options{Log: log, Conns: apiConns, Bundles: d.bundles, Zoneadm: d.zones.zoneadm,
 		TLS: d.apiTLS(), Clients: d.roles})
-	d.admin = admin.New(front{d.agent, d}, admin.Options{Log: log, Conns: adminConns, Groups: d.groups, Sled: d.api.Handler(), Process: d, PropolisVersion: cfg.Propolis.APIVersion,
+	d.admin = admin.New(front{d.agent, d}, admin.Options{Log: log, Conns: adminConns, Groups: d.groups, Sled: d.api.Handler(), Process: d, PropolisVersion: cfg.Propolis.APIVersion, ServeMetrics: d.serveMetrics(),
 		Collectors: slices.Concat(collectors(d.agent, d.nexus, d.zones, d.bundles, d.evidence, d.log, d.troubles),
 			nexusCollectors(d.nexus, d.resolver), d.api.Collectors())})
 	return nil
@@ -276,7 +276,7 @@ func (d *daemon) listen() []*outcome {
 	first := []*outcome{identified, d.loadNexusCerts(),
 		keep("admin.socket", d.listenAdmin, d.admin.Serve, local)}
 	if at := d.cfg.Admin.Metrics; at != "" {
-		first = append(first, keep("admin.metrics", func() (net.Listener, error) { return net.Listen("tcp", at) }, d.admin.ServeMetrics, local))
+		first = append(first, keep("admin.metrics", func() (net.Listener, error) { return d.listenMetrics(at) }, d.admin.ServeMetrics, local))
 	}
 	others := slices.Clone(first)
 	return append(first, keep("api.listen", d.listenAPI,
