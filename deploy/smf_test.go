@@ -105,6 +105,8 @@ func TestManifest(t *testing.T) {
 		"stop": {stop.attr("exec"), "/lib/svc/method/sled-agent stop %{restarter/contract}",
 			"what outlives SIGTERM has to be killed before the timeout, which ends in maintenance"},
 		"stop timeout": {stop.attr("timeout_seconds"), "30", "it must be finite, and longer than the method's two waits of 10 s"},
+		"refresh": {s.one(t, "exec_method", "refresh").attr("exec"), "/lib/svc/method/sled-agent refresh",
+			"a signal would reach the agent's commands as well"},
 		"type":         {s.attr("type"), "service", "it is no restarter"},
 		"enabled":      {s.one(t, "create_default_instance", "").attr("enabled"), "false", "it has to be configured first"},
 	} {
@@ -180,7 +182,7 @@ func runMethod(t *testing.T, found int, args ...string) []string {
 	const tell = `echo "${0##*/} $*" >>"$LOG"; `
 	text := string(script)
 	for name, stub := range map[string]string{
-		"/usr/bin/sled-agent": tell, "/usr/bin/pkill": tell, "sleep": tell,
+		"/usr/bin/sled-agent": tell, "/usr/bin/sledctl": tell + "exit 1", "/usr/bin/pkill": tell, "sleep": tell,
 		"/usr/bin/pgrep": tell + fmt.Sprintf(`[ "$(grep -c ^pgrep "$LOG")" -le %d ]`, found),
 	} {
 		own := filepath.Join(dir, filepath.Base(name))
@@ -210,6 +212,14 @@ func TestStartMethod(t *testing.T) {
 	t.Parallel()
 	want := []string{"sled-agent run --config /etc/the file.toml"}
 	if diff := cmp.Diff(want, runMethod(t, 0, "/etc/the file.toml")); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// A refresh that cannot be done is not a service that fails.
+func TestRefreshMethod(t *testing.T) {
+	t.Parallel()
+	if diff := cmp.Diff([]string{"sledctl agent reload"}, runMethod(t, 0, "refresh")); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -28,7 +28,7 @@ func TestDocument(t *testing.T) {
 	seen := map[reflect.Type]bool{}
 	for _, of := range []reflect.Type{reflect.TypeFor[admin.About](), reflect.TypeFor[vmm.Status](),
 		reflect.TypeFor[disposition.Status](), reflect.TypeFor[admin.NamedEvent](), reflect.TypeFor[admin.Error](),
-		reflect.TypeFor[admin.Health](), reflect.TypeFor[admin.Config](), reflect.TypeFor[admin.LogLevel]()} {
+		reflect.TypeFor[admin.Health](), reflect.TypeFor[admin.Config](), reflect.TypeFor[admin.LogLevel](), reflect.TypeFor[admin.Reloaded]()} {
 		describes(t, doc, of, seen)
 	}
 }

@@ -110,7 +110,7 @@ func (c *collection) make() error {
 	if c.store.o.Zones != nil && len(pids) > 0 {
 		parts.Go(func() { c.note(c.store.o.Zones.Inspect(ctx, pids, c.keep)) })
 	}
-	c.store.commands.run(ctx, c, pids, &parts)
+	c.store.limits.Load().commands.run(ctx, c, pids, &parts)
 	parts.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()

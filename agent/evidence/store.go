@@ -44,8 +44,9 @@ type Options struct {
 
 // A Store makes and keeps collections. Its methods are safe for concurrent use.
 type Store struct {
-	o        Options
-	commands *commands
+	o Options
+	// limits are those of Options, unless they were changed.
+	limits atomic.Pointer[limits]
 	// places has an element for each collection under way.
 	places     chan struct{}
 	incomplete atomic.Int64
@@ -55,6 +56,13 @@ type Store struct {
 	mu sync.Mutex
 	// all are the collections of each VMM, the oldest first.
 	all map[uuid.UUID][]entry
+}
+
+// limits are what Configure changes.
+type limits struct {
+	commands *commands
+	size     int64
+	keep     time.Duration
 }
 
 // entry is a collection on disk.
@@ -70,10 +78,17 @@ type entry struct {
 // Open returns a store. It does no I/O but looking up programs: collections of an earlier
 // agent are found in the background.
 func Open(o Options) *Store {
-	s := &Store{o: o, commands: newCommands(o.Commands, o.Log), places: make(chan struct{}, maxCollections),
+	s := &Store{o: o, places: make(chan struct{}, maxCollections),
 		quit: make(chan struct{}), done: make(chan struct{}), all: map[uuid.UUID][]entry{}}
+	s.Configure(o.Commands, o.MaxSize, o.Keep)
 	go s.run()
 	return s
+}
+
+// Configure changes the commands and the limits, for collections from now on. It looks up
+// programs.
+func (s *Store) Configure(commands [][]string, maxSize int64, keep time.Duration) {
+	s.limits.Store(&limits{newCommands(commands, s.o.Log), maxSize, keep})
 }
 
 // Close ends the store's goroutine within ctx. Collections under way are not waited for.
@@ -104,7 +119,7 @@ func (s *Store) Path(id uuid.UUID) string {
 }
 
 // share is the room of a collection: as many as may be under way fit.
-func (s *Store) share() int { return int(min(maxCollection, s.o.MaxSize/maxCollections)) }
+func (s *Store) share() int { return int(min(maxCollection, s.limits.Load().size/maxCollections)) }
 
 // run deletes what is too old.
 func (s *Store) run() {
@@ -229,6 +244,7 @@ func (s *Store) clean() {
 
 // surplus returns the collections to delete, the oldest first, but none that is open.
 func (s *Store) surplus(now time.Time) (out []entry) {
+	limits := s.limits.Load()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []entry
@@ -243,7 +259,7 @@ func (s *Store) surplus(now time.Time) (out []entry) {
 	}
 	slices.SortFunc(all, func(a, b entry) int { return a.at.Compare(b.at) })
 	for _, e := range all {
-		if used <= s.o.MaxSize && now.Sub(e.at) <= s.o.Keep {
+		if used <= limits.size && now.Sub(e.at) <= limits.keep {
 			break
 		}
 		used -= e.size

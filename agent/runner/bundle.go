@@ -16,7 +16,8 @@ const logSize = 64 << 10
 // ServerLog returns the end of the log of a zone's server, within the budget for
 // evidence. A read that hangs is left behind.
 func (h *Host) ServerLog(ctx context.Context, zone string) ([]byte, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, h.Evidence, errors.New("not read within "+h.Evidence.String()))
+	budget := h.Settings.Evidence()
+	ctx, cancel := context.WithTimeoutCause(ctx, budget, errors.New("not read within "+budget.String()))
 	defer cancel()
 	type result struct {
 		text []byte

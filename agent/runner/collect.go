@@ -33,7 +33,7 @@ const (
 // which the removal ends; the deadline is the watchdog's, which knows nothing of it.
 func (r *Runner) collectBefore(deadline time.Time) {
 	left := time.Until(deadline)
-	span := min(r.host.Evidence, left/2)
+	span := min(r.host.Settings.Evidence(), left/2)
 	if r.host.Collector == nil || span < shortest {
 		r.end(collecting)
 		return

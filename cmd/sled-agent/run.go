@@ -59,9 +59,9 @@ const logName = "sled-agent.log"
 func runAgent(file string) error {
 	ctx, cancel := untilEnded()
 	defer cancel()
-	caught := survive()
+	caught, hups := survive(), reloads()
 	done := make(chan error, 1)
-	go func() { done <- runUntilDone(ctx, caught, file) }()
+	go func() { done <- runUntilDone(ctx, caught, hups, file) }()
 	select {
 	case err := <-done:
 		return err
@@ -76,7 +76,7 @@ func runAgent(file string) error {
 }
 
 // runUntilDone starts the agent and runs it until ctx ends. Its error is that of the start.
-func runUntilDone(ctx context.Context, caught <-chan os.Signal, file string) error {
+func runUntilDone(ctx context.Context, caught, hups <-chan os.Signal, file string) error {
 	files := raiseFiles()
 	cfg, err := config.Load(file)
 	if err != nil {
@@ -100,22 +100,25 @@ func runUntilDone(ctx context.Context, caught <-chan os.Signal, file string) err
 	case err != nil:
 		return fatal{err}
 	}
-	<-ctx.Done()
+	d.reloadOn(ctx, hups)
 	return nil
 }
 
 // A daemon is the running agent with all its parts.
 type daemon struct {
-	cfg      *config.Config
-	log      *logging.Log
-	files    uint64
-	notifier *notifier
-	troubles *troubles
-	identity *identity
-	api      *api.Server
-	admin    *admin.Server
-	agent    *agent.Agent
-	nexus    *publish.Client
+	// cfg is the configuration at the start, inForce that of now.
+	cfg       *config.Config
+	inForce   atomic.Pointer[config.Config]
+	reloading sync.Mutex
+	log       *logging.Log
+	files     uint64
+	notifier  *notifier
+	troubles  *troubles
+	identity  *identity
+	api       *api.Server
+	admin     *admin.Server
+	agent     *agent.Agent
+	nexus     *publish.Client
 	access
 	resolver *srv.Resolver // nil if Nexus is not found by DNS
 	zones    *zones
@@ -142,11 +145,16 @@ func newDaemon(ctx context.Context, cfg *config.Config, log *logging.Log, files 
 		notifier: newNotifier(ctx, log.Logger)}
 	d.listening, d.silence = context.WithCancel(context.Background())
 	d.troubles = newTroubles(log.Logger, func(all []string) { d.notifier.say("STATUS=" + status(all)) })
-	d.limits = vmm.Limits{StopGrace: cfg.Watchdog.StopGrace, MaxStopGrace: cfg.Watchdog.MaxStopGrace,
+	d.limits = limitsOf(cfg)
+	d.inForce.Store(cfg)
+	return d
+}
+
+func limitsOf(cfg *config.Config) vmm.Limits {
+	return vmm.Limits{StopGrace: cfg.Watchdog.StopGrace, MaxStopGrace: cfg.Watchdog.MaxStopGrace,
 		StartTimeout: cfg.Watchdog.StartTimeout, RebootTimeout: cfg.Watchdog.RebootTimeout,
 		SoftStop:     propolis.SoftStop(cfg.Propolis.APIVersion),
 		RetryInitial: cfg.Nexus.RetryInitial, RetryMax: cfg.Nexus.RetryMax, GiveUpAfter: cfg.Nexus.GiveUpAfter}
-	return d
 }
 
 // start opens and starts everything. Errors of the ledger and the zones are always

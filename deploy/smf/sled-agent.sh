@@ -3,8 +3,10 @@
 #
 #	sled-agent CONFIGURATION    start
 #	sled-agent stop CONTRACT    stop
+#	sled-agent refresh          refresh
 
 agent=/usr/bin/sled-agent
+sledctl=/usr/bin/sledctl
 pgrep=/usr/bin/pgrep
 pkill=/usr/bin/pkill
 
@@ -27,6 +29,13 @@ if [ "$1" = stop ]; then
 	empty 10 && exit 0
 	$pkill -KILL -c "$contract"
 	empty 10
+	exit 0
+fi
+
+# A configuration that is wrong changes nothing; the service's log says why. SIGHUP to the
+# contract would also reach the commands that the agent runs.
+if [ "$1" = refresh ]; then
+	"$sledctl" agent reload
 	exit 0
 fi
 

@@ -15,7 +15,11 @@ import (
 )
 
 // A process is one whose sled API does not listen.
-type process struct{ level admin.LogLevel }
+type process struct {
+	level admin.LogLevel
+	// wrong is what is wrong with the configuration.
+	wrong string
+}
 
 func (p *process) Health() admin.Health { return admin.Health{}.Checked("watchdog", nil) }
 
@@ -39,6 +43,13 @@ func (p *process) SetLogLevel(by vmm.Who, level string, d time.Duration) (admin.
 		p.level = admin.LogLevel{Level: level, Configured: "info", Until: &until, By: string(by.Kind())}
 	}
 	return p.level, nil
+}
+
+func (p *process) Reload(vmm.Who) (admin.Reloaded, error) {
+	if p.wrong != "" {
+		return admin.Reloaded{}, errors.New(p.wrong)
+	}
+	return admin.Reloaded{Applied: []string{"log.level", "evidence.keep"}, Restart: []string{"nexus.addresses"}}, nil
 }
 
 // serveProcess serves a process and returns the socket.
@@ -79,6 +90,8 @@ func TestAgentsProcess(t *testing.T) {
 		{"log-level debug --reset", exitUsage, "", "exclude each other"},
 		{"health", exitOther, "watchdog       ok\nsled API       FAILED: listen:; address in use\n", "the agent is not well"},
 		{"config", exitDone, "# from /etc/a.toml\napi.clients = []\nlog.level = \"info\"\nzones.max_tasks = 64\n", ""},
+		{"reload", exitDone, "changed: log.level, evidence.keep\nchanged but needs a restart: nexus.addresses\n", ""},
+		{"reload now", exitUsage, "", `unknown command "now"`},
 		{"nonsense", exitUsage, "", "unknown command"},
 	} {
 		r := run(t.Context(), append([]string{"--socket", socket, "agent"}, strings.Fields(c.line)...))
