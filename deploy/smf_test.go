@@ -107,8 +107,8 @@ func TestManifest(t *testing.T) {
 		"stop timeout": {stop.attr("timeout_seconds"), "30", "it must be finite, and longer than the method's two waits of 10 s"},
 		"refresh": {s.one(t, "exec_method", "refresh").attr("exec"), "/lib/svc/method/sled-agent refresh",
 			"a signal would reach the agent's commands as well"},
-		"type":         {s.attr("type"), "service", "it is no restarter"},
-		"enabled":      {s.one(t, "create_default_instance", "").attr("enabled"), "false", "it has to be configured first"},
+		"type":    {s.attr("type"), "service", "it is no restarter"},
+		"enabled": {s.one(t, "create_default_instance", "").attr("enabled"), "false", "it has to be configured first"},
 	} {
 		if v.got != v.want {
 			t.Errorf("%s is %q, want %q: %s", what, v.got, v.want, v.why)
