@@ -48,7 +48,7 @@ func (m *Manager) pgrep(ctx context.Context, name string, pattern ...string) (pi
 	if err != nil && command.Exit(err) != 1 { // 1: no process matches
 		return nil, fmt.Errorf("list processes of zone %s: %w", name, err)
 	}
-	for _, word := range strings.Fields(string(out)) {
+	for word := range strings.FieldsSeq(string(out)) {
 		pid, err := strconv.Atoi(word)
 		if err != nil || pid <= 0 {
 			return nil, fmt.Errorf("list processes of zone %s: pgrep printed %q", name, plain.Line(word, 40))

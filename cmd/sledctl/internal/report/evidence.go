@@ -32,7 +32,7 @@ func (r *Report) AddEvidence(ctx context.Context, stateDir string, id uuid.UUID)
 		if err != nil {
 			r.add("evidence/"+name, "", nil, err)
 		}
-		for _, file := range strings.Fields(string(files)) {
+		for file := range strings.FieldsSeq(string(files)) {
 			r.logFile(ctx, "evidence/"+name+"/"+file, "collected before a VM was ended by force", filepath.Join(dir, name, file), true)
 		}
 	}
