@@ -32,7 +32,7 @@ func Tree(root ID, most int) ([]int, error) {
 		lists, _ := filepath.Glob(fmt.Sprintf("%s/%d/task/[0-9]*/children", procDir, pids[i]))
 		for _, list := range lists {
 			children, _ := os.ReadFile(list)
-			for _, child := range strings.Fields(string(children)) {
+			for child := range strings.FieldsSeq(string(children)) {
 				if pid, err := strconv.Atoi(child); err == nil && len(pids) < most && !slices.Contains(pids, pid) {
 					pids = append(pids, pid)
 				}
