@@ -67,7 +67,10 @@ type Config struct {
 	// KeepOrphans keeps zones that have the prefix and belong to no VMM; otherwise they
 	// are removed. They are reported in any case.
 	KeepOrphans bool
-	Evidence    time.Duration
+	// Evidence is the time for collecting evidence, Collector what does so before a
+	// deadline; nil means that only the log is saved, after the kill.
+	Evidence  time.Duration
+	Collector runner.Collector
 	// Disposition keeps whether the sled takes new VMMs; nil means that a drain does not
 	// survive a restart.
 	Disposition *disposition.Store
@@ -150,13 +153,20 @@ func New(cfg Config) *Agent {
 	a.host = &runner.Host{
 		Life: life, Zones: cfg.Zones, Guard: a.guard, Nexus: cfg.Nexus, Journal: cfg.Journal,
 		Propolis: cfg.Propolis, Starts: watchdog.NewGate(startsAtOnce), Heavy: watchdog.NewGate(heavyAtOnce),
-		Limits: cfg.Limits, Prefix: cfg.Prefix, Watch: cfg.Watch, Evidence: cfg.Evidence,
+		Prefix: cfg.Prefix, Watch: cfg.Watch, Collector: cfg.Collector,
 		Sled: cfg.Sled, Claim: a.claim, Unclaim: a.unclaim, Event: cfg.Event, Bundle: cfg.Bundle, Left: a.forget,
 		Ports: cfg.Ports, PortsFailed: &a.portsFailed,
 		Abandoned: &a.abandoned, Unsure: &a.unsure, GaveUp: &a.gaveUp, Meter: a.meter, Log: cfg.Log,
 	}
+	a.host.Settings.Set(cfg.Limits, cfg.Evidence)
 	a.loading.Store(true)
 	return a
+}
+
+// Reconfigure changes the limits of all VMMs, from the next step of each on, and the time for
+// collecting evidence. Deadlines that are armed stay as they are.
+func (a *Agent) Reconfigure(limits vmm.Limits, evidence time.Duration) {
+	a.host.Settings.Set(limits, evidence)
 }
 
 // Drain refuses requests that begin something new; VMMs can still be ended.

@@ -73,7 +73,7 @@ func (a *Agent) Configure(ctx context.Context, c disposition.Config) error {
 // may bring the deadline forward, never push it back. The drain is in force even if it
 // cannot be written.
 func (a *Agent) BeginDrain(ctx context.Context, by vmm.Who, grace *time.Duration) disposition.Status {
-	granted := a.cfg.Limits.Grace(vmm.Stop{Grace: grace})
+	granted := a.host.Settings.Limits().Grace(vmm.Stop{Grace: grace})
 	a.cfg.Disposition.Begin(string(by), granted)
 	a.wakeDrainer() // a disk that hangs delays no stop
 	a.cfg.Log.Warn().Str("by", string(by)).Stringer("grace", granted).Int("vmms", a.VMMs()).Msg("sled is being drained")

@@ -15,10 +15,12 @@ type Config struct {
 	SledID       uuid.UUID // uuid.Nil: the agent makes one and keeps it in StateDir
 	API          API
 	Admin        Admin
+	Metrics      Metrics
 	Log          Log
 	Nexus        Nexus
 	Propolis     Propolis
 	Watchdog     Watchdog
+	Evidence     Evidence
 	Zones        Zones
 	VMMReservoir VMMReservoir
 }
@@ -36,6 +38,11 @@ type Admin struct {
 	Socket    string // absolute, and short enough for every system's struct sockaddr_un
 	Metrics   string // host:port; empty: metrics are served on the socket alone
 	KeepEnded time.Duration
+}
+
+// Metrics configures the listener for Prometheus further.
+type Metrics struct {
+	WebConfig string // absolute path of a web configuration file; empty: plain HTTP for all
 }
 
 // Log configures the log.
@@ -81,7 +88,7 @@ type Watchdog struct {
 	MaxStopGrace   time.Duration
 	StartTimeout   time.Duration
 	RebootTimeout  time.Duration
-	EvidenceBudget time.Duration // of each attempt to collect evidence
+	EvidenceBudget time.Duration // before a deadline, and again after the kill
 }
 
 // Zones configures the zones of VMMs.

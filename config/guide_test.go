@@ -70,8 +70,11 @@ func typeOf(name string) string {
 	case int64:
 		return "integer"
 	case []any:
-		if name == "api.clients" {
+		switch name {
+		case "api.clients":
 			return "array of tables"
+		case "evidence.commands":
+			return "array of arrays"
 		}
 		return "array of strings"
 	case string:

@@ -37,6 +37,8 @@ func (c *Config) keys() []key {
 		text(&c.Admin.Metrics, "admin.metrics", optional(hostPort)),
 		span(&c.Admin.KeepEnded, "admin.keep_ended"),
 
+		text(&c.Metrics.WebConfig, "metrics.web_config", optional(absolutePath)),
+
 		text(&c.Log.Level, "log.level", oneOf("trace", "debug", "info", "warn", "error")),
 		text(&c.Log.Format, "log.format", optional(oneOf(FormatJSON, FormatConsole, FormatBunyan))),
 
@@ -61,6 +63,10 @@ func (c *Config) keys() []key {
 		span(&c.Watchdog.StartTimeout, "watchdog.start_timeout"),
 		span(&c.Watchdog.RebootTimeout, "watchdog.reboot_timeout"),
 		span(&c.Watchdog.EvidenceBudget, "watchdog.evidence_budget"),
+
+		bind(&c.Evidence.Commands, "evidence.commands", commandLines, func(all [][]string) any { return all }),
+		bind(&c.Evidence.MaxSize, "evidence.max_size", byteSize, formatByteSize),
+		span(&c.Evidence.Keep, "evidence.keep"),
 
 		text(&c.Zones.Backend, "zones.backend", oneOf(BackendAuto, BackendIllumos, BackendProcess)),
 		text(&c.Zones.Prefix, "zones.prefix", zonePrefix),

@@ -26,10 +26,10 @@ var badFiles = []struct{ name, file, want string }{
 
 	{"unknown key", "[watchdog]\nstop_gracee = \"1m\"", `watchdog.stop_gracee: unknown key; [watchdog] has stop_grace, max_stop_grace, start_timeout, reboot_timeout, evidence_budget`},
 	{"unknown key, other case", "[watchdog]\nStop_Grace = \"1m\"", `watchdog.Stop_Grace: unknown key; [watchdog] has stop_grace, max_stop_grace, start_timeout, reboot_timeout, evidence_budget`},
-	{"unknown table", "[watch]\nstop_grace = \"1m\"", `watch: unknown key; the file has state_dir, sled_id, [api], [admin], [log], [nexus], [propolis], [watchdog], [zones], [vmm_reservoir]`},
+	{"unknown table", "[watch]\nstop_grace = \"1m\"", `watch: unknown key; the file has state_dir, sled_id, [api], [admin], [metrics], [log], [nexus], [propolis], [watchdog], [evidence], [zones], [vmm_reservoir]`},
 	{"unknown subtable", "[zones.linux]", `zones.linux: unknown key; [zones] has backend, prefix, orphans, max_tasks, [process], [illumos]`},
-	{"unknown quoted key", "\"log.level\" = \"info\"", `"log.level": unknown key; the file has state_dir, sled_id, [api], [admin], [log], [nexus], [propolis], [watchdog], [zones], [vmm_reservoir]`},
-	{"unknown key of two lines", "\"a\\nb\" = 1", `"a\nb": unknown key; the file has state_dir, sled_id, [api], [admin], [log], [nexus], [propolis], [watchdog], [zones], [vmm_reservoir]`},
+	{"unknown quoted key", "\"log.level\" = \"info\"", `"log.level": unknown key; the file has state_dir, sled_id, [api], [admin], [metrics], [log], [nexus], [propolis], [watchdog], [evidence], [zones], [vmm_reservoir]`},
+	{"unknown key of two lines", "\"a\\nb\" = 1", `"a\nb": unknown key; the file has state_dir, sled_id, [api], [admin], [metrics], [log], [nexus], [propolis], [watchdog], [evidence], [zones], [vmm_reservoir]`},
 	{"value for table", "api = \"[::1]:1\"", `api: want a table, [api], got a string`},
 	{"array for table", "[[log]]\nlevel = \"info\"", `log: want a table, [log], got an array of tables`},
 	{"table for value", "[api.listen]", `api.listen: want a string such as "[::1]:12345", got a table`},
@@ -57,6 +57,15 @@ var badFiles = []struct{ name, file, want string }{
 	{"metrics without host", "[admin]\nmetrics = \":9100\"", `admin.metrics: ":9100" has no valid host; for all addresses of this host write "[::]:9100"`},
 	{"metrics without port", "[admin]\nmetrics = \"localhost\"", `admin.metrics: "localhost" is not host:port; write for example "[::1]:9100"`},
 	{"metrics on a named port", "[admin]\nmetrics = \"localhost:http\"", `admin.metrics: "localhost:http" has no valid port`},
+	{"relative web_config", "[metrics]\nweb_config = \"web.yml\"", `metrics.web_config: "web.yml" is not an absolute path; it would depend on where the agent is started`},
+	{"command without words", "[evidence]\ncommands = [[]]", `evidence.commands: item 1: names no program`},
+	{"command that is no array", "[evidence]\ncommands = [\"pstack {pid}\"]", `evidence.commands: item 1: want an array such as ["pstack", "{pid}"], got a string`},
+	{"command with a number", "[evidence]\ncommands = [[\"true\"], [\"pstack\", 1]]", `evidence.commands: item 2: item 2: want a string, got an integer`},
+	{"command with an unknown placeholder", "[evidence]\ncommands = [[\"pstack\", \"{PID} {uid}\"]]", `evidence.commands: item 1: "{uid}" is not one of {pid}, {zone}, {id}`},
+	{"program with a placeholder", "[evidence]\ncommands = [[\"{zone}\"]]", `evidence.commands: item 1: program "{zone}" has a placeholder`},
+	{"relative command", "[evidence]\ncommands = [[\"./pstack\"]]", `evidence.commands: item 1: program "./pstack" is neither an absolute path nor a bare name`},
+	{"many commands", "[evidence]\ncommands = [" + strings.Repeat("[\"true\"],", 17) + "]", `evidence.commands: 17 commands, at most 16 are possible`},
+	{"evidence without room", "[evidence]\nmax_size = \"\"", `evidence.max_size: "" is not a size; write for example "64GiB" (MiB, GiB or TiB)`},
 	{"log level", "[log]\nlevel = \"INFO\"", `log.level: "INFO" is not one of trace, debug, info, warn, error`},
 	{"log format", "[log]\nformat = \"text\"", `log.format: "text" is not one of json, console, bunyan`},
 
@@ -162,7 +171,7 @@ func TestReportsAllErrors(t *testing.T) {
 			watchdog = { stop_grace = "2h", max_stop_grace = "10x" }
 			zoness = true`, `
 log.colour: unknown key; [log] has level, format
-zoness: unknown key; the file has state_dir, sled_id, [api], [admin], [log], [nexus], [propolis], [watchdog], [zones], [vmm_reservoir]
+zoness: unknown key; the file has state_dir, sled_id, [api], [admin], [metrics], [log], [nexus], [propolis], [watchdog], [evidence], [zones], [vmm_reservoir]
 state_dir: "sled" is not an absolute path; it would depend on where the agent is started
 log.level: "loud" is not one of trace, debug, info, warn, error
 nexus.addresses: want an array such as ["http://[::1]:12221"], got an integer

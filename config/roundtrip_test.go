@@ -96,6 +96,10 @@ func anyConfig(tb testing.TB, t *rapid.T) *Config {
 	}
 	c.API.Listen = anyAddrPort(t)
 	c.Admin.Metrics = rapid.SampledFrom([]string{"", "[::]:0", "localhost:9100", "127.0.0.1:65535"}).Draw(t, "metrics")
+	c.Metrics.WebConfig = path.Draw(t, "web_config")
+	c.Evidence.MaxSize = rapid.Uint64Range(1, 1<<20).Draw(t, "max_size") << 20
+	c.Evidence.Commands = rapid.SliceOfN(rapid.Map(rapid.SliceOf(rapid.StringMatching(`[^\x00{}]*|\{pid\}`)),
+		func(words []string) []string { return append([]string{"pstack"}, words...) }), 0, maxCommands).Draw(t, "commands")
 	c.Log.Level = rapid.SampledFrom([]string{"trace", "debug", "info", "warn", "error"}).Draw(t, "level")
 	c.Log.Format = rapid.SampledFrom([]LogFormat{"", FormatJSON, FormatConsole, FormatBunyan}).Draw(t, "format")
 	c.Nexus.Addresses = rapid.SliceOfN(rapid.StringMatching(`https?://([a-z][a-z0-9]{0,9}|\[fd00::[1-9a-f]\])(:[1-9][0-9]{0,3})?`), 0, 4).Draw(t, "addresses")
@@ -114,7 +118,7 @@ func anyConfig(tb testing.TB, t *rapid.T) *Config {
 	c.Nexus.RetryMax = span("retry_max", maxDuration)
 	c.Nexus.RetryInitial = span("retry_initial", c.Nexus.RetryMax)
 	for _, d := range []*time.Duration{&c.Nexus.RequestTimeout, &c.Nexus.GiveUpAfter, &c.Propolis.RequestTimeout,
-		&c.Propolis.GoneAfter, &c.Watchdog.StartTimeout, &c.Watchdog.RebootTimeout, &c.Watchdog.EvidenceBudget} {
+		&c.Propolis.GoneAfter, &c.Watchdog.StartTimeout, &c.Watchdog.RebootTimeout, &c.Watchdog.EvidenceBudget, &c.Evidence.Keep} {
 		*d = span("duration", maxDuration)
 	}
 	c.Propolis.APIVersion = matching("api_version", `[1-9][0-9]{0,8}\.0\.[1-9](-rc\.[0-9])?`)

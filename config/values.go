@@ -22,6 +22,11 @@ func (c *Config) Values() map[string]any {
 		values[k.name] = k.get()
 	}
 	values["zones.process.propolis"] = withoutSecrets(c.Zones.Process.Propolis)
+	commands := make([][]string, len(c.Evidence.Commands))
+	for i, argv := range c.Evidence.Commands {
+		commands[i] = withoutSecrets(argv)
+	}
+	values["evidence.commands"] = commands
 	return values
 }
 

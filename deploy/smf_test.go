@@ -106,8 +106,10 @@ func TestManifest(t *testing.T) {
 		"stop": {stop.attr("exec"), "/lib/svc/method/sled-agent stop %{restarter/contract}",
 			"what outlives SIGTERM has to be killed before the timeout, which ends in maintenance"},
 		"stop timeout": {stop.attr("timeout_seconds"), "30", "it must be finite, and longer than the method's two waits of 10 s"},
-		"type":         {s.attr("type"), "service", "it is no restarter"},
-		"enabled":      {s.one(t, "create_default_instance", "").attr("enabled"), "false", "it has to be configured first"},
+		"refresh": {s.one(t, "exec_method", "refresh").attr("exec"), "/lib/svc/method/sled-agent refresh",
+			"a signal would reach the agent's commands as well"},
+		"type":    {s.attr("type"), "service", "it is no restarter"},
+		"enabled": {s.one(t, "create_default_instance", "").attr("enabled"), "false", "it has to be configured first"},
 	} {
 		if v.got != v.want {
 			t.Errorf("%s is %q, want %q: %s", what, v.got, v.want, v.why)
@@ -228,7 +230,7 @@ func TestShutdownMethod(t *testing.T) {
 func runMethod(t *testing.T, found int, args ...string) []string {
 	t.Helper()
 	return runMethodWith(t, map[string]string{
-		"/usr/bin/sled-agent": "", "/usr/bin/pkill": "", "sleep": "",
+		"/usr/bin/sled-agent": "", "/usr/bin/sledctl": "exit 1", "/usr/bin/pkill": "", "sleep": "",
 		"/usr/bin/pgrep": fmt.Sprintf(`[ "$(grep -c ^pgrep "$LOG")" -le %d ]`, found),
 	}, args...)
 }
@@ -272,6 +274,14 @@ func TestStartMethod(t *testing.T) {
 	t.Parallel()
 	want := []string{"sled-agent run --config /etc/the file.toml"}
 	if diff := cmp.Diff(want, runMethod(t, 0, "/etc/the file.toml")); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// A refresh that cannot be done is not a service that fails.
+func TestRefreshMethod(t *testing.T) {
+	t.Parallel()
+	if diff := cmp.Diff([]string{"sledctl agent reload"}, runMethod(t, 0, "refresh")); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -36,6 +36,7 @@ type answer struct {
 // do makes the call and returns the body of a successful answer.
 func (c *Client) do(ctx context.Context, k call) ([]byte, error) {
 	a, err := c.roundTrip(ctx, k)
+	c.heard.note(k.op, a, err)
 	if err != nil {
 		return nil, err
 	}

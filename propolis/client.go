@@ -45,6 +45,7 @@ type Client struct {
 	version string
 	timeout time.Duration
 	dial    func(ctx context.Context, network, addr string) (net.Conn, error)
+	heard   heard
 }
 
 // NewClient returns a Client for the server at addr. It does not connect.

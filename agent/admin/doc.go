@@ -15,6 +15,7 @@
 //	/v1/sled/...              the sled API, for operators: who asked is recorded, and no role is needed
 //	GET  /v1/health, /v1/ready   whether deadlines can be kept, and whether the agent serves: 200 or 503
 //	GET  /v1/config           the configuration in force, without secrets
+//	POST /v1/reload           reads the configuration again; 409 if it is wrong, and nothing has changed
 //	GET, PUT, DELETE /v1/log-level   the log's level; PUT sets it for a while (?level=debug&for=10m)
 //	GET  /v1/goroutines       what the process's goroutines do, as text
 //	GET  /v1/openapi.json     the OpenAPI document of this API, openapi.json

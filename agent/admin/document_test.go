@@ -29,7 +29,7 @@ func TestDocument(t *testing.T) {
 	for _, of := range []reflect.Type{reflect.TypeFor[admin.About](), reflect.TypeFor[vmm.Status](),
 		reflect.TypeFor[disposition.Status](), reflect.TypeFor[admin.NamedEvent](), reflect.TypeFor[admin.Error](),
 		reflect.TypeFor[admin.Health](), reflect.TypeFor[admin.Config](), reflect.TypeFor[admin.LogLevel](),
-		reflect.TypeFor[vmm.ZoneList]()} {
+		reflect.TypeFor[vmm.ZoneList](), reflect.TypeFor[admin.Reloaded]()} {
 		describes(t, doc, of, seen)
 	}
 }

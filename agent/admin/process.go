@@ -41,6 +41,17 @@ type Process interface {
 	// that.
 	LogLevel() LogLevel
 	SetLogLevel(by vmm.Who, level string, d time.Duration) (LogLevel, error)
+	// Reload reads the configuration again and applies what it can. With an error nothing
+	// has changed. It takes as long as the disk does.
+	Reload(by vmm.Who) (Reloaded, error)
+}
+
+// Reloaded is the outcome of a reload, by the names of keys.
+type Reloaded struct {
+	// Applied are those that have changed, Restart those that differ in the file and need a
+	// restart of the agent.
+	Applied []string `json:"applied"`
+	Restart []string `json:"needs_restart"`
 }
 
 // Health is the result of checks.
@@ -116,6 +127,14 @@ func (s *Server) setLogLevel(c echo.Context) (now LogLevel, err error) {
 
 func (s *Server) resetLogLevel(c echo.Context) (LogLevel, error) {
 	return s.process.SetLogLevel(caller.Of(c.Request().Context(), vmm.ByOperator), "", 0)
+}
+
+func (s *Server) reload(c echo.Context) (Reloaded, error) {
+	done, err := s.process.Reload(caller.Of(c.Request().Context(), vmm.ByOperator))
+	if err != nil {
+		return done, &Error{Status: http.StatusConflict, Message: err.Error()}
+	}
+	return done, nil
 }
 
 // goroutines lists what the process's goroutines do. The runtime stops them for a moment,
@@ -204,6 +223,11 @@ func (c *Client) SetLogLevel(ctx context.Context, level string, d time.Duration)
 	return ask[LogLevel](ctx, c, http.MethodPut, "/v1/log-level?"+url.Values{"level": {level}, "for": {d.String()}}.Encode())
 }
 
+// Reload has the agent read its configuration again.
+func (c *Client) Reload(ctx context.Context) (Reloaded, error) {
+	return ask[Reloaded](ctx, c, http.MethodPost, "/v1/reload")
+}
+
 // ResetLogLevel sets the level of the log to the configured one.
 func (c *Client) ResetLogLevel(ctx context.Context) (LogLevel, error) {
 	return ask[LogLevel](ctx, c, http.MethodDelete, "/v1/log-level")
@@ -219,5 +243,6 @@ func (s *Server) routeProcess(e *echo.Echo) {
 	e.GET("/v1/log-level", conns.JSON(func(echo.Context) (LogLevel, error) { return s.process.LogLevel(), nil }))
 	e.PUT("/v1/log-level", conns.JSON(s.setLogLevel))
 	e.DELETE("/v1/log-level", conns.JSON(s.resetLogLevel))
+	e.POST("/v1/reload", conns.JSON(s.reload))
 	e.GET("/v1/goroutines", s.goroutines)
 }

@@ -46,6 +46,28 @@ func (p *fakeProcess) SetLogLevel(by vmm.Who, level string, d time.Duration) (ad
 	return admin.LogLevel{Level: level, Configured: "info"}, nil
 }
 
+func (p *fakeProcess) Reload(by vmm.Who) (admin.Reloaded, error) {
+	p.set = "reload by " + string(by)
+	return admin.Reloaded{Applied: []string{"log.level"}, Restart: []string{}}, p.err
+}
+
+func TestReload(t *testing.T) {
+	t.Parallel()
+	p := &fakeProcess{}
+	s := serveProcess(t, p)
+	code, body := s.do("POST", "/v1/reload", nil)
+	if code != 200 || body != `{"applied":["log.level"],"needs_restart":[]}`+"\n" || !strings.HasPrefix(p.set, "reload by operator") {
+		t.Errorf("%d %s, %s", code, body, p.set)
+	}
+	p.err = errors.New("a.toml: log.level: no")
+	if code, body := s.do("POST", "/v1/reload", nil); code != 409 || body != `{"message":"a.toml: log.level: no"}`+"\n" {
+		t.Errorf("of a wrong file: %d %s", code, body)
+	}
+	if _, err := s.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "a.toml: log.level: no") {
+		t.Errorf("of a wrong file: %v", err)
+	}
+}
+
 func serveProcess(t *testing.T, p *fakeProcess) *served {
 	t.Helper()
 	return serveWith(t, admintest.New(admin.About{}), admin.Options{Process: p})

@@ -55,6 +55,9 @@ type Options struct {
 	Sled http.Handler
 	// Process is the agent's process; nil means that nothing of it is served.
 	Process Process
+	// ServeMetrics serves the listener for metrics, with TLS or users; nil means with
+	// neither. See conns.Options.Serve.
+	ServeMetrics func(*http.Server, net.Listener) error
 	// Groups returns the groups whose members may use the socket, besides root and the
 	// agent's own user; nil means none.
 	Groups func() []int
@@ -84,16 +87,16 @@ func New(agent Agent, options Options) *Server {
 	s := &Server{agent: agent, log: options.Log, propolis: options.PropolisVersion, process: options.Process, listing: make(chan struct{}, 1),
 		streams: make(chan struct{}, maxStreams), consoles: make(chan struct{}, maxConsoles), ended: make(chan struct{})}
 	metrics := echo.WrapHandler(metricsHandler(agent, options))
-	serve := func(name string, route func(*echo.Echo)) *conns.Server {
+	serve := func(name string, by func(*http.Server, net.Listener) error, route func(*echo.Echo)) *conns.Server {
 		e := conns.NewRouter(s.answerError)
 		e.Use(conns.Recover(s.log), swallowBody)
 		e.GET("/metrics", metrics)
 		route(e)
-		return conns.NewServer(e, conns.Options{Name: name, Log: s.log, Max: cmp.Or(options.Conns, defaultConns),
+		return conns.NewServer(e, conns.Options{Name: name, Serve: by, Log: s.log, Max: cmp.Or(options.Conns, defaultConns),
 			ReadHeader: headerTimeout, Write: answerTimeout, Idle: idleTimeout, MaxHeader: maxHeader})
 	}
-	s.metrics = serve("metrics", s.routeMetrics)
-	s.api = serve("admin API", func(e *echo.Echo) {
+	s.metrics = serve("metrics", options.ServeMetrics, s.routeMetrics)
+	s.api = serve("admin API", nil, func(e *echo.Echo) {
 		e.Use(admit(options.Groups, options.Log))
 		if options.Sled != nil {
 			e.Match([]string{http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete}, sledPath+"/*", serveSled(options.Sled))

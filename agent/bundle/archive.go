@@ -23,6 +23,8 @@ type Evidence struct {
 	Status *vmm.Status
 	// Log is the end of the log of the zone's server.
 	Log []byte
+	// Dir is a directory whose files were collected before the end; empty for none.
+	Dir string
 }
 
 const (
@@ -65,6 +67,9 @@ func pack(w io.Writer, m Metadata, e Evidence) error {
 		add("status.json", status)
 	}
 	add("server.log", e.Log)
+	if e.Dir != "" {
+		collected(e.Dir, add)
+	}
 	return errors.Join(err, archive.Close(), zipped.Close())
 }
 

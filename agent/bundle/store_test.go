@@ -141,6 +141,35 @@ func TestABundle(t *testing.T) {
 	})
 }
 
+// What was collected before the end is part of the bundle: regular files alone, and no more
+// than there is room for.
+func TestCollected(t *testing.T) {
+	t.Parallel()
+	dir, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "secret")
+	err := errors.Join(os.WriteFile(filepath.Join(dir, "processes.txt"), []byte("one"), 0o600), os.WriteFile(elsewhere, []byte("secret"), 0o600),
+		os.Symlink(elsewhere, filepath.Join(dir, "link.txt")), unix.Mkfifo(filepath.Join(dir, "fifo.txt"), 0o600),
+		os.Mkdir(filepath.Join(dir, "dir.txt"), 0o700), os.WriteFile(filepath.Join(dir, "zz.txt"), make([]byte, maxCollected), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range []string{dir, filepath.Join(dir, "absent")} {
+		var packed bytes.Buffer
+		if err := pack(&packed, Metadata{Cause: Other}, Evidence{Zone: zoneName, Log: []byte("log"), Dir: from}); err != nil {
+			t.Fatal(err)
+		}
+		got := extract(t, &packed)
+		if got["server.log"] != "log" {
+			t.Errorf("%s: %d files", from, len(got))
+		}
+		if from != dir {
+			continue
+		}
+		if got["evidence/processes.txt"] != "one" || len(got["evidence/zz.txt"]) != maxCollected-len("one") || len(got) != 4 {
+			t.Errorf("there are %d files, and processes.txt is %q", len(got), got["evidence/processes.txt"])
+		}
+	}
+}
+
 // extract returns the files of an archive.
 func extract(t *testing.T, r io.Reader) map[string]string {
 	t.Helper()

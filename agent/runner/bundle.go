@@ -16,7 +16,8 @@ const logSize = 64 << 10
 // ServerLog returns the end of the log of a zone's server, within the budget for
 // evidence. A read that hangs is left behind.
 func (h *Host) ServerLog(ctx context.Context, zone string) ([]byte, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, h.Evidence, errors.New("not read within "+h.Evidence.String()))
+	budget := h.Settings.Evidence()
+	ctx, cancel := context.WithTimeoutCause(ctx, budget, errors.New("not read within "+budget.String()))
 	defer cancel()
 	type result struct {
 		text []byte
@@ -62,7 +63,7 @@ func (r *Runner) bundle(was, is vmm.State) {
 		return
 	}
 	status := r.Status(true)
-	r.host.Bundle(bundle.Evidence{Zone: r.zone, Cause: bundle.TerminatedInstance, Status: &status, Log: text})
+	r.host.Bundle(bundle.Evidence{Zone: r.zone, Cause: bundle.TerminatedInstance, Status: &status, Log: text, Dir: r.host.collected(r.id)})
 }
 
 // begun reports whether a start was ever accepted, so that there may have been a zone.

@@ -82,6 +82,7 @@ func (r *Runner) effectOf(e vmm.Effect) (effect, bool) {
 const (
 	checking   = "check"
 	publishing = "publish"
+	collecting = "collect"
 )
 
 // running is one effect under way.

@@ -33,14 +33,15 @@ type Host struct {
 	// Starts bounds how many zones are being made at a time, Heavy how many are
 	// being uninstalled.
 	Starts, Heavy zone.Gate
-	Limits        vmm.Limits
+	// Settings are those that may change while VMMs run.
+	Settings Settings
 	// Prefix and the VMM's id make the name of a new VMM's zone.
 	Prefix string
 	// Sled is the part of Propolis's metadata that is the same for every VM.
 	Sled  func() propolis.Metadata
 	Watch propolis.WatchOptions
-	// Evidence is the budget for saving what a kill would leave unexplained.
-	Evidence time.Duration
+	// Collector is asked before each deadline; nil means that nothing is saved then.
+	Collector Collector
 	// Bundle is given the evidence of each VMM that was ended by force or has failed. It
 	// returns at once, and may be nil.
 	Bundle func(bundle.Evidence)

@@ -45,8 +45,10 @@ func (r *Runner) commit(effects []vmm.Effect, caller *request, unchanged bool) {
 		switch e := e.(type) {
 		case vmm.Arm:
 			r.host.Guard.Arm(r.id.String(), e.Deadline.Epoch, e.Deadline.At)
+			r.collectBefore(e.Deadline.At)
 		case vmm.Disarm:
 			r.host.Guard.Disarm(r.id.String())
+			r.end(collecting)
 		}
 	}
 	r.point("save", "before")

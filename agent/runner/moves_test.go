@@ -126,11 +126,12 @@ func (w *world) begin() {
 	var none atomic.Int64
 	h := &Host{Life: life, Meter: meter.New(), Zones: zones{p}, Guard: p.guard, Nexus: nexus{p}, Journal: journal{p},
 		Propolis: func(netip.AddrPort) Propolis { return server{p} },
-		Starts:   watchdog.NewGate(1), Heavy: watchdog.NewGate(1), Limits: modelLimits, Prefix: "z", Evidence: time.Second,
+		Starts:   watchdog.NewGate(1), Heavy: watchdog.NewGate(1), Prefix: "z",
 		Claim: func(netip.AddrPort, uuid.UUID) error { return nil }, Unclaim: func(netip.AddrPort, uuid.UUID) {},
 		Event: w.event, Left: func(uuid.UUID) { p.do(func() { p.over = true }) },
 		Sled:      func() propolis.Metadata { return propolis.Metadata{} },
 		Abandoned: &none, Unsure: &none, GaveUp: &none, Log: zerolog.Nop()}
+	h.Settings.Set(modelLimits, time.Second)
 	p.guard.Add(theVMM.String(), target{p}) // the Runner's own does not replace it
 	if w.disk == nil {
 		p.run = New(h, theVMM, registration)

@@ -101,7 +101,7 @@ func New(h *Host, id uuid.UUID, reg *vmm.Registration) *Runner {
 	r := newRunner(h, id, ledger.Identity{InstanceID: reg.InstanceID, Hostname: reg.Hostname, PropolisAddr: reg.PropolisAddr},
 		h.Prefix+id.String())
 	r.born, r.saved.entry.Registration = reg.Runtime, reg
-	r.state = vmm.New(reg.Runtime, reg.MigrationID, h.Limits, time.Now())
+	r.state = vmm.New(reg.Runtime, reg.MigrationID, h.Settings.Limits(), time.Now())
 	r.state.Ports, r.facts.Name = vmm.NewPorts(reg), r.zone
 	r.event("registered", reg.Hostname)
 	go r.loop(nil)
@@ -225,6 +225,7 @@ func (r *Runner) leave() {
 // apply takes one step.
 func (r *Runner) apply(in vmm.Input, caller *request) {
 	in = cleaned(in)
+	r.state.Limits = r.host.Settings.Limits()
 	was := r.state
 	next, effects := vmm.Step(was, in, time.Now())
 	r.because = in.Kind().String()

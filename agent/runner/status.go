@@ -23,7 +23,7 @@ func (r *Runner) Status(events bool) vmm.Status {
 		ID: r.id, InstanceID: r.who.InstanceID, Hostname: r.who.Hostname, Zone: r.zone,
 		Addr: r.who.PropolisAddr.String(), Record: s.Record, Phase: s.Phase.String(), Since: s.Since,
 		WaitsFor: waitsFor(s), Outcome: s.Outcome.String(), Reason: s.Reason, Disowned: s.Disowned,
-		Degraded: r.degraded(v), Network: r.networkStatus(s),
+		Degraded: r.degraded(v), Network: r.networkStatus(s), Evidence: r.host.collected(r.id),
 	}
 	for _, d := range []struct {
 		of vmm.Subject

@@ -42,6 +42,9 @@ type Status struct {
 	Unsure []UnsureStatus `json:"unsure,omitempty"`
 	// Network is nil if there is none and nothing is wrong with it.
 	Network *NetworkStatus `json:"network,omitempty"`
+	// Evidence is the directory of what was collected before the newest deadline; empty if
+	// nothing was. It is deleted in time.
+	Evidence string `json:"evidence,omitempty"`
 	// Degraded says which promise is weakened and why; empty when none is.
 	Degraded string `json:"degraded,omitempty"`
 	// Events are the VMM's last events, oldest first. Lists leave them out.

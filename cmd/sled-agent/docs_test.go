@@ -64,7 +64,7 @@ func servedMetrics() map[string]bool {
 	z := &zones{leftBehind: func() int { return 0 }}
 	served := map[string]bool{}
 	name := regexp.MustCompile(`fqName: "([a-z_]+)"`)
-	all := slices.Concat(collectors(agent.New(agent.Config{}), nil, z, nil, nil, nil), nexusCollectors(nil, nil),
+	all := slices.Concat(collectors(agent.New(agent.Config{}), nil, z, nil, nil, nil, nil), nexusCollectors(nil, nil),
 		api.New(nil, api.Options{}).Collectors(), []prometheus.Collector{admin.NewCollector(nil)})
 	for _, c := range all {
 		descriptions := make(chan *prometheus.Desc)

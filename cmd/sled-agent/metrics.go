@@ -6,6 +6,7 @@ import (
 	"github.com/sledagent/sledagent/agent"
 	"github.com/sledagent/sledagent/agent/bundle"
 	"github.com/sledagent/sledagent/agent/disposition"
+	"github.com/sledagent/sledagent/agent/evidence"
 	"github.com/sledagent/sledagent/agent/publish"
 	"github.com/sledagent/sledagent/cmd/sled-agent/internal/logging"
 	"github.com/sledagent/sledagent/zone/stats"
@@ -13,7 +14,7 @@ import (
 
 // collectors returns the metrics of the agent itself; the admin server adds those of
 // the VMMs.
-func collectors(a *agent.Agent, n *publish.Client, z *zones, b *bundle.Store, log *logging.Log, t *troubles) []prometheus.Collector {
+func collectors(a *agent.Agent, n *publish.Client, z *zones, b *bundle.Store, e *evidence.Store, log *logging.Log, t *troubles) []prometheus.Collector {
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sled_agent_" + name, Help: help}, f)
 	}
@@ -49,6 +50,8 @@ func collectors(a *agent.Agent, n *publish.Client, z *zones, b *bundle.Store, lo
 		counter("unsure_total", "Questions whether a zone or a Propolis is there that could not be answered.",
 			func() float64 { return float64(a.Unsure()) }),
 		counter("zone_bundles_lost_total", "Zone bundles that could not be made.", func() float64 { return float64(b.Lost()) }),
+		counter("evidence_incomplete_total", "Collections of evidence before a deadline that were not made, or not completely.",
+			func() float64 { return float64(e.Incomplete()) }),
 		counter("log_lines_dropped_total", "Log lines that were not written anywhere.", func() float64 { return float64(log.Counts().Dropped) }),
 		counter("log_lines_diverted_total", "Log lines that went to the file in the state directory, as standard error took none.",
 			func() float64 { return float64(log.Counts().Diverted) }),

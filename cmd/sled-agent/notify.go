@@ -100,6 +100,14 @@ func (n *notifier) send(state string, budget time.Duration) error {
 	return nil
 }
 
+// reloading reports that the configuration is being reloaded, as systemd wants it
+// (Type=notify-reload). READY=1 ends that.
+func (n *notifier) reloading() {
+	if usec, ok := monotonic(); ok {
+		n.say(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", usec))
+	}
+}
+
 // stopping reports immediately that the agent exits.
 func (n *notifier) stopping() {
 	if n.socket != "" {

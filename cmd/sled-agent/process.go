@@ -83,7 +83,9 @@ func failing(is bool, why string) error {
 }
 
 // Config returns the configuration in force.
-func (d *daemon) Config() admin.Config { return admin.Config{File: d.file, Values: d.cfg.Values()} }
+func (d *daemon) Config() admin.Config {
+	return admin.Config{File: d.file, Values: d.inForce.Load().Values()}
+}
 
 // LogLevel returns the log's level.
 func (d *daemon) LogLevel() admin.LogLevel { return levelOf(d.log.Level()) }

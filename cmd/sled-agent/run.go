@@ -24,6 +24,7 @@ import (
 	"github.com/sledagent/sledagent/agent/api"
 	"github.com/sledagent/sledagent/agent/bundle"
 	"github.com/sledagent/sledagent/agent/disposition"
+	"github.com/sledagent/sledagent/agent/evidence"
 	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/publish"
 	"github.com/sledagent/sledagent/agent/publish/srv"
@@ -33,6 +34,7 @@ import (
 	"github.com/sledagent/sledagent/config"
 	"github.com/sledagent/sledagent/internal/bootclock"
 	"github.com/sledagent/sledagent/propolis"
+	"github.com/sledagent/sledagent/zone"
 	"github.com/sledagent/sledagent/zone/illumos/bhyve"
 )
 
@@ -57,9 +59,9 @@ const logName = "sled-agent.log"
 func runAgent(file string) error {
 	ctx, cancel := untilEnded()
 	defer cancel()
-	caught := survive()
+	caught, hups := survive(), reloads()
 	done := make(chan error, 1)
-	go func() { done <- runUntilDone(ctx, caught, file) }()
+	go func() { done <- runUntilDone(ctx, caught, hups, file) }()
 	select {
 	case err := <-done:
 		return err
@@ -74,7 +76,7 @@ func runAgent(file string) error {
 }
 
 // runUntilDone starts the agent and runs it until ctx ends. Its error is that of the start.
-func runUntilDone(ctx context.Context, caught <-chan os.Signal, file string) error {
+func runUntilDone(ctx context.Context, caught, hups <-chan os.Signal, file string) error {
 	files := raiseFiles()
 	cfg, err := config.Load(file)
 	if err != nil {
@@ -98,27 +100,31 @@ func runUntilDone(ctx context.Context, caught <-chan os.Signal, file string) err
 	case err != nil:
 		return fatal{err}
 	}
-	<-ctx.Done()
+	d.reloadOn(ctx, hups)
 	return nil
 }
 
 // A daemon is the running agent with all its parts.
 type daemon struct {
-	cfg      *config.Config
-	log      *logging.Log
-	files    uint64
-	notifier *notifier
-	troubles *troubles
-	identity *identity
-	api      *api.Server
-	admin    *admin.Server
-	agent    *agent.Agent
-	nexus    *publish.Client
+	// cfg is the configuration at the start, inForce that of now.
+	cfg       *config.Config
+	inForce   atomic.Pointer[config.Config]
+	reloading sync.Mutex
+	log       *logging.Log
+	files     uint64
+	notifier  *notifier
+	troubles  *troubles
+	identity  *identity
+	api       *api.Server
+	admin     *admin.Server
+	agent     *agent.Agent
+	nexus     *publish.Client
 	access
 	resolver *srv.Resolver // nil if Nexus is not found by DNS
 	zones    *zones
 	ledger   *ledger.Ledger
 	bundles  *bundle.Store
+	evidence *evidence.Store
 	unlock   func() error
 	limits   vmm.Limits
 	backend  config.Backend
@@ -139,12 +145,17 @@ func newDaemon(ctx context.Context, cfg *config.Config, log *logging.Log, files 
 		notifier: newNotifier(ctx, log.Logger)}
 	d.listening, d.silence = context.WithCancel(context.Background())
 	d.troubles = newTroubles(log.Logger, func(all []string) { d.notifier.say("STATUS=" + status(all)) })
-	d.limits = vmm.Limits{StopGrace: cfg.Watchdog.StopGrace, MaxStopGrace: cfg.Watchdog.MaxStopGrace,
+	d.limits = limitsOf(cfg)
+	d.inForce.Store(cfg)
+	return d
+}
+
+func limitsOf(cfg *config.Config) vmm.Limits {
+	return vmm.Limits{StopGrace: cfg.Watchdog.StopGrace, MaxStopGrace: cfg.Watchdog.MaxStopGrace,
 		StartTimeout: cfg.Watchdog.StartTimeout, RebootTimeout: cfg.Watchdog.RebootTimeout,
 		SoftStop:     propolis.SoftStop(cfg.Propolis.APIVersion),
 		RetryInitial: cfg.Nexus.RetryInitial, RetryMax: cfg.Nexus.RetryMax, GiveUpAfter: cfg.Nexus.GiveUpAfter,
 		Standalone: len(cfg.Nexus.Addresses)+len(cfg.Nexus.DNS) == 0}
-	return d
 }
 
 // start opens and starts everything. Errors of the ledger and the zones are always
@@ -209,11 +220,12 @@ func (d *daemon) assemble() (err error) {
 	}
 	d.openNexus()
 	d.bundles = bundle.Open(filepath.Join(cfg.StateDir, "bundles"), log)
+	d.evidence = openEvidence(cfg, d.zones, log)
 	d.agent = agent.New(agent.Config{
 		Zones: d.zones.Manager, Ports: d.zones.ports, Nexus: d.nexus, Journal: d.ledger, Propolis: dial(cfg.Propolis),
 		Limits: d.limits, Prefix: cfg.Zones.Prefix, KeepOrphans: cfg.Zones.Orphans.Keep(d.backend), Sled: d.identity.metadata,
 		Watch:    propolis.WatchOptions{Heartbeat: heartbeat, PollBudget: heartbeat, GoneAfter: cfg.Propolis.GoneAfter},
-		Evidence: cfg.Watchdog.EvidenceBudget, Bundle: d.bundles.Add,
+		Evidence: cfg.Watchdog.EvidenceBudget, Collector: d.evidence, Bundle: d.bundles.Add,
 		Disposition: openDisposition(cfg.StateDir, log), Log: log,
 		Event: func(id uuid.UUID, e vmm.Event) { d.events.Publish(admin.NamedEvent{VMM: id, Event: e}) },
 	})
@@ -223,10 +235,17 @@ func (d *daemon) assemble() (err error) {
 	apiConns, adminConns := connections(d.files)
 	d.api = api.New(front{d.agent, d}, api.Options{Log: log, Conns: apiConns, Bundles: d.bundles, Zoneadm: d.zones.zoneadm,
 		TLS: d.apiTLS(), Clients: d.roles})
-	d.admin = admin.New(front{d.agent, d}, admin.Options{Log: log, Conns: adminConns, Groups: d.groups, Sled: d.api.Handler(), Process: d, PropolisVersion: cfg.Propolis.APIVersion,
-		Collectors: slices.Concat(collectors(d.agent, d.nexus, d.zones, d.bundles, d.log, d.troubles),
+	d.admin = admin.New(front{d.agent, d}, admin.Options{Log: log, Conns: adminConns, Groups: d.groups, Sled: d.api.Handler(), Process: d, PropolisVersion: cfg.Propolis.APIVersion, ServeMetrics: d.serveMetrics(),
+		Collectors: slices.Concat(collectors(d.agent, d.nexus, d.zones, d.bundles, d.evidence, d.log, d.troubles),
 			nexusCollectors(d.nexus, d.resolver), d.api.Collectors())})
 	return nil
+}
+
+// openEvidence opens the store of what is collected before zones are removed by force.
+func openEvidence(cfg *config.Config, z *zones, log zerolog.Logger) *evidence.Store {
+	inspector, _ := z.Manager.(zone.Inspector)
+	return evidence.Open(evidence.Options{Dir: filepath.Join(cfg.StateDir, "evidence"), Commands: cfg.Evidence.Commands,
+		MaxSize: int64(cfg.Evidence.MaxSize), Keep: cfg.Evidence.Keep, Zones: inspector, Log: log})
 }
 
 // openDisposition reads whether this sled takes new VMMs. What cannot be read is logged
@@ -266,7 +285,7 @@ func (d *daemon) listen() []*outcome {
 	first := []*outcome{identified, d.loadNexusCerts(),
 		keep("admin.socket", d.listenAdmin, d.admin.Serve, local)}
 	if at := d.cfg.Admin.Metrics; at != "" {
-		first = append(first, keep("admin.metrics", func() (net.Listener, error) { return net.Listen("tcp", at) }, d.admin.ServeMetrics, local))
+		first = append(first, keep("admin.metrics", func() (net.Listener, error) { return d.listenMetrics(at) }, d.admin.ServeMetrics, local))
 	}
 	others := slices.Clone(first)
 	return append(first, keep("api.listen", d.listenAPI,
@@ -307,6 +326,7 @@ func (d *daemon) close() {
 		end("end the agent", exitBudget/4, d.agent.Close)
 		end("end publishing", exitBudget/8, d.nexus.Close)
 		end("write zone bundles", exitBudget/8, d.bundles.Close)
+		end("end collecting evidence", exitBudget/8, d.evidence.Close)
 	}
 	if d.zones != nil {
 		end("close the zones", exitBudget/8, func(context.Context) error { return d.zones.close() })

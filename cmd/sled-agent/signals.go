@@ -16,12 +16,12 @@ var ending = []os.Signal{syscall.SIGTERM, syscall.SIGINT}
 
 // untouched are the signals that keep their default effect: those that print the
 // goroutines of a Go program and end it (SIGQUIT, SIGABRT and faults), those that the
-// Go runtime needs, and those without an effect. SIGTTOU and SIGTTIN are ignored
+// Go runtime needs, and those without an effect. SIGHUP, SIGTTOU and SIGTTIN are handled
 // elsewhere.
 var untouched = []syscall.Signal{
 	syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGILL, syscall.SIGTRAP, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGSEGV,
 	syscall.SIGSYS, syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGPROF, syscall.SIGURG, syscall.SIGCHLD, syscall.SIGCONT,
-	syscall.SIGWINCH, syscall.SIGTTOU, syscall.SIGTTIN, syscall.SIGTERM, syscall.SIGINT,
+	syscall.SIGWINCH, syscall.SIGTTOU, syscall.SIGTTIN, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP,
 }
 
 // highestSignal is the highest signal number of any system.
@@ -35,9 +35,16 @@ func untilEnded() (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(context.Background(), ending...)
 }
 
+// reloads returns a channel for SIGHUP, which also comes when a terminal closes. One that is
+// pending stands for all.
+func reloads() <-chan os.Signal {
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	return caught
+}
+
 // survive catches every other signal that would end or stop the process: SIGPIPE when
-// the reader of the log exits, SIGHUP when a terminal closes, SIGXFSZ when a file
-// reaches its limit, and rarer ones. They are caught, not ignored, because children
+// the reader of the log exits, SIGXFSZ when a file reaches its limit, and rarer ones. They are caught, not ignored, because children
 // would inherit ignored signals.
 func survive() <-chan os.Signal {
 	caught := make(chan os.Signal, 16)
@@ -59,8 +66,7 @@ func logSignals(ctx context.Context, caught <-chan os.Signal, log zerolog.Logger
 		select {
 		case s := <-caught:
 			if s != syscall.SIGPIPE { // lost lines are reported by the log itself
-				log.Warn().Stringer("signal", s).
-					Msg("signal ignored; nothing is reloaded, restart the agent to apply a changed configuration")
+				log.Warn().Stringer("signal", s).Msg("signal ignored; SIGHUP reloads the configuration")
 			}
 		case <-ctx.Done():
 			return

@@ -4,6 +4,7 @@
 #	sled-agent CONFIGURATION      start
 #	sled-agent stop CONTRACT      stop
 #	sled-agent shutdown SOCKET    stop of sled-agent-vmms
+#	sled-agent refresh            refresh
 
 agent=/usr/bin/sled-agent
 sledctl=/usr/bin/sledctl
@@ -44,6 +45,13 @@ if [ "$1" = shutdown ]; then
 	0 | 5 | 6) "$sledctl" --socket "$2" vmm stop --all --soft 90s --grace 2m --wait --timeout 150s ;;
 	*) echo "the host does not shut down (run level $level): VMs go on" ;;
 	esac
+	exit 0
+fi
+
+# A configuration that is wrong changes nothing; the service's log says why. SIGHUP to the
+# contract would also reach the commands that the agent runs.
+if [ "$1" = refresh ]; then
+	"$sledctl" agent reload
 	exit 0
 fi
 

@@ -41,6 +41,7 @@ on sled-agent check --config /etc/sled-agent/sled-agent.toml --host || fail "sle
 on systemd-analyze security --no-pager sled-agent.service | tail -n 1 || :
 ok "the unit's restrictions hold for the agent and for the VM's server"
 
+on systemctl reload sled-agent || fail "systemctl reload"
 for signal in HUP USR1 PIPE TSTP; do on kill -$signal "$pid"; done
 until_ "the signal is a warning in the journal" sh -c "nsenter -t $init -m -p -r journalctl -u sled-agent -p warning -o cat | grep -q 'signal ignored'"
 survives "signals that end other services; journalctl -p warning has them"

@@ -149,6 +149,19 @@ func (s *Set) Outputs(ctx context.Context, call Call) (out []byte, warned string
 	return out, printed(&p.stderr), nil
 }
 
+// Capture is Run and returns the beginning of what the program has printed on its standard
+// output and its standard error, also of one that has failed or is over its budget. More
+// than MaxOutput of it is discarded and is no error.
+func (s *Set) Capture(ctx context.Context, call Call) (out, warned []byte, err error) {
+	p, err := s.run(ctx, call)
+	if p == nil {
+		return nil, nil, err
+	}
+	out, _ = p.stdout.bytes()
+	warned, _ = p.stderr.bytes()
+	return out, warned, err
+}
+
 func (s *Set) run(ctx context.Context, call Call) (*process, error) {
 	if ctx.Err() != nil {
 		return nil, call.failed(context.Cause(ctx))

@@ -367,3 +367,37 @@ func TestExecHangs(t *testing.T) {
 	close(disk)
 	await(t, "its end", func() bool { return s.Count() == 0 })
 }
+
+// What a program has printed is there whatever becomes of it, and bounded.
+func TestCapture(t *testing.T) {
+	t.Parallel()
+	s, _ := newSet(t, `echo out; echo err >&2; case "$1" in fails) exit 3;; hangs) exec sleep 600;; esac; echo more`)
+	for arg, want := range map[string]struct{ out, failed string }{
+		"works": {"out\nmore\n", ""},
+		"fails": {"out\n", "exit status 3"},
+	} {
+		out, warned, err := s.Capture(t.Context(), tool(arg))
+		if string(out) != want.out || string(warned) != "err\n" || (err == nil) != (want.failed == "") {
+			t.Errorf("%s: %q, %q, %v", arg, out, warned, err)
+		}
+	}
+	hangs := tool("hangs")
+	ctx, cancel := context.WithCancel(t.Context())
+	printed := make(chan struct{})
+	go func() {
+		<-printed
+		cancel()
+	}()
+	time.AfterFunc(time.Second, func() { close(printed) })
+	if out, _, err := s.Capture(ctx, hangs); string(out) != "out\n" || !errors.Is(err, context.Canceled) {
+		t.Errorf("hangs: %q, %v", out, err)
+	}
+	short := tool("works")
+	short.MaxOutput = 5
+	if out, _, err := s.Capture(t.Context(), short); string(out) != "out\nm" || err != nil {
+		t.Errorf("more than is kept: %q, %v", out, err)
+	}
+	if out, _, err := s.Capture(t.Context(), Call{Argv: []string{"absent"}}); out != nil || err == nil {
+		t.Errorf("a program that is not there: %q, %v", out, err)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -27,6 +28,9 @@ type Options struct {
 	// TLS, if it is set, is spoken on every connection. A handshake takes at most
 	// ReadHeader; until it is done the connection counts as idle.
 	TLS *tls.Config
+	// Serve, if it is set, serves instead of http.Server's own method of that name, and may
+	// change the server before.
+	Serve func(*http.Server, net.Listener) error
 	// MaxHeader bounds a request's header, in bytes.
 	MaxHeader int
 }
@@ -34,48 +38,78 @@ type Options struct {
 // A Server serves HTTP on a bounded number of connections. Its methods are safe for
 // concurrent use.
 type Server struct {
-	http *http.Server
-	o    Options
+	o       Options
+	handler http.Handler
+
+	mu     sync.Mutex
+	http   *http.Server
+	closed bool
 }
 
 // NewServer returns a Server for a handler, which must call Received and Answered.
 func NewServer(handler http.Handler, o Options) *Server {
-	s := &Server{o: o, http: &http.Server{
-		Handler:                      handler,
-		ReadHeaderTimeout:            o.ReadHeader,
-		ReadTimeout:                  o.Read,
-		WriteTimeout:                 o.Write,
-		IdleTimeout:                  o.Idle,
-		MaxHeaderBytes:               o.MaxHeader,
-		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     ErrorLog(o.Log, o.Name),
-	}}
-	track(s.http)
+	s := &Server{o: o, handler: handler}
+	s.http = s.server()
 	return s
 }
 
+func (s *Server) server() *http.Server {
+	server := &http.Server{
+		Handler:                      s.handler,
+		ReadHeaderTimeout:            s.o.ReadHeader,
+		ReadTimeout:                  s.o.Read,
+		WriteTimeout:                 s.o.Write,
+		IdleTimeout:                  s.o.Idle,
+		MaxHeaderBytes:               s.o.MaxHeader,
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     ErrorLog(s.o.Log, s.o.Name),
+	}
+	track(server)
+	return server
+}
+
 // Handler returns the handler.
-func (s *Server) Handler() http.Handler { return s.http.Handler }
+func (s *Server) Handler() http.Handler { return s.handler }
 
 // Serve accepts connections until Shutdown, and returns nil then. The listener is
 // closed when it returns.
 func (s *Server) Serve(l net.Listener) error {
 	l = limit(l, s.o)
+	defer l.Close()
 	if s.o.TLS != nil {
 		l = tls.NewListener(l, s.o.TLS)
 	}
-	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
 }
 
+func (s *Server) serve(l net.Listener) error {
+	if s.o.Serve == nil {
+		return s.http.Serve(l)
+	}
+	server := s.server() // one that was changed is not changed again
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return http.ErrServerClosed
+	}
+	s.http = server
+	s.mu.Unlock()
+	return s.o.Serve(server, l)
+}
+
 // Shutdown stops accepting, waits for running requests until ctx ends, and then closes
 // the remaining connections.
 func (s *Server) Shutdown(ctx context.Context) error {
-	err := s.http.Shutdown(ctx)
+	s.mu.Lock()
+	s.closed = true
+	server := s.http
+	s.mu.Unlock()
+	err := server.Shutdown(ctx)
 	if err != nil {
-		_ = s.http.Close()
+		_ = server.Close()
 	}
 	return err
 }

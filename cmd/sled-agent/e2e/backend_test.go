@@ -80,7 +80,7 @@ func (b *processBackend) config() section {
 
 func (b *processBackend) of(id uuid.UUID) (left []string) {
 	for _, dir := range entries(filepath.Join(b.dir, "state")) {
-		if filepath.Base(dir) != "bundles" { // they are meant to outlive it
+		if base := filepath.Base(dir); base != "bundles" && base != "evidence" { // they are meant to outlive it
 			left = append(left, named(dir, id.String())...)
 		}
 	}

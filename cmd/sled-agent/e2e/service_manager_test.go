@@ -148,7 +148,7 @@ func TestUnit(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(unitFile)
 	must(t, err)
-	for _, setting := range []string{"Type=notify", "KillMode=process", "WatchdogSec=", "Restart=always", "RestartPreventExitStatus=96"} {
+	for _, setting := range []string{"Type=notify", "KillMode=process", "WatchdogSec=", "Restart=always", "ExecReload=/usr/bin/sledctl agent reload", "RestartPreventExitStatus=96"} {
 		if !strings.Contains(string(text), "\n"+setting) {
 			t.Errorf("the unit has no %s", setting)
 		}
@@ -160,6 +160,7 @@ func TestUnit(t *testing.T) {
 	// systemd-analyze requires the program to exist. Older versions warn about unknown settings.
 	unit := filepath.Join(t.TempDir(), "sled-agent.service")
 	there := strings.ReplaceAll(string(text), "/usr/bin/sled-agent", program("sled-agent"))
+	there = strings.ReplaceAll(there, "/usr/bin/sledctl", program("sled-agent"))
 	there = strings.Replace(there, "\nDelegateSubgroup=agent\n", "\n", 1)
 	must(t, os.WriteFile(unit, []byte(there), 0o600))
 	if out, err := exec.Command(analyze, "verify", "--man=no", unit).CombinedOutput(); err != nil || len(out) > 0 {

@@ -11,13 +11,12 @@ import (
 // A level is that of the whole process, for a while another one than the configured. It is
 // zerolog's global one: loggers that were derived from the log follow it.
 type level struct {
-	configured zerolog.Level
-
-	mu    sync.Mutex
-	now   zerolog.Level
-	by    string
-	until time.Time   // zero unless it was set
-	back  *time.Timer // to the configured level
+	mu sync.Mutex
+	// configured is the level of the configuration, now that in force.
+	configured, now zerolog.Level
+	by              string
+	until           time.Time   // zero unless it was set
+	back            *time.Timer // to the configured level
 }
 
 // A LevelState says which lines are logged.
@@ -42,16 +41,16 @@ func (l *level) state() LevelState {
 
 // SetLevel sets the level for a while. An empty name is the configured level.
 func (l *Log) SetLevel(name, by string, d time.Duration) (LevelState, error) {
-	to := l.level.configured
-	if name != "" {
-		var err error
-		if to, err = zerolog.ParseLevel(name); err != nil || to < zerolog.TraceLevel || to > zerolog.ErrorLevel {
-			return LevelState{}, fmt.Errorf("%q is not one of trace, debug, info, warn, error", name)
-		}
+	to, err := parse(name)
+	if err != nil {
+		return LevelState{}, err
 	}
 	v := &l.level
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if name == "" {
+		to = v.configured
+	}
 	l.change(to, by, d)
 	v.by, v.until = "", time.Time{}
 	if name != "" {
@@ -61,6 +60,33 @@ func (l *Log) SetLevel(name, by string, d time.Duration) (LevelState, error) {
 		v.back = back
 	}
 	return v.state(), nil
+}
+
+// parse reads the name of a level; an empty one is that of the configuration.
+func parse(name string) (zerolog.Level, error) {
+	if name == "" {
+		return zerolog.NoLevel, nil
+	}
+	to, err := zerolog.ParseLevel(name)
+	if err != nil || to < zerolog.TraceLevel || to > zerolog.ErrorLevel {
+		return to, fmt.Errorf("%q is not one of trace, debug, info, warn, error", name)
+	}
+	return to, nil
+}
+
+// Configure changes the configured level. One that somebody has set stays for its while.
+func (l *Log) Configure(name, by string) error {
+	to, err := parse(name)
+	if err != nil {
+		return err
+	}
+	v := &l.level
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.configured = to; v.back == nil && v.now != to {
+		l.change(to, by, 0)
+	}
+	return nil
 }
 
 // fallBack ends a level that was set, unless it was set anew since.

@@ -21,7 +21,7 @@ const maxGoroutines = 8 << 20
 // agentGroup is the command agent with what shows and changes the agent's process.
 func (a *app) agentGroup() *cobra.Command {
 	cmd := a.agentCommand()
-	cmd.AddCommand(a.logLevelCommand(), a.configCommand(), a.healthCommand(), a.goroutinesCommand())
+	cmd.AddCommand(a.logLevelCommand(), a.configCommand(), a.reloadCommand(), a.healthCommand(), a.goroutinesCommand())
 	return cmd
 }
 
@@ -105,6 +105,42 @@ func configText(c admin.Config) string {
 		fmt.Fprintf(&out, "%s = %s\n", name, value)
 	}
 	return out.String()
+}
+
+func (a *app) reloadCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "reload",
+		Short: "Have the agent read its configuration again",
+		Long: `Have the agent read its configuration again, as SIGHUP does. The keys log.level,
+watchdog.* and evidence.* are applied; deadlines that are pending stay as they are.
+Other keys that have changed are named, and need a restart of the agent, which harms
+no VM. A configuration that is wrong changes nothing: exit code 1, and the reason.
+
+Certificates and the web configuration file of the metrics are read again when they
+change, without a reload.`,
+		Example: "  sled-agent check --config /etc/sled-agent/sled-agent.toml && sledctl agent reload",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.within(cmd.Context(), requestTimeout, func(ctx context.Context) error {
+				done, err := a.admin.Reload(ctx)
+				if err != nil {
+					return err
+				}
+				return a.print(done, func(view.View) string { return reloadText(done) })
+			})
+		},
+	}
+}
+
+func reloadText(r admin.Reloaded) string {
+	text := "nothing has changed\n"
+	if len(r.Applied) > 0 {
+		text = "changed: " + strings.Join(r.Applied, ", ") + "\n"
+	}
+	if len(r.Restart) > 0 {
+		text += "changed but needs a restart: " + strings.Join(r.Restart, ", ") + "\n"
+	}
+	return text
 }
 
 func (a *app) healthCommand() *cobra.Command {

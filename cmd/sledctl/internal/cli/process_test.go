@@ -13,7 +13,11 @@ import (
 )
 
 // A process is one whose sled API does not listen.
-type process struct{ level admin.LogLevel }
+type process struct {
+	level admin.LogLevel
+	// wrong is what is wrong with the configuration.
+	wrong string
+}
 
 func (p *process) Health() admin.Health { return admin.Health{}.Checked("watchdog", nil) }
 
@@ -37,6 +41,13 @@ func (p *process) SetLogLevel(by vmm.Who, level string, d time.Duration) (admin.
 		p.level = admin.LogLevel{Level: level, Configured: "info", Until: &until, By: string(by.Kind())}
 	}
 	return p.level, nil
+}
+
+func (p *process) Reload(vmm.Who) (admin.Reloaded, error) {
+	if p.wrong != "" {
+		return admin.Reloaded{}, errors.New(p.wrong)
+	}
+	return admin.Reloaded{Applied: []string{"log.level", "evidence.keep"}, Restart: []string{"nexus.addresses"}}, nil
 }
 
 // serveProcess serves a process and returns the socket.

@@ -90,7 +90,9 @@ func (a *app) report(ctx context.Context, r *report.Report, id uuid.UUID, file s
 		file = name + ".tar.gz"
 	}
 	r.AddAgent(ctx, a.admin, id)
-	r.AddHost(ctx, report.This(), r.StateDir(filepath.Dir(a.socket)))
+	stateDir := r.StateDir(filepath.Dir(a.socket))
+	r.AddEvidence(ctx, stateDir, id)
+	r.AddHost(ctx, report.This(), stateDir)
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}

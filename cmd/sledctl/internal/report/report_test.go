@@ -202,6 +202,45 @@ func TestHost(t *testing.T) {
 	}
 }
 
+// The newest collections of evidence are in the report, of one VMM or of all.
+func TestEvidence(t *testing.T) {
+	t.Parallel()
+	state, other := t.TempDir(), uuid.MustParse("00000000-0000-4000-8000-000000000001")
+	put := func(name, text string) {
+		t.Helper()
+		path := filepath.Join(state, "evidence", name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range maxEvidence + 1 {
+		put(fmt.Sprintf("%s-2026113%02d/processes.txt", runningID, i), "args --password=hunter2\n")
+	}
+	put(other.String()+"-20260101/files.txt", "other")
+	for id, want := range map[uuid.UUID]int{uuid.Nil: maxEvidence, runningID: maxEvidence, other: 1, endedID: 0} {
+		r := &Report{}
+		r.AddEvidence(t.Context(), state, id)
+		got := files(t, r)
+		n := 0
+		for name, text := range got {
+			if strings.HasPrefix(name, "evidence/") {
+				n++
+				if strings.Contains(text, "hunter2") || strings.HasSuffix(name, "-202611300/processes.txt") {
+					t.Errorf("%s: %s is %q", id, name, text)
+				}
+			}
+		}
+		if n != want || len(r.Missing()) > 0 || (want > 0) != (got["evidence.txt"] != "") {
+			t.Errorf("%s: %d files, want %d; missing %+v", id, n, want, r.Missing())
+		}
+	}
+	none := &Report{}
+	none.AddEvidence(t.Context(), t.TempDir(), uuid.Nil)
+	if len(none.Parts) != 0 {
+		t.Errorf("without evidence there is %+v", none.Parts)
+	}
+}
+
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	text, err := run(t.Context(), "sh", "-c", "echo out; echo err >&2")

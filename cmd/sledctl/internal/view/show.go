@@ -194,6 +194,7 @@ func (p *page) identity(s vmm.Status) {
 		p.line("pid", fmt.Sprint(s.PID))
 	}
 	p.line("serves on", s.Addr)
+	p.line("evidence", s.Evidence)
 }
 
 func joined(what, why string) string {
