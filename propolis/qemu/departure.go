@@ -63,7 +63,10 @@ func (m *machine) leave() {
 func (d *departure) run() {
 	defer d.end()
 	defer d.close()
-	err := d.push()
+	// Its end closes the link. Until then the target can be told why.
+	ctx, cancel := context.WithTimeout(d.ctx, moveBudget)
+	defer cancel()
+	err := d.push(ctx)
 	if err == nil {
 		err = d.give()
 	}
@@ -74,9 +77,7 @@ func (d *departure) run() {
 
 // push sends the guest, which does not run any more when it returns without an error. The target has
 // all of it.
-func (d *departure) push() error {
-	ctx, cancel := context.WithTimeout(d.ctx, moveBudget)
-	defer cancel()
+func (d *departure) push(ctx context.Context) error {
 	offer, err := d.offer()
 	if err != nil {
 		return err
