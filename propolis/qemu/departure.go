@@ -29,7 +29,8 @@ const (
 // A departure is the migration of a VM to another server. The guest runs here until QEMU has sent
 // its memory, and then nowhere. Until the word yours is sent, whatever fails makes it go on here.
 // From then on it goes on here only if the target has refused it. If it is not known whether the
-// target runs it, the VM has failed.
+// target runs it, the VM has failed and the migration is over, so that only the target says whether it
+// has failed: else Nexus might start the instance again while it runs there.
 type departure struct {
 	*link
 	m *machine

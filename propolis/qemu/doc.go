@@ -21,7 +21,8 @@
 //
 // The words of the link decide where the guest may run. The target starts it only after the word
 // yours. The source sends that once its own guest has ended, and from then on continues it only if
-// the target has refused it. A source that does not know fails.
+// the target has refused it. A source that does not know fails, and leaves it to the target to say
+// whether the migration has.
 //
 // The package compiles everywhere and starts QEMU on Linux only. What decides when requests are
 // taken, and all of HTTP, is in package server.

@@ -197,7 +197,10 @@ func (m *machine) enter(do func()) {
 // the log at once.
 func (m *machine) fail(why string, err error) {
 	m.ended = true
-	if m.moves() {
+	switch d := m.departure; {
+	case d != nil && d.given: // The target says whether it has arrived.
+		m.vm.ShowPhase(server.Finish)
+	case m.moves():
 		m.vm.ShowPhase(server.ErrorPhase)
 	}
 	console := m.console.tail(maxLastConsole)

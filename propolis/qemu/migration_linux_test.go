@@ -447,15 +447,15 @@ func TestRealGuestMigrationEnds(t *testing.T) {
 		at             func(*pair, word) bool
 		source, target string
 	}{
-		// It is not known at the source what has become of the guest.
-		"broken at yours": {func(_ *pair, w word) bool { return w != yours }, "Failed out Error", "Failed in Error"},
+		// It is not known at the source what has become of the guest, so the target alone says so.
+		"broken at yours": {func(_ *pair, w word) bool { return w != yours }, "Failed out Finish", "Failed in Error"},
 		"yours too late": {func(p *pair, w word) bool {
 			if w == yours {
 				p.target.until(func(m *machine) bool { return m.ended })
 			}
 			return true
-		}, "Failed out Error", "Failed in Error"},
-		"broken at running": {func(_ *pair, w word) bool { return w != running }, "Failed out Error", "Running in Finish"},
+		}, "Failed out Finish", "Failed in Error"},
+		"broken at running": {func(_ *pair, w word) bool { return w != running }, "Failed out Finish", "Running in Finish"},
 		"source's QEMU killed at stream": {func(p *pair, w word) bool {
 			if w == stream {
 				p.source.qemuEnds(killQEMU)
