@@ -5,7 +5,8 @@
 //
 // newPlan is a pure function. It refuses what QEMU cannot make and names the component. QEMU gets
 // the spec's values as JSON and never through a shell. It has no monitor for people, no
-// configuration file and no socket with a name: QMP and the console are sockets that it inherits.
+// configuration file and no socket with a name: QMP and the console are sockets that it inherits. So
+// are its files, which the server opens: if that is root, QEMU has another user.
 //
 // QEMU is killed by the kernel when the server ends, however that happens. A VM that is stopped
 // gets QMP's quit and is killed if it does not end, so a QEMU that was stopped by a signal ends as

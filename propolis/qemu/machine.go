@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
@@ -101,20 +100,17 @@ func (m *machine) run() {
 		}
 		defer a.close()
 	}
-	p, dir, err := m.host.prepare(m.vm.Ensured().Spec)
-	if dir != "" {
-		defer os.RemoveAll(dir)
-	}
+	p, files, ids, err := m.host.prepare(m.vm.Ensured().Spec)
 	if err != nil {
-		m.enter(func() { m.fail("cannot make VM", err) })
+		m.notMade(a, err)
 		return
 	}
 	if a != nil {
 		p.args = append(p.args, "-incoming", "defer")
 	}
-	c, err := startChild(m.host.o.Program, p.args)
+	c, err := startChild(m.host.o.Program, p.args, files, m.host.o.User)
 	if err != nil {
-		m.enter(func() { m.fail("cannot make VM", err) })
+		m.notMade(a, err)
 		return
 	}
 	defer c.release()
@@ -132,7 +128,7 @@ func (m *machine) run() {
 	err = q.do(m.ctx, makeBudget, "qmp_capabilities", nil)
 	m.console.connect(c.console)
 	if err == nil {
-		err = m.opened(a, p, c, q)
+		err = m.opened(a, p, ids, c, q)
 	}
 	if err != nil {
 		c.kill()
@@ -150,21 +146,27 @@ func (m *machine) run() {
 	m.enter(func() { m.exited(c) })
 }
 
-// opened goes on once QEMU has opened the disks.
-func (m *machine) opened(a *arrival, p *plan, c *child, q *qmpClient) error {
-	files, err := fileIDs(p.disks)
-	if err == nil && a != nil {
-		err = a.prepare(m.ctx, q, files)
-	}
-	if err != nil && a != nil {
+// notMade handles that there is no QEMU.
+func (m *machine) notMade(a *arrival, err error) {
+	if a != nil {
 		a.giveUp(err)
+	}
+	m.enter(func() { m.fail("cannot make VM", err) })
+}
+
+// opened goes on once QEMU has opened the disks, which ids identify.
+func (m *machine) opened(a *arrival, p *plan, ids map[string]string, c *child, q *qmpClient) (err error) {
+	if a != nil {
+		if err = a.prepare(m.ctx, q, ids); err != nil {
+			a.giveUp(err)
+		}
 	}
 	m.enter(func() {
 		if err != nil {
 			m.fail("cannot make VM", fmt.Errorf("%w: %s", err, c.words))
 			return
 		}
-		m.child, m.qmp, m.disks, m.files = c, q, p.disks, files
+		m.child, m.qmp, m.disks, m.files = c, q, p.disks, ids
 		if a != nil {
 			a.done = make(chan struct{})
 			m.host.machines.Go(func() { a.run(c, q) })
