@@ -137,9 +137,12 @@ type orphan struct {
 func (o orphan) Kill(ctx context.Context) { _ = o.a.cfg.Zones.Remove(ctx, zone.RungKill, o.name) }
 
 func (o orphan) Remove(ctx context.Context) {
-	var log []byte
+	var log, console []byte
 	err := zone.EnsureGone(ctx, o.a.cfg.Zones, o.name, zone.Removal{Gate: o.a.host.Heavy, Abandoned: &o.a.abandoned,
-		Before: func(ctx context.Context) { log, _ = o.a.host.ServerLog(ctx, o.name) },
+		Before: func(ctx context.Context) {
+			log, _ = o.a.host.ServerLog(ctx, o.name)
+			console, _ = o.a.host.Console(ctx, o.name)
+		},
 		Observe: func(r zone.Report) {
 			if r.Err != nil {
 				o.a.cfg.Log.Warn().Err(r.Err).Str("zone", o.name).Str("rung", string(r.Rung)).Int("attempt", r.Attempt).
@@ -151,7 +154,7 @@ func (o orphan) Remove(ctx context.Context) {
 	}
 	o.a.cfg.Log.Info().Str("zone", o.name).Msg("removed orphan zone")
 	if o.a.cfg.Bundle != nil && len(log) > 0 {
-		o.a.cfg.Bundle(bundle.Evidence{Zone: o.name, Cause: bundle.UnexpectedZone, Log: log})
+		o.a.cfg.Bundle(bundle.Evidence{Zone: o.name, Cause: bundle.UnexpectedZone, Log: log, Console: console})
 	}
 }
 

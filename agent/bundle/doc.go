@@ -3,7 +3,7 @@
 //
 //	<dir>/<zone>/<id>.tar.gz
 //
-// with metadata.toml, and status.json and server.log where there is something for them.
+// with metadata.toml, and status.json, server.log and console.log where there is something for them.
 //
 // One goroutine makes, deletes and cleans up bundles. Callers hand work over and never
 // wait for the disk to make a bundle: if the disk hangs or is full, bundles are lost and

@@ -13,8 +13,8 @@
 // well. QEMU is told to keep a guest that has ended, so that it is known why: powered off, reset
 // or panicked.
 //
-// The serial port com1 has a history of bounded length. Its lines are also logged, and a failure is
-// logged with the end of it.
+// The serial port com1 has a history of bounded length, of which a file has a copy that outlives
+// the server. Its lines are also logged, and a failure is logged with the end of it.
 //
 // A guest migrates by QEMU's own migration, whose stream the two servers pass on in a WebSocket:
 //

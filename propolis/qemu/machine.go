@@ -50,6 +50,8 @@ type machine struct {
 	// events bounds the log of QEMU's events, which a guest can cause.
 	events  *rate.Limiter
 	console *console
+	// keeper is nil before there is a QEMU.
+	keeper *keeper
 	// ctx ends with Close or a failure. QEMU is killed then.
 	ctx context.Context
 	end context.CancelFunc
@@ -115,6 +117,8 @@ func (m *machine) run() {
 	}
 	defer c.release()
 	defer context.AfterFunc(m.ctx, c.kill)()
+	k := m.console.keep(m.host.o.Dir, m.log)
+	m.enter(func() { m.keeper = k })
 	printed := make(chan struct{})
 	go func() {
 		defer close(printed)
@@ -139,6 +143,7 @@ func (m *machine) run() {
 		m.awaitExit(c)
 	}
 	<-printed // All of it, since QEMU has closed its end.
+	k.flush()
 	if a != nil && a.done != nil {
 		<-a.done
 	}
@@ -205,8 +210,9 @@ func (m *machine) fail(why string, err error) {
 	case m.moves():
 		m.vm.ShowPhase(server.ErrorPhase)
 	}
-	console := m.console.tail(maxLastConsole)
+	console, k := m.console.tail(maxLastConsole), m.keeper
 	m.vm.Later(func() {
+		k.flush()
 		m.log.Error().Err(err).Str("console", console).Msg(why)
 		m.vm.Enter(func() { m.vm.Ends(server.Failed) })
 		m.end()

@@ -144,7 +144,7 @@ func newRig(t *testing.T, kind string) *rig {
 	t.Cleanup(func() {
 		s.Close()
 		r.host.Wait()
-		if left, err := os.ReadDir(r.dir); err != nil || len(left) > 0 {
+		if left, err := os.ReadDir(r.dir); err != nil || len(left) != 1 || left[0].Name() != ConsoleFile {
 			t.Errorf("left: %v, %v", left, err)
 		}
 	})
