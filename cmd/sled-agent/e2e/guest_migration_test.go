@@ -106,3 +106,68 @@ func TestRealGuestMigrates(t *testing.T) {
 		m.source.stopAndEnd()
 	})
 }
+
+// An agent that is killed during a migration, or is away until it is over, changes nothing: the guest goes on at the
+// target, it has never run on both sides, and both sides have the right end.
+func TestRealGuestMigratesWhileAgentsAreKilled(t *testing.T) {
+	to := guestHarnessWith(t, setup{restarts: true})
+	from := guestHarnessWith(t, setup{restarts: true, sequential: true})
+	for side, of := range map[string]func(guestMove) *vm{
+		"source": func(m guestMove) *vm { return m.source.vm },
+		"target": func(m guestMove) *vm { return m.target },
+	} {
+		for moment, do := range map[string]func(m guestMove, v *vm){
+			"at once":       func(m guestMove, v *vm) { m.begin(); v.restart() },
+			"under way":     func(m guestMove, v *vm) { m.hold(); v.restart(); m.goOn() },
+			"until the end": func(m guestMove, v *vm) { m.hold(); m.misses(v) },
+		} {
+			t.Run(side+" "+moment, func(t *testing.T) {
+				m := bootForMove(from.in(t), to.with(t))
+				m.source.mayEnd()
+				all := m.source.connected()
+				do(m, of(m))
+				m.target.reaches(vmm.WireRunning)
+				g := m.target.connected()
+				g.runsOn()
+				m.leftOnce(all, g)
+				migrationSide{m.source.vm, vmm.WireDestroyed}.concludes(m.id, vmm.MigrationCompleted)
+				migrationSide{m.target, ""}.concludes(m.id, vmm.MigrationCompleted)
+				g.stopAndEnd()
+			})
+		}
+	}
+}
+
+// goOn lets a migration go on that was held.
+func (m guestMove) goOn() {
+	m.source.t.Helper()
+	m.source.signal("qemu-system", syscall.SIGCONT)
+}
+
+// misses kills the agent of one side and lets the migration go on until the guest runs at the target.
+func (m guestMove) misses(v *vm) {
+	v.t.Helper()
+	a := v.agent()
+	a.kill()
+	m.goOn()
+	m.target.connected().says("guest up ")
+	v.replace(a)
+}
+
+// leftOnce checks that the guest has written nothing at the source that it does not know at the target.
+func (m guestMove) leftOnce(source, target *guest) {
+	m.source.t.Helper()
+	ctx := bounded(m.source.t)
+	for {
+		_, frame, err := source.conn.Read(ctx)
+		if err != nil {
+			break // The server has ended.
+		}
+		source.text += string(frame)
+	}
+	got, err := consoleHistory(ctx, target)
+	must(m.source.t, err)
+	if !strings.HasPrefix(got, source.text) {
+		m.source.t.Errorf("at the source the guest has written %q, and at the target %q", source.text, got)
+	}
+}
