@@ -70,9 +70,9 @@ func probe(ctx context.Context, o Options, accel string) error {
 	case errors.As(err, &exit) && exit.ExitCode() == probeStatus:
 		return nil
 	case ctx.Err() != nil:
-		return fmt.Errorf("probe with %s: no answer within %s", accel, probeBudget)
+		return fmt.Errorf("probe with %s as %s: no answer within %s", accel, o.User, probeBudget)
 	case err == nil:
 		err = errors.New("it exited with 0")
 	}
-	return fmt.Errorf("probe with %s: %w: %s", accel, err, words)
+	return fmt.Errorf("probe with %s as %s: %w: %s", accel, o.User, err, words)
 }

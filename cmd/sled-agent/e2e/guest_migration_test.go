@@ -1,10 +1,14 @@
 package e2e
 
 import (
+	"bytes"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -43,7 +47,13 @@ func bootForMove(from, to *harness) guestMove {
 // begin asks the target's agent for the migration, as Nexus does.
 func (m guestMove) begin() {
 	m.source.t.Helper()
-	m.target.call("PUT", m.target.path()+"/state", migrateBody(m.source.serverAddr.String())).wants(m.source.t, http.StatusOK)
+	m.beginOver(m.source.serverAddr.String())
+}
+
+// beginOver is begin with another address of the source.
+func (m guestMove) beginOver(source string) {
+	m.source.t.Helper()
+	m.target.call("PUT", m.target.path()+"/state", migrateBody(source)).wants(m.source.t, http.StatusOK)
 }
 
 // hold begins the migration and holds it before the first piece of memory: the source's QEMU is stopped.
@@ -170,4 +180,72 @@ func (m guestMove) leftOnce(source, target *guest) {
 	if !strings.HasPrefix(got, source.text) {
 		m.source.t.Errorf("at the source the guest has written %q, and at the target %q", source.text, got)
 	}
+}
+
+// If the connection breaks after the guest was given away and before its source knows that it runs at the target, the
+// source has failed and the migration has not: Nexus follows the target.
+func TestRealGuestMigrationBreaksInBetween(t *testing.T) {
+	to := guestHarness(t)
+	from := guestHarnessWith(t, setup{sequential: true})
+	m := bootForMove(from, to)
+	m.source.mayEnd()
+	all := m.source.connected()
+	m.beginOver(breaksAfter(t, m.source.serverAddr.String(), `"word":"yours"`))
+	m.target.reaches(vmm.WireRunning)
+	migrationSide{m.source.vm, vmm.WireFailed}.concludes(m.id, vmm.MigrationCompleted)
+	migrationSide{m.target, ""}.concludes(m.id, vmm.MigrationCompleted)
+	g := m.target.connected()
+	g.runsOn()
+	m.leftOnce(all, g)
+	g.stopAndEnd()
+}
+
+// breaksAfter returns the address of a relay to a server. It breaks the connection when the client has something to say
+// after the server has sent a text.
+func breaksAfter(t *testing.T, server, text string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		client, err := l.Accept()
+		if err != nil {
+			return // The test has ended.
+		}
+		defer client.Close()
+		conn, err := net.Dial("tcp", server)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		var sent atomic.Bool
+		go func() { _, _ = io.Copy(io.MultiWriter(&seen{text: text, is: &sent}, client), conn) }() // until it is closed
+		for buf := make([]byte, 4<<10); ; {
+			n, err := client.Read(buf)
+			if err != nil || sent.Load() {
+				return
+			}
+			if _, err := conn.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+	}()
+	return l.Addr().String()
+}
+
+// A seen looks for a text in what is written to it.
+type seen struct {
+	text string
+	tail []byte
+	is   *atomic.Bool
+}
+
+func (s *seen) Write(data []byte) (int, error) {
+	s.tail = append(s.tail, data...)
+	if bytes.Contains(s.tail, []byte(s.text)) {
+		s.is.Store(true)
+	}
+	s.tail = s.tail[max(0, len(s.tail)-len(s.text)):]
+	return len(data), nil
 }
