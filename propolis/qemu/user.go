@@ -16,8 +16,12 @@ type User struct {
 	Groups []uint32
 }
 
-// defaultUser is whom QEMU runs as if the server is root and no other is wanted.
-const defaultUser = "nobody"
+// defaultUser is whom QEMU runs as if the server is root and no other is wanted. defaultUID is that
+// user's number on a machine without such an account.
+const (
+	defaultUser = "nobody"
+	defaultUID  = "65534"
+)
 
 // kvmDevice is opened by QEMU itself, so its user needs the device's group.
 const kvmDevice = "/dev/kvm"
@@ -31,6 +35,9 @@ func FindUser(name string) (*User, error) {
 		return nil, nil
 	}
 	u, err := lookUp(cmp.Or(name, defaultUser))
+	if err != nil && name == "" {
+		u, err = lookUp(defaultUID)
+	}
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("find QEMU's user: %w", err)
