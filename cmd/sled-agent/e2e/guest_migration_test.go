@@ -117,15 +117,17 @@ func TestRealGuestMigrates(t *testing.T) {
 	})
 }
 
+var sides = map[string]func(guestMove) *vm{
+	"source": func(m guestMove) *vm { return m.source.vm },
+	"target": func(m guestMove) *vm { return m.target },
+}
+
 // An agent that is killed during a migration, or is away until it is over, changes nothing: the guest goes on at the
 // target, it has never run on both sides, and both sides have the right end.
 func TestRealGuestMigratesWhileAgentsAreKilled(t *testing.T) {
 	to := guestHarnessWith(t, setup{restarts: true})
 	from := guestHarnessWith(t, setup{restarts: true, sequential: true})
-	for side, of := range map[string]func(guestMove) *vm{
-		"source": func(m guestMove) *vm { return m.source.vm },
-		"target": func(m guestMove) *vm { return m.target },
-	} {
+	for side, of := range sides {
 		for moment, do := range map[string]func(m guestMove, v *vm){
 			"at once":       func(m guestMove, v *vm) { m.begin(); v.restart() },
 			"under way":     func(m guestMove, v *vm) { m.hold(); v.restart(); m.goOn() },
@@ -145,6 +147,30 @@ func TestRealGuestMigratesWhileAgentsAreKilled(t *testing.T) {
 				g.stopAndEnd()
 			})
 		}
+	}
+}
+
+// A migration that fails while one side has no agent fails cleanly: the guest goes on at the source.
+func TestRealGuestMigrationFailsWhileAnAgentIsAway(t *testing.T) {
+	to := guestHarnessWith(t, setup{restarts: true})
+	from := guestHarnessWith(t, setup{restarts: true, sequential: true})
+	for side, of := range sides {
+		t.Run(side, func(t *testing.T) {
+			m := bootForMove(from.in(t), to.with(t))
+			m.hold()
+			a := of(m).agent()
+			a.kill()
+			m.target.mayEnd()
+			m.target.signal("qemu-system", syscall.SIGKILL)
+			m.goOn()
+			m.source.text = ""
+			m.source.says("guest up ")
+			of(m).replace(a)
+			migrationSide{m.target, vmm.WireFailed}.concludes(m.id, vmm.MigrationFailed)
+			migrationSide{m.source.vm, ""}.concludes(m.id, vmm.MigrationFailed)
+			m.source.runsOn()
+			m.source.stopAndEnd()
+		})
 	}
 }
 
