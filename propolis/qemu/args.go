@@ -67,9 +67,13 @@ func (p *planner) device(properties map[string]any) { p.option("-device", proper
 
 // option adds an option as JSON, in which no value can be taken for another key.
 func (p *planner) option(name string, value map[string]any) {
+	p.args = append(p.args, name, encoded(value))
+}
+
+func encoded(value map[string]any) string {
 	text, err := json.Marshal(value)
 	if err != nil {
 		panic(err) // all of these values can be encoded
 	}
-	p.args = append(p.args, name, string(text))
+	return string(text)
 }

@@ -74,9 +74,26 @@ func (h *Host) prepare(spec json.RawMessage) (p *plan, files []*os.File, ids map
 	if files, err = openAll(p.inherits, h.o.User); err != nil {
 		return nil, nil, nil, err
 	}
-	if ids, err = fileIDs(p.disks, files); err != nil {
+	if err = p.useDevices(files); err == nil {
+		ids, err = fileIDs(p.disks, files)
+	}
+	if err != nil {
 		closeAll(files)
 		return nil, nil, nil, err
 	}
 	return p, files, ids, nil
+}
+
+// useDevices has QEMU use those files of disks that are block devices as such.
+func (p *plan) useDevices(files []*os.File) error {
+	for name, d := range p.disks {
+		st, err := files[d.fd-firstFD].Stat()
+		if err != nil {
+			return fmt.Errorf("component %q: %w", name, err)
+		}
+		if st.Mode()&os.ModeDevice != 0 {
+			p.args[d.arg] = d.blockdev("host_device")
+		}
+	}
+	return nil
 }

@@ -79,6 +79,13 @@ type disk struct {
 	readOnly bool
 	block    uint32 // bytes; 0 for QEMU's default
 	fd       int    // QEMU's descriptor of it
+	arg      int    // place in the plan's arguments
+}
+
+// blockdev is the argument that makes the disk, with the QEMU driver of its file.
+func (d disk) blockdev(driver string) string {
+	return encoded(map[string]any{"driver": "raw", "node-name": d.node, "read-only": d.readOnly,
+		"file": map[string]any{"driver": driver, "filename": nameOfSet(d.fd)}})
 }
 
 // A planner collects a VM's command line. Its methods return errors that name the component.
@@ -229,10 +236,10 @@ func (p *planner) backend(name string) (disk, error) {
 		return disk{}, fmt.Errorf("no storage backend %q", name)
 	}
 	d.fd = p.inherit(inherited{what: fmt.Sprintf("component %q", name), path: d.path, content: d.content, readOnly: d.readOnly})
+	p.args = append(p.args, "-add-fd", fmt.Sprintf("fd=%d,set=%d", d.fd, d.fd), "-blockdev")
+	d.arg = len(p.args)
+	p.args = append(p.args, d.blockdev("file"))
 	p.disks[name] = d
-	p.args = append(p.args, "-add-fd", fmt.Sprintf("fd=%d,set=%d", d.fd, d.fd))
-	p.option("-blockdev", map[string]any{"driver": "raw", "node-name": d.node, "read-only": d.readOnly,
-		"file": map[string]any{"driver": "file", "filename": nameOfSet(d.fd)}})
 	return d, nil
 }
 
