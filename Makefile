@@ -224,7 +224,7 @@ $(GUEST)/kernel:
 	@rm -f $(GUEST)/*.deb && cp $(GUEST)/root/boot/vmlinuz-* $@
 
 .PHONY: test-guests
-test-guests: guest ## Make the guest and run the tests with real guests in QEMU, which take two minutes.
+test-guests: guest ## Make the guest and run the tests with real guests in QEMU, which take four minutes.
 	@echo '==> real guests'
 	@E2E_GUEST='$(CURDIR)/$(GUEST)' $(GO) test -count=1 -timeout $(TIMEOUT) -p 1 -parallel 4 -run 'RealGuest' \
 		./propolis/qemu ./cmd/sled-agent/e2e ./cmd/sled-demo

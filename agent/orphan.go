@@ -111,9 +111,12 @@ func (o *orphan) KillNow() bool { return false }
 func (o *orphan) Kill(ctx context.Context) { _ = o.a.cfg.Zones.Remove(ctx, zone.RungKill, o.name) }
 
 func (o *orphan) Remove(ctx context.Context) {
-	var log []byte
+	var log, console []byte
 	err := zone.EnsureGone(ctx, o.a.cfg.Zones, o.name, zone.Removal{Gate: o.a.host.Heavy, Abandoned: &o.a.abandoned,
-		Before:  func(ctx context.Context) { log, _ = o.a.host.ServerLog(ctx, o.name) },
+		Before: func(ctx context.Context) {
+			log, _ = o.a.host.ServerLog(ctx, o.name)
+			console, _ = o.a.host.Console(ctx, o.name)
+		},
 		Begin:   o.begin,
 		Observe: o.observe})
 	if err != nil {
@@ -125,7 +128,7 @@ func (o *orphan) Remove(ctx context.Context) {
 	}
 	done.Msg("removed orphan zone")
 	if o.a.cfg.Bundle != nil && len(log) > 0 {
-		o.a.cfg.Bundle(bundle.Evidence{Zone: o.name, Cause: bundle.UnexpectedZone, Log: log})
+		o.a.cfg.Bundle(bundle.Evidence{Zone: o.name, Cause: bundle.UnexpectedZone, Log: log, Console: console})
 	}
 }
 

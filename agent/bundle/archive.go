@@ -23,6 +23,8 @@ type Evidence struct {
 	Status *vmm.Status
 	// Log is the end of the log of the zone's server.
 	Log []byte
+	// Console is the end of the console of the zone's guest.
+	Console []byte
 	// Dir is a directory whose files were collected before the end; empty for none.
 	Dir string
 }
@@ -67,6 +69,7 @@ func pack(w io.Writer, m Metadata, e Evidence) error {
 		add("status.json", status)
 	}
 	add("server.log", e.Log)
+	add("console.log", e.Console)
 	if e.Dir != "" {
 		collected(e.Dir, add)
 	}

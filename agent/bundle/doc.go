@@ -3,8 +3,8 @@
 //
 //	<dir>/<zone>/<id>.tar.gz
 //
-// with metadata.toml, and status.json, server.log and evidence/ where there is something for
-// them.
+// with metadata.toml, and status.json, server.log, console.log and evidence/ where there is
+// something for them.
 //
 // One goroutine makes, deletes and cleans up bundles. Callers hand work over and never
 // wait for the disk to make a bundle: if the disk hangs or is full, bundles are lost and

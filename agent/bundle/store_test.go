@@ -91,7 +91,7 @@ func TestABundle(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "bundles")
 	var made Metadata
 	bubble(t, dir, func(t *testing.T, s *Store) {
-		made = add(t, s, Evidence{Zone: zoneName, Cause: TerminatedInstance, Log: []byte("it panicked\n"),
+		made = add(t, s, Evidence{Zone: zoneName, Cause: TerminatedInstance, Log: []byte("it panicked\n"), Console: []byte("panic\n"),
 			Status: &vmm.Status{Hostname: "demo", Events: []vmm.Event{{Kind: "kill"}}}})
 		if made.ID.Zone != zoneName || made.Cause != TerminatedInstance || made.Version != 0 || !made.Created.Equal(time.Now()) {
 			t.Errorf("the metadata is %+v", made)
@@ -123,8 +123,8 @@ func TestABundle(t *testing.T) {
 		if err := json.Unmarshal([]byte(got["status.json"]), &status); err != nil || status.Hostname != "demo" || len(status.Events) != 1 {
 			t.Errorf("status.json is %s, %v", got["status.json"], err)
 		}
-		if got["server.log"] != "it panicked\n" {
-			t.Errorf("server.log is %q", got["server.log"])
+		if got["server.log"] != "it panicked\n" || got["console.log"] != "panic\n" {
+			t.Errorf("server.log is %q, console.log %q", got["server.log"], got["console.log"])
 		}
 		if err := s.Delete(t.Context(), made.ID); err != nil {
 			t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sledagent/sledagent/agent/bundle"
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/zone"
 )
 
 // logSize is how much of the server's log becomes part of a bundle, in bytes. The log of a
@@ -13,11 +14,28 @@ import (
 // removed, which may be that of every VMM at once.
 const logSize = 64 << 10
 
+// consoleSize is the same for the guest's console, which has all that the guest has written.
+const consoleSize = 64 << 10
+
 // ServerLog returns the end of the log of a zone's server, within the budget for
 // evidence. A read that hangs is left behind.
 func (h *Host) ServerLog(ctx context.Context, zone string) ([]byte, error) {
+	return h.evidence(ctx, func(ctx context.Context) ([]byte, error) { return h.Zones.Tail(ctx, zone, logSize) })
+}
+
+// Console is like ServerLog for the console of a zone's guest, if the zone has kept it.
+func (h *Host) Console(ctx context.Context, name string) ([]byte, error) {
+	return h.evidence(ctx, func(ctx context.Context) ([]byte, error) { return zone.Console(ctx, h.Zones, name, consoleSize) })
+}
+
+// evidenceBudget bounds what is read of a zone.
+func (h *Host) evidenceBudget(ctx context.Context) (context.Context, context.CancelFunc) {
 	budget := h.Settings.Evidence()
-	ctx, cancel := context.WithTimeoutCause(ctx, budget, errors.New("not read within "+budget.String()))
+	return context.WithTimeoutCause(ctx, budget, errors.New("not read within "+budget.String()))
+}
+
+func (h *Host) evidence(ctx context.Context, of func(context.Context) ([]byte, error)) ([]byte, error) {
+	ctx, cancel := h.evidenceBudget(ctx)
 	defer cancel()
 	type result struct {
 		text []byte
@@ -25,7 +43,7 @@ func (h *Host) ServerLog(ctx context.Context, zone string) ([]byte, error) {
 	}
 	read := make(chan result, 1)
 	go func() {
-		text, err := h.Zones.Tail(ctx, zone, logSize)
+		text, err := of(ctx)
 		read <- result{text, err}
 	}()
 	select {
@@ -36,20 +54,20 @@ func (h *Host) ServerLog(ctx context.Context, zone string) ([]byte, error) {
 	}
 }
 
-// keepLog keeps the log of the VMM's server for the bundle.
-func (n *notes) keepLog(text []byte) {
+// keepLog keeps the log of the VMM's server, and its guest's console, for the bundle.
+func (n *notes) keepLog(text, console []byte) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.log = text
+	n.log, n.console = text, console
 }
 
-// takeLog returns the log that was kept, once.
-func (n *notes) takeLog() []byte {
+// takeLog returns what was kept, once.
+func (n *notes) takeLog() (text, console []byte) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	text := n.log
-	n.log = nil
-	return text
+	text, console = n.log, n.console
+	n.log, n.console = nil, nil
+	return text, console
 }
 
 // bundle hands over the evidence of a VMM's end, if it is of use. It is called once the
@@ -58,12 +76,12 @@ func (r *Runner) bundle(was, is vmm.State) {
 	if was.Phase >= vmm.Ended || is.Phase < vmm.Ended {
 		return
 	}
-	text := r.notes.takeLog()
+	text, console := r.notes.takeLog()
 	if r.host.Bundle == nil || !begun(is) || is.Outcome != vmm.Failed && !forced(is) {
 		return
 	}
 	status := r.Status(true)
-	r.host.Bundle(bundle.Evidence{Zone: r.zone, Cause: bundle.TerminatedInstance, Status: &status, Log: text, Dir: r.host.collected(r.id)})
+	r.host.Bundle(bundle.Evidence{Zone: r.zone, Cause: bundle.TerminatedInstance, Status: &status, Log: text, Console: console, Dir: r.host.collected(r.id)})
 }
 
 // begun reports whether a start was ever accepted, so that there may have been a zone.

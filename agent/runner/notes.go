@@ -28,8 +28,9 @@ type notes struct {
 	rungSince time.Time
 	// explained is set once evidence of the VM's end was saved.
 	explained bool
-	// log is the end of the server's log; nil once the bundle was made.
-	log []byte
+	// log is the end of the server's log and console that of the guest's console; nil once the
+	// bundle was made.
+	log, console []byte
 }
 
 // event adds to the VMM's history and tells the host.

@@ -118,10 +118,16 @@ func (r *Runner) saveEvidence(ctx context.Context) {
 	if v == nil || v.state.Phase == vmm.Registered || v.state.Propolis.State == vmm.PropolisDestroyed {
 		return
 	}
+	ctx, cancel := r.host.evidenceBudget(ctx) // for both
+	defer cancel()
 	text, err := r.host.ServerLog(ctx, r.zone)
 	if err != nil {
 		text = []byte("no log: " + err.Error())
 	}
-	r.notes.keepLog(text)
+	console, err := r.host.Console(ctx, r.zone)
+	if err != nil {
+		console = []byte("no console: " + err.Error())
+	}
+	r.notes.keepLog(text, console)
 	r.event("evidence", strings.TrimSpace(string(text[max(0, len(text)-tailSize):])))
 }

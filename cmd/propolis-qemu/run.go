@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -38,11 +39,15 @@ their place.
 
 With --net user the guest reaches whatever this host reaches, including servers
 on its loopback address, such as the sled agent's API. --net none has the cards
-without a network.`
+without a network. With --net bridge=NAME each card is a new port of a bridge of
+the host, which is gone with the VM, however that ends.
+
+If this program is root, QEMU runs as nobody, or as --user. It gets its disks, its
+kernel and its network by descriptors, so its user needs no access to their files.`
 
 const runExample = `  propolis-qemu run 127.0.0.1:12400
   propolis-qemu run --kernel bin/guest/kernel --initrd bin/guest/initrd --append 'console=ttyS0 panic=-1' [::1]:0
-  propolis-qemu run --crucible /srv/disks --net tap --api-version 7.0.0 127.0.0.1:12400
+  propolis-qemu run --crucible /srv/disks --net bridge=br0 --user vm --api-version 7.0.0 127.0.0.1:12400
 
 In the sled agent's configuration:
 
@@ -52,6 +57,7 @@ In the sled agent's configuration:
 // settings are the flags of run.
 type settings struct {
 	qemu   qemu.Options
+	user   string
 	newest string
 }
 
@@ -68,12 +74,13 @@ func runCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&s.qemu.Program, "qemu", "qemu-system-x86_64", "QEMU's program")
 	f.StringVar(&s.qemu.Accel, "accel", "auto", "kvm, tcg (without hardware support, slow), or auto: kvm if a guest proves that it works")
-	f.StringVar(&s.qemu.Net, "net", "user", "what network cards are connected to: none, user (QEMU's own network) or tap (the device with the VNIC's name)")
+	f.StringVar(&s.qemu.Net, "net", "user", "what network cards are connected to: none, user (QEMU's own network), tap (the device with the VNIC's name) or bridge=NAME (a new port of it)")
 	f.StringVar(&s.qemu.CrucibleDir, "crucible", "", "directory with a file ID.raw in place of each Crucible volume")
 	f.StringVar(&s.qemu.Kernel, "kernel", "", "Linux kernel to boot in place of a disk")
 	f.StringVar(&s.qemu.Initrd, "initrd", "", "initial file system for --kernel")
 	f.StringVar(&s.qemu.Append, "append", "", "command line for --kernel")
-	f.StringVar(&s.qemu.Dir, "dir", ".", "where to make a private directory for the VM")
+	f.StringVar(&s.qemu.Dir, "dir", ".", "directory of console.log, the end of the guest's console")
+	f.StringVar(&s.user, "user", "", "user or uid of QEMU; if this program is root, nobody by default")
 	f.StringVar(&s.newest, "api-version", server.NewestVersion, "the newest API version to serve; soft stops and reboots need 7.0.0")
 	return cmd
 }
@@ -84,8 +91,8 @@ func (s *settings) check() error {
 	if o.Kernel == "" && o.Initrd+o.Append != "" {
 		return errors.New("--initrd and --append need --kernel")
 	}
-	if !slices.Contains([]string{"none", "user", "tap"}, o.Net) {
-		return fmt.Errorf("--net %q: want none, user or tap", o.Net)
+	if err := checkNet(o.Net); err != nil {
+		return err
 	}
 	if !slices.Contains([]string{"auto", "kvm", "tcg"}, o.Accel) {
 		return fmt.Errorf("--accel %q: want auto, kvm or tcg", o.Accel)
@@ -103,8 +110,26 @@ func (s *settings) check() error {
 		return fmt.Errorf("find QEMU: %w", err)
 	}
 	o.Program = program
-	o.Dir, err = filepath.Abs(o.Dir)
-	return err
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+		return err
+	}
+	if o.User, err = qemu.FindUser(s.user); err != nil {
+		return fmt.Errorf("--user: %w", err)
+	}
+	return nil
+}
+
+func checkNet(net string) error {
+	if name, bridged := strings.CutPrefix(net, qemu.BridgePrefix); bridged {
+		if err := qemu.CheckBridge(name); err != nil {
+			return fmt.Errorf("--net: %w", err)
+		}
+		return nil
+	}
+	if !slices.Contains([]string{"none", "user", "tap"}, net) {
+		return fmt.Errorf("--net %q: want none, user, tap or bridge=NAME", net)
+	}
+	return nil
 }
 
 // run serves until a signal arrives. It checks the whole command line before it listens.
@@ -125,6 +150,7 @@ func run(ctx context.Context, addr string, s settings) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	context.AfterFunc(ctx, stop) // Another signal ends this program at once.
+	log.Info().Stringer("user", s.qemu.User).Msg("QEMU's user")
 	accel, err := qemu.Accelerator(ctx, s.qemu, log)
 	if ctx.Err() != nil {
 		log.Info().AnErr("why", context.Cause(ctx)).Msg("ending")

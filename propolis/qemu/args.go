@@ -49,10 +49,13 @@ func (p *planner) board(s *spec, accel string) error {
 		p.args = append(p.args, "-smbios", fmt.Sprintf("type=1,manufacturer=%s,product=%s,version=%d,serial=%s",
 			escaped(b.Manufacturer), escaped(b.Product), b.Version, escaped(b.Serial)))
 	}
-	for _, v := range [][2]string{{"-kernel", p.o.Kernel}, {"-initrd", p.o.Initrd}, {"-append", p.o.Append}} {
+	for _, v := range [][2]string{{"kernel", p.o.Kernel}, {"initrd", p.o.Initrd}} {
 		if v[1] != "" {
-			p.args = append(p.args, v[:]...)
+			p.args = append(p.args, "-"+v[0], nameOfFD(p.inherit(inherited{what: v[0], path: v[1], boot: true})))
 		}
+	}
+	if p.o.Append != "" {
+		p.args = append(p.args, "-append", p.o.Append)
 	}
 	return nil
 }
@@ -64,9 +67,13 @@ func (p *planner) device(properties map[string]any) { p.option("-device", proper
 
 // option adds an option as JSON, in which no value can be taken for another key.
 func (p *planner) option(name string, value map[string]any) {
+	p.args = append(p.args, name, encoded(value))
+}
+
+func encoded(value map[string]any) string {
 	text, err := json.Marshal(value)
 	if err != nil {
 		panic(err) // all of these values can be encoded
 	}
-	p.args = append(p.args, name, string(text))
+	return string(text)
 }

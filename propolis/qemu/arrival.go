@@ -14,6 +14,9 @@ import (
 // that the source may have given it up.
 const takeBudget = 10 * time.Second
 
+// lingerBudget is how long the source may take to learn of a failure.
+const lingerBudget = time.Second
+
 // An arrival is the migration of a VM to this server. QEMU has the guest before it may run. It is
 // started only after the word yours.
 type arrival struct {
@@ -22,6 +25,8 @@ type arrival struct {
 	files  map[string]string
 	events chan string
 	stream net.Conn // to QEMU
+	// listened is closed when nothing more is read from the link after load has begun.
+	listened chan struct{}
 	// done is closed when the source has been told everything; nil before run.
 	done chan struct{}
 }
@@ -33,7 +38,7 @@ func (m *machine) meet() (*arrival, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &arrival{link: l, m: m, events: make(chan string, maxEvents)}
+	a := &arrival{link: l, m: m, events: make(chan string, maxEvents), listened: make(chan struct{})}
 	if err := a.learn(e); err != nil {
 		a.giveUp(err)
 		return nil, err
@@ -86,11 +91,15 @@ func (a *arrival) run(c *child, q *qmpClient) {
 	defer a.close()
 	defer a.stream.Close()
 	a.m.enter(func() { a.m.vm.ShowPhase(server.RAMPush) })
-	last, err := a.load(q)
+	// Its end closes the link. Until then the source can be told why.
+	ctx, cancel := context.WithCancel(a.m.ctx)
+	defer cancel()
+	last, err := a.load(ctx, q)
 	if err == nil {
 		err = a.take(c, q, last)
 	} else {
-		a.giveUp(err)
+		a.tellFailure(ctx, failed, err)
+		a.linger()
 	}
 	if err == nil {
 		return
@@ -102,6 +111,15 @@ func (a *arrival) run(c *child, q *qmpClient) {
 	}
 }
 
+// linger gives the source time to learn of a failure. If the link were closed while there is still
+// something to read, the network would drop what was sent last.
+func (a *arrival) linger() {
+	select {
+	case <-a.listened: // The source has closed it.
+	case <-time.After(lingerBudget):
+	}
+}
+
 // A bequest is the source's last word, and until when it is good.
 type bequest struct {
 	message
@@ -109,13 +127,14 @@ type bequest struct {
 }
 
 // load gives QEMU the stream and waits until the guest may run.
-func (a *arrival) load(q *qmpClient) (last bequest, err error) {
-	ctx, cancel := context.WithCancel(a.m.ctx)
-	defer cancel()
+func (a *arrival) load(ctx context.Context, q *qmpClient) (last bequest, err error) {
+	var late <-chan time.Time
 	words, broken := make(chan message, 1), make(chan error, 1)
 	go func() {
+		defer close(a.listened)
 		if m, err := a.listen(ctx); err != nil {
 			broken <- err
+			a.discard(ctx)
 		} else {
 			words <- m
 		}
@@ -125,8 +144,7 @@ func (a *arrival) load(q *qmpClient) (last bequest, err error) {
 		case what := <-a.events:
 			switch what {
 			case "completed":
-				last.until = time.Now().Add(takeBudget)
-				defer time.AfterFunc(takeBudget, cancel).Stop()
+				last.until, late = time.Now().Add(takeBudget), time.After(takeBudget)
 				a.m.enter(func() { a.m.vm.ShowPhase(server.Device) })
 				if err := a.tell(ctx, message{Word: loaded}); err != nil {
 					return bequest{}, err
@@ -141,6 +159,8 @@ func (a *arrival) load(q *qmpClient) (last bequest, err error) {
 			return last, nil
 		case err := <-broken:
 			return bequest{}, err
+		case <-late:
+			return bequest{}, fmt.Errorf("the source has not given the guest away within %s", takeBudget)
 		case <-q.done:
 			return bequest{}, q.broken
 		}

@@ -21,40 +21,42 @@ type child struct {
 	how    string
 }
 
-// startChild starts QEMU with the sockets of a plan. It is killed when this process ends, however
-// that happens.
-func startChild(program string, args []string) (*child, error) {
+// startChild starts QEMU with the sockets and the files of a plan, which it closes here. QEMU is
+// killed when this process ends, however that happens.
+func startChild(program string, args []string, files []*os.File, u *User) (*child, error) {
 	c := &child{cmd: exec.Command(program, args...), words: &lastWords{}, exited: make(chan struct{})}
 	for _, conn := range []*net.Conn{&c.qmp, &c.console} {
 		here, there, err := socketPair()
 		if err != nil {
 			c.release()
+			closeAll(append(c.cmd.ExtraFiles, files...))
 			return nil, err
 		}
 		*conn, c.cmd.ExtraFiles = here, append(c.cmd.ExtraFiles, there)
 	}
+	c.cmd.ExtraFiles = append(c.cmd.ExtraFiles, files...)
 	c.cmd.Stderr, c.cmd.WaitDelay = c.words, time.Second
-	c.cmd.SysProcAttr = tied()
+	c.cmd.SysProcAttr = tied(u)
 	started := make(chan error, 1)
 	go c.run(started)
 	if err := <-started; err != nil {
 		c.release()
-		return nil, fmt.Errorf("start %s: %w", program, err)
+		return nil, fmt.Errorf("start %s as %s: %w", program, u, err)
 	}
 	return c, nil
 }
 
 // tied makes the kernel kill QEMU when the thread that has started it ends. A terminal's signals
 // are not for QEMU.
-func tied() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+func tied(u *User) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: u.credential()}
 }
 
 // runTied runs QEMU to its end, or to that of this process.
-func runTied(cmd *exec.Cmd) error {
+func runTied(cmd *exec.Cmd, u *User) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	cmd.SysProcAttr = tied()
+	cmd.SysProcAttr = tied(u)
 	return cmd.Run()
 }
 
@@ -63,9 +65,7 @@ func (c *child) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	err := c.cmd.Start()
-	for _, f := range c.cmd.ExtraFiles {
-		f.Close()
-	}
+	closeAll(c.cmd.ExtraFiles)
 	started <- err
 	if err != nil {
 		return

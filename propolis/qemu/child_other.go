@@ -17,15 +17,22 @@ type child struct {
 	how          string
 }
 
-func startChild(string, []string) (*child, error) {
-	return nil, errors.New("QEMU's guests need Linux, which ends QEMU when its server dies")
+var errNoLinux = errors.New("QEMU's guests need Linux, which ends QEMU when its server dies")
+
+func startChild(_ string, _ []string, files []*os.File, _ *User) (*child, error) {
+	closeAll(files)
+	return nil, errNoLinux
 }
 
-func runTied(*exec.Cmd) error { return errors.New("QEMU's guests need Linux") }
+func runTied(*exec.Cmd, *User) error { return errNoLinux }
+
+func newMemFile() (*os.File, error) { return nil, errNoLinux }
+
+func (t *tap) open() (*os.File, error) { return nil, errNoLinux }
 
 func (c *child) kill()    {}
 func (c *child) release() {}
 
 func socketPair() (net.Conn, *os.File, error) {
-	return nil, nil, errors.New("QEMU's guests need Linux")
+	return nil, nil, errNoLinux
 }

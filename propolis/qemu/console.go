@@ -90,8 +90,15 @@ func (c *console) send(ctx context.Context, input []byte) error {
 	if err := port.SetWriteDeadline(deadline); err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { _ = port.SetWriteDeadline(time.Now()) })()
+	cut := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(cut)
+		_ = port.SetWriteDeadline(time.Now())
+	})
 	_, err := port.Write(input)
+	if !stop() {
+		<-cut // It must not end the next one's turn.
+	}
 	return err
 }
 

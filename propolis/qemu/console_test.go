@@ -2,10 +2,14 @@ package qemu
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/rs/zerolog"
 )
@@ -57,4 +61,60 @@ func TestConsoleLog(t *testing.T) {
 	if len(lines) < lineBurst || len(lines) > lineBurst+2000 {
 		t.Errorf("%d lines are logged", len(lines))
 	}
+}
+
+// A slowPort takes everything, and its time to be cut off.
+type slowPort struct {
+	net.Conn
+	writes chan struct{}
+	cuts   chan struct{}
+}
+
+func (p slowPort) Write(data []byte) (int, error) {
+	<-p.writes
+	return len(data), nil
+}
+
+func (p slowPort) SetWriteDeadline(at time.Time) error {
+	if !at.IsZero() {
+		<-p.cuts
+	}
+	return nil
+}
+
+// Whoever is cut off does not cut off the next one.
+func TestConsoleTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		port := slowPort{writes: make(chan struct{}), cuts: make(chan struct{})}
+		c := newConsole()
+		c.connect(port)
+		ctx, cancel := context.WithCancel(t.Context())
+		sent := make(chan string, 2)
+		send := func(ctx context.Context, name string) {
+			_ = c.send(ctx, []byte(name))
+			sent <- name
+		}
+		go send(ctx, "first")
+		synctest.Wait()
+		go send(t.Context(), "second")
+		cancel()
+		port.writes <- struct{}{} // The first is still being cut off.
+		next := func() bool {
+			synctest.Wait()
+			select {
+			case port.writes <- struct{}{}:
+				return true
+			default:
+				return false
+			}
+		}
+		if next() {
+			t.Error("the second's turn has begun")
+		}
+		close(port.cuts)
+		next()
+		<-sent
+		<-sent
+	})
 }

@@ -29,7 +29,8 @@ const (
 // A departure is the migration of a VM to another server. The guest runs here until QEMU has sent
 // its memory, and then nowhere. Until the word yours is sent, whatever fails makes it go on here.
 // From then on it goes on here only if the target has refused it. If it is not known whether the
-// target runs it, the VM has failed.
+// target runs it, the VM has failed and the migration is over, so that only the target says whether it
+// has failed: else Nexus might start the instance again while it runs there.
 type departure struct {
 	*link
 	m *machine
@@ -63,7 +64,10 @@ func (m *machine) leave() {
 func (d *departure) run() {
 	defer d.end()
 	defer d.close()
-	err := d.push()
+	// Its end closes the link. Until then the target can be told why.
+	ctx, cancel := context.WithTimeout(d.ctx, moveBudget)
+	defer cancel()
+	err := d.push(ctx)
 	if err == nil {
 		err = d.give()
 	}
@@ -74,9 +78,7 @@ func (d *departure) run() {
 
 // push sends the guest, which does not run any more when it returns without an error. The target has
 // all of it.
-func (d *departure) push() error {
-	ctx, cancel := context.WithTimeout(d.ctx, moveBudget)
-	defer cancel()
+func (d *departure) push(ctx context.Context) error {
 	offer, err := d.offer()
 	if err != nil {
 		return err

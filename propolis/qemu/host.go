@@ -38,7 +38,7 @@ func (h *Host) Check(e *server.Ensured) error {
 }
 
 func (h *Host) checkSpec(spec json.RawMessage) error {
-	p, err := newPlan(spec, h.o, h.accel, h.o.Dir)
+	p, err := newPlan(spec, h.o, h.accel)
 	if err != nil {
 		return err
 	}
@@ -46,10 +46,12 @@ func (h *Host) checkSpec(spec json.RawMessage) error {
 		if d.content != nil {
 			continue
 		}
-		if f, err := os.Stat(d.path); err != nil {
+		f, err := os.Stat(d.path)
+		if err == nil {
+			err = isDisk(d.path, f)
+		}
+		if err != nil {
 			return fmt.Errorf("component %q: %w", name, err)
-		} else if !f.Mode().IsRegular() && f.Mode().Type() != os.ModeDevice {
-			return fmt.Errorf("component %q: %s is neither a file nor a block device", name, d.path)
 		}
 	}
 	return nil
@@ -63,23 +65,35 @@ func (h *Host) Make(vm *server.VM) server.Machine {
 // Wait waits until all Machines that were closed have released everything.
 func (h *Host) Wait() { h.machines.Wait() }
 
-// prepare makes the private directory of a VM, with its blobs, and the plan for QEMU.
-func (h *Host) prepare(spec json.RawMessage) (*plan, string, error) {
-	dir, err := os.MkdirTemp(h.o.Dir, "qemu-")
-	if err != nil {
-		return nil, "", fmt.Errorf("make directory for QEMU: %w", err)
+// prepare makes the plan for QEMU and opens the files that it inherits. ids identify those of the
+// disks.
+func (h *Host) prepare(spec json.RawMessage) (p *plan, files []*os.File, ids map[string]string, err error) {
+	if p, err = newPlan(spec, h.o, h.accel); err != nil {
+		return nil, nil, nil, err
 	}
-	p, err := newPlan(spec, h.o, h.accel, dir)
-	if err != nil {
-		return nil, dir, err
+	if files, err = openAll(p.inherits, h.o.User); err != nil {
+		return nil, nil, nil, err
 	}
+	if err = p.useDevices(files); err == nil {
+		ids, err = fileIDs(p.disks, files)
+	}
+	if err != nil {
+		closeAll(files)
+		return nil, nil, nil, err
+	}
+	return p, files, ids, nil
+}
+
+// useDevices has QEMU use those files of disks that are block devices as such.
+func (p *plan) useDevices(files []*os.File) error {
 	for name, d := range p.disks {
-		if d.content == nil {
-			continue
+		st, err := files[d.fd-firstFD].Stat()
+		if err != nil {
+			return fmt.Errorf("component %q: %w", name, err)
 		}
-		if err := os.WriteFile(d.path, d.content, 0o600); err != nil {
-			return nil, dir, fmt.Errorf("component %q: %w", name, err)
+		if st.Mode()&os.ModeDevice != 0 {
+			p.args[d.arg] = d.blockdev("host_device")
 		}
 	}
-	return p, dir, nil
+	return nil
 }

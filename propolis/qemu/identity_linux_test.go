@@ -14,7 +14,12 @@ func TestSameFiles(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	here, err := fileIDs(map[string]disk{"vda": {path: path}, "blob": {content: []byte("hello")}})
+	f, err := openDisk(path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	here, err := fileIDs(map[string]disk{"vda": {path: path, fd: firstFD}, "blob": {content: []byte("hello")}}, []*os.File{f})
 	if err != nil {
 		t.Fatal(err)
 	}

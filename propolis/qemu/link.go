@@ -150,6 +150,15 @@ func (l *link) read(ctx context.Context, within time.Duration) (websocket.Messag
 	return l.conn.Read(ctx)
 }
 
+// discard reads whatever arrives until the other side closes the link.
+func (l *link) discard(ctx context.Context) {
+	for {
+		if _, _, err := l.read(ctx, stallBudget); err != nil {
+			return
+		}
+	}
+}
+
 // expect is hear for one word.
 func (l *link) expect(ctx context.Context, within time.Duration, want word) (message, error) {
 	m, err := l.hear(ctx, within, nil)

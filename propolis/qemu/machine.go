@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
@@ -51,6 +50,8 @@ type machine struct {
 	// events bounds the log of QEMU's events, which a guest can cause.
 	events  *rate.Limiter
 	console *console
+	// keeper is nil before there is a QEMU.
+	keeper *keeper
 	// ctx ends with Close or a failure. QEMU is killed then.
 	ctx context.Context
 	end context.CancelFunc
@@ -101,24 +102,23 @@ func (m *machine) run() {
 		}
 		defer a.close()
 	}
-	p, dir, err := m.host.prepare(m.vm.Ensured().Spec)
-	if dir != "" {
-		defer os.RemoveAll(dir)
-	}
+	p, files, ids, err := m.host.prepare(m.vm.Ensured().Spec)
 	if err != nil {
-		m.enter(func() { m.fail("cannot make VM", err) })
+		m.notMade(a, err)
 		return
 	}
 	if a != nil {
 		p.args = append(p.args, "-incoming", "defer")
 	}
-	c, err := startChild(m.host.o.Program, p.args)
+	c, err := startChild(m.host.o.Program, p.args, files, m.host.o.User)
 	if err != nil {
-		m.enter(func() { m.fail("cannot make VM", err) })
+		m.notMade(a, err)
 		return
 	}
 	defer c.release()
 	defer context.AfterFunc(m.ctx, c.kill)()
+	k := m.console.keep(m.host.o.Dir, m.log)
+	m.enter(func() { m.keeper = k })
 	printed := make(chan struct{})
 	go func() {
 		defer close(printed)
@@ -132,7 +132,7 @@ func (m *machine) run() {
 	err = q.do(m.ctx, makeBudget, "qmp_capabilities", nil)
 	m.console.connect(c.console)
 	if err == nil {
-		err = m.opened(a, p, c, q)
+		err = m.opened(a, p, ids, c, q)
 	}
 	if err != nil {
 		c.kill()
@@ -143,6 +143,7 @@ func (m *machine) run() {
 		m.awaitExit(c)
 	}
 	<-printed // All of it, since QEMU has closed its end.
+	k.flush()
 	if a != nil && a.done != nil {
 		<-a.done
 	}
@@ -150,21 +151,27 @@ func (m *machine) run() {
 	m.enter(func() { m.exited(c) })
 }
 
-// opened goes on once QEMU has opened the disks.
-func (m *machine) opened(a *arrival, p *plan, c *child, q *qmpClient) error {
-	files, err := fileIDs(p.disks)
-	if err == nil && a != nil {
-		err = a.prepare(m.ctx, q, files)
-	}
-	if err != nil && a != nil {
+// notMade handles that there is no QEMU.
+func (m *machine) notMade(a *arrival, err error) {
+	if a != nil {
 		a.giveUp(err)
+	}
+	m.enter(func() { m.fail("cannot make VM", err) })
+}
+
+// opened goes on once QEMU has opened the disks, which ids identify.
+func (m *machine) opened(a *arrival, p *plan, ids map[string]string, c *child, q *qmpClient) (err error) {
+	if a != nil {
+		if err = a.prepare(m.ctx, q, ids); err != nil {
+			a.giveUp(err)
+		}
 	}
 	m.enter(func() {
 		if err != nil {
 			m.fail("cannot make VM", fmt.Errorf("%w: %s", err, c.words))
 			return
 		}
-		m.child, m.qmp, m.disks, m.files = c, q, p.disks, files
+		m.child, m.qmp, m.disks, m.files = c, q, p.disks, ids
 		if a != nil {
 			a.done = make(chan struct{})
 			m.host.machines.Go(func() { a.run(c, q) })
@@ -197,11 +204,15 @@ func (m *machine) enter(do func()) {
 // the log at once.
 func (m *machine) fail(why string, err error) {
 	m.ended = true
-	if m.moves() {
+	switch d := m.departure; {
+	case d != nil && d.given: // The target says whether it has arrived.
+		m.vm.ShowPhase(server.Finish)
+	case m.moves():
 		m.vm.ShowPhase(server.ErrorPhase)
 	}
-	console := m.console.tail(maxLastConsole)
+	console, k := m.console.tail(maxLastConsole), m.keeper
 	m.vm.Later(func() {
+		k.flush()
 		m.log.Error().Err(err).Str("console", console).Msg(why)
 		m.vm.Enter(func() { m.vm.Ends(server.Failed) })
 		m.end()

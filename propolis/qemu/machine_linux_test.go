@@ -104,16 +104,27 @@ type rig struct {
 	dir     string
 	host    *Host
 	machine *machine
+	record
+}
 
+// A record keeps a log.
+type record struct {
 	mu  sync.Mutex
 	log bytes.Buffer
 }
 
-// Write takes the server's log.
-func (r *rig) Write(line []byte) (int, error) {
+// Write implements io.Writer.
+func (r *record) Write(line []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.log.Write(line)
+}
+
+// text returns the log.
+func (r *record) text() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.String()
 }
 
 func newRig(t *testing.T, kind string) *rig {
@@ -133,7 +144,7 @@ func newRig(t *testing.T, kind string) *rig {
 	t.Cleanup(func() {
 		s.Close()
 		r.host.Wait()
-		if left, err := os.ReadDir(r.dir); err != nil || len(left) > 0 {
+		if left, err := os.ReadDir(r.dir); err != nil || len(left) != 1 || left[0].Name() != ConsoleFile {
 			t.Errorf("left: %v, %v", left, err)
 		}
 	})
@@ -168,13 +179,6 @@ func (r *rig) types(line string) {
 	if err := r.machine.WriteConsole(r.T.Context(), []byte(line+"\n")); err != nil {
 		r.T.Error(err)
 	}
-}
-
-// text returns the log.
-func (r *rig) text() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.log.String()
 }
 
 // states returns all states of the VM in the order of their generations, from the log, whose lines

@@ -113,9 +113,9 @@ func movable(text json.RawMessage) error {
 // bootFile has another content each time a machine boots, and on every machine.
 const bootFile = "/proc/sys/kernel/random/boot_id"
 
-// fileIDs identify the files of disks, which QEMU has opened just now. On another machine the same
+// fileIDs identify the files of disks, of which files are the open ones. On another machine the same
 // numbers are those of other files. Blobs are not shared.
-func fileIDs(disks map[string]disk) (map[string]string, error) {
+func fileIDs(disks map[string]disk, files []*os.File) (map[string]string, error) {
 	boot, err := os.ReadFile(bootFile)
 	if err != nil {
 		return nil, fmt.Errorf("identify this machine: %w", err)
@@ -125,7 +125,7 @@ func fileIDs(disks map[string]disk) (map[string]string, error) {
 		if d.content != nil {
 			continue
 		}
-		f, err := os.Stat(d.path)
+		f, err := files[d.fd-firstFD].Stat()
 		if err != nil {
 			return nil, fmt.Errorf("component %q: %w", name, err)
 		}

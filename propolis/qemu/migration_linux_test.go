@@ -33,10 +33,11 @@ const outcomeLimit = 2 * time.Minute
 // A side is a server of real guests in this process.
 type side struct {
 	*servertest.Client
-	addr string
-	api  *server.Server
-	mu   sync.Mutex
-	vm   *machine
+	addr   string
+	api    *server.Server
+	record *record
+	mu     sync.Mutex
+	vm     *machine
 }
 
 func newSide(t *testing.T, log zerolog.Logger, live bool) *side {
@@ -48,10 +49,15 @@ func newSide(t *testing.T, log zerolog.Logger, live bool) *side {
 	if err != nil {
 		t.Fatal(err)
 	}
-	host := NewHost(Options{Program: program, Dir: t.TempDir(), Accel: "tcg", Net: "user", Kernel: filepath.Join(guestDir, "kernel"),
+	user, err := FindUser("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &side{record: &record{}}
+	log = log.Output(zerolog.MultiLevelWriter(zerolog.NewTestWriter(t), s.record))
+	host := NewHost(Options{Program: program, Dir: t.TempDir(), User: user, Accel: "tcg", Net: "user", Kernel: filepath.Join(guestDir, "kernel"),
 		Initrd: filepath.Join(guestDir, "initrd"), Append: "console=ttyS0 quiet no_timer_check"}, "tcg", log)
 	host.live = live
-	s := &side{}
 	s.api = server.New(server.Options{Check: host.Check, Log: log, Make: func(vm *server.VM) server.Machine {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -127,7 +133,8 @@ type pair struct {
 // with is the pair with another target, for a test within the test.
 func (p *pair) with(t *testing.T) *pair {
 	t.Helper()
-	source := &side{Client: &servertest.Client{T: t, Base: p.source.Base, Do: p.source.Do}, addr: p.source.addr, api: p.source.api, vm: p.source.machine()}
+	source := &side{Client: &servertest.Client{T: t, Base: p.source.Base, Do: p.source.Do}, addr: p.source.addr, api: p.source.api,
+		record: p.source.record, vm: p.source.machine()}
 	return &pair{t: t, source: source, target: newSide(t, p.log.With().Str("side", "target").Logger(), p.live), disk: p.disk, live: p.live, log: p.log}
 }
 
@@ -309,7 +316,7 @@ func TestRealGuestMigrationFails(t *testing.T) {
 			t.Parallel()
 			whole := newPair(t, live)
 			for name, do := range failures() {
-				t.Run(name, func(t *testing.T) { whole.with(t).fails(do, name == closesTarget) })
+				t.Run(name, func(t *testing.T) { whole.with(t).fails(do, name == closesTarget, reasons[name]) })
 			}
 			if live {
 				return
@@ -325,12 +332,19 @@ func TestRealGuestMigrationFails(t *testing.T) {
 // closesTarget is the failure after which the target cannot be asked.
 const closesTarget = "target closed at stream"
 
-// fails tries a migration that fails.
-func (p *pair) fails(do func(*pair, word) bool, closes bool) {
+// reasons are what the source logs of failures at the target.
+var reasons = map[string]string{
+	"target's QEMU killed at stream": "the other side: ",
+	"target has another disk":        `the other side: component \"file\": its file is `,
+	"target cannot run the guest":    "target cannot run the guest: ",
+}
+
+// fails tries a migration that fails, after which the source logs why.
+func (p *pair) fails(do func(*pair, word) bool, closes bool, why string) {
 	p.t.Helper()
 	p.neverTwice()
 	r := p.relay(do)
-	before := p.source.machine().ConsoleEnd()
+	before, logged := p.source.machine().ConsoleEnd(), len(p.source.record.text())
 	p.migrate(r.addr)
 	if !closes {
 		if got := last(p.target, server.Running, server.Failed); got != "Failed in Error" {
@@ -339,6 +353,9 @@ func (p *pair) fails(do func(*pair, word) bool, closes bool) {
 	}
 	if got := last(p.source, server.Running, server.Failed, server.Destroyed); got != "Running out Error" {
 		p.t.Errorf("the source goes on as %q", got)
+	}
+	if !strings.Contains(p.source.record.text()[logged:], why) {
+		p.t.Errorf("the source does not say %q", why)
 	}
 	p.source.says("guest up ", before)
 }
@@ -430,15 +447,15 @@ func TestRealGuestMigrationEnds(t *testing.T) {
 		at             func(*pair, word) bool
 		source, target string
 	}{
-		// It is not known at the source what has become of the guest.
-		"broken at yours": {func(_ *pair, w word) bool { return w != yours }, "Failed out Error", "Failed in Error"},
+		// It is not known at the source what has become of the guest, so the target alone says so.
+		"broken at yours": {func(_ *pair, w word) bool { return w != yours }, "Failed out Finish", "Failed in Error"},
 		"yours too late": {func(p *pair, w word) bool {
 			if w == yours {
 				p.target.until(func(m *machine) bool { return m.ended })
 			}
 			return true
-		}, "Failed out Error", "Failed in Error"},
-		"broken at running": {func(_ *pair, w word) bool { return w != running }, "Failed out Error", "Running in Finish"},
+		}, "Failed out Finish", "Failed in Error"},
+		"broken at running": {func(_ *pair, w word) bool { return w != running }, "Failed out Finish", "Running in Finish"},
 		"source's QEMU killed at stream": {func(p *pair, w word) bool {
 			if w == stream {
 				p.source.qemuEnds(killQEMU)
@@ -496,6 +513,9 @@ func TestRealGuestMigrationEnds(t *testing.T) {
 				if got := last(s.side, until...); got != s.want {
 					t.Errorf("got %q, want %q", got, s.want)
 				}
+			}
+			if name == "guest powers off" && !strings.Contains(p.target.record.text(), "the other side: "+errGuestOff.Error()) {
+				t.Error("the target does not say why")
 			}
 			if strings.HasPrefix(c.target, "Running") {
 				p.target.says("guest up ", p.target.machine().ConsoleEnd())

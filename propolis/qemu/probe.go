@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -22,6 +21,7 @@ const (
 	probeStart  = probeSize - 16
 	probeStatus = 2*42 + 1
 	probeBudget = 2 * time.Second
+	probeFD     = 3 // the first of those that it inherits
 )
 
 // mov $0x501,%dx; mov $42,%al; out %al,(%dx); hlt
@@ -52,31 +52,27 @@ func Accelerator(ctx context.Context, o Options, log zerolog.Logger) (string, er
 
 // probe runs a guest of a few instructions, which must answer in time.
 func probe(ctx context.Context, o Options, accel string) error {
-	dir, err := os.MkdirTemp(o.Dir, "qemu-probe-")
-	if err != nil {
-		return fmt.Errorf("make directory for probe: %w", err)
-	}
-	defer os.RemoveAll(dir)
-	image := filepath.Join(dir, "bios")
 	content := append(bytes.Repeat([]byte{0xf4}, probeStart), append(probeCode, make([]byte, 16-len(probeCode))...)...)
-	if err := os.WriteFile(image, content, 0o600); err != nil {
-		return fmt.Errorf("write probe: %w", err)
+	image, err := memFile(bytes.NewReader(content), true)
+	if err != nil {
+		return err
 	}
+	defer image.Close()
 	ctx, cancel := context.WithTimeout(ctx, probeBudget)
 	defer cancel()
-	args := slices.Concat(common, machineArgs(accel), []string{"-m", "size=16M", "-bios", image, "-device", "isa-debug-exit,iobase=0x501"})
+	args := slices.Concat(common, machineArgs(accel), []string{"-m", "size=16M", "-bios", nameOfFD(probeFD), "-device", "isa-debug-exit,iobase=0x501"})
 	words := &lastWords{}
 	cmd := exec.CommandContext(ctx, o.Program, args...)
-	cmd.Stderr, cmd.WaitDelay = words, time.Second
-	err = runTied(cmd)
+	cmd.Stderr, cmd.WaitDelay, cmd.ExtraFiles = words, time.Second, []*os.File{image}
+	err = runTied(cmd, o.User)
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit) && exit.ExitCode() == probeStatus:
 		return nil
 	case ctx.Err() != nil:
-		return fmt.Errorf("probe with %s: no answer within %s", accel, probeBudget)
+		return fmt.Errorf("probe with %s as %s: no answer within %s", accel, o.User, probeBudget)
 	case err == nil:
 		err = errors.New("it exited with 0")
 	}
-	return fmt.Errorf("probe with %s: %w: %s", accel, err, words)
+	return fmt.Errorf("probe with %s as %s: %w: %s", accel, o.User, err, words)
 }

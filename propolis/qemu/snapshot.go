@@ -3,6 +3,7 @@ package qemu
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,9 @@ import (
 	"path/filepath"
 
 	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
+
+	"github.com/sledagent/sledagent/internal/ownfile"
 )
 
 // maxJobs is how many snapshots of a VM may be taken at once.
@@ -31,15 +35,16 @@ func (m *machine) Snapshot(ctx context.Context, name string, id uuid.UUID) error
 		return errors.New("VM has ended or migrates, this snapshot is being taken, or too many are")
 	}
 	defer m.endJob(job)
-	part := target + ".part"
-	if err := makePart(part, target, d.path); err != nil {
+	part, err := makePart(target+".part", target, d.path)
+	if err != nil {
 		return err
 	}
-	err := backup(ctx, q, done, map[string]string{"job-id": job, "device": d.node, "target": part})
+	defer part.Close() // and so unlock it
+	err = backup(ctx, q, done, part, map[string]string{"job-id": job, "device": d.node})
 	if err == nil {
 		err = complete(part, target)
 	}
-	if err := errors.Join(err, os.Remove(part)); err != nil {
+	if err := errors.Join(err, os.Remove(part.Name())); err != nil {
 		return fmt.Errorf("copy %s to %s: %w", d.path, target, err)
 	}
 	return nil
@@ -63,52 +68,75 @@ func (m *machine) endJob(job string) {
 }
 
 // makePart makes an empty file of the size of another one, in place of what a killed server has
-// left, unless the target exists.
-func makePart(part, target, source string) error {
+// left, unless the target exists. It is locked: no other server may use or remove it meanwhile.
+func makePart(part, target, source string) (*os.File, error) {
 	of, err := os.Stat(source)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !of.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a file", source)
+		return nil, fmt.Errorf("%s is not a file", source)
 	}
-	if _, err := os.Lstat(target); !errors.Is(err, fs.ErrNotExist) {
-		return cmp.Or(err, fmt.Errorf("%s: %w", target, fs.ErrExist))
-	}
-	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := os.OpenFile(part, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := openLocked(part)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	err = f.Truncate(of.Size())
-	return errors.Join(err, f.Close())
+	if _, err = os.Lstat(target); errors.Is(err, fs.ErrNotExist) {
+		err = errors.Join(f.Truncate(0), f.Truncate(of.Size()))
+	} else {
+		err = errors.Join(cmp.Or(err, fmt.Errorf("%s: %w", target, fs.ErrExist)), os.Remove(part))
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// openLocked opens or makes a file that nobody else has locked.
+func openLocked(path string) (*os.File, error) {
+	for {
+		f, err := ownfile.Open(path, os.O_CREATE|os.O_RDWR)
+		if err != nil {
+			return nil, err
+		}
+		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("lock %s, which another server may be writing: %w", path, err)
+		}
+		mine, err := f.Stat()
+		named, gone := os.Lstat(path)
+		if err == nil && gone == nil && os.SameFile(mine, named) {
+			return f, nil
+		}
+		f.Close() // The last one who had it locked has removed it.
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
 // complete gives a complete copy its name, of which it never replaces the file.
-func complete(part, target string) error {
-	if err := syncFile(part); err != nil {
+func complete(part *os.File, target string) error {
+	if err := part.Sync(); err != nil {
 		return err
 	}
-	if err := os.Link(part, target); err != nil {
+	if err := os.Link(part.Name(), target); err != nil {
 		return err
 	}
-	return syncFile(filepath.Dir(target))
+	return ownfile.SyncDir(filepath.Dir(target))
 }
 
-// syncFile has a file or a directory survive a loss of power.
-func syncFile(path string) error {
-	f, err := os.Open(path)
+// backup has QEMU copy a disk to a file and waits until it has.
+func backup(ctx context.Context, q *qmpClient, done <-chan error, to *os.File, arguments map[string]string) error {
+	set, err := addFile(ctx, q, to)
 	if err != nil {
 		return err
 	}
-	err = f.Sync()
-	return errors.Join(err, f.Close())
-}
-
-// backup has QEMU copy a disk and waits until it has.
-func backup(ctx context.Context, q *qmpClient, done <-chan error, arguments map[string]string) error {
+	defer func() {
+		_ = q.do(context.WithoutCancel(ctx), commandBudget, "remove-fd", map[string]any{"fdset-id": set})
+	}()
+	arguments["target"] = nameOfSet(set)
 	arguments["format"], arguments["sync"], arguments["mode"] = "raw", "full", "existing"
 	if err := q.do(ctx, commandBudget, "drive-backup", arguments); err != nil {
 		return err
@@ -121,6 +149,21 @@ func backup(ctx context.Context, q *qmpClient, done <-chan error, arguments map[
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// addFile gives QEMU a file and returns the number of the set in which it is.
+func addFile(ctx context.Context, q *qmpClient, f *os.File) (set int, err error) {
+	answer, err := q.ask(ctx, commandBudget, qmpCommand{name: "add-fd", file: f})
+	if err != nil {
+		return 0, err
+	}
+	var added struct {
+		Set int `json:"fdset-id"`
+	}
+	if err := json.Unmarshal(answer, &added); err != nil {
+		return 0, fmt.Errorf("QEMU's answer to add-fd: %w", err)
+	}
+	return added.Set, nil
 }
 
 // copied handles the end of a copy.

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // A copy has its name only once it is complete. It takes the place of an unfinished one, and of no
@@ -20,21 +22,30 @@ func TestPart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := makePart(part, target, source); err != nil {
+	f, err := makePart(part, target, source)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(target); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an unfinished copy: %v", err)
 	}
-	if err := complete(part, target); err != nil {
+	if other, err := makePart(part, target, source); !errors.Is(err, unix.EWOULDBLOCK) {
+		t.Errorf("another server takes the same snapshot: %v, %v", other, err)
+	}
+	if err := complete(f, target); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(target); err != nil || string(got) != "\x00\x00\x00\x00" {
 		t.Errorf("the copy is %q, %v", got, err)
 	}
-	for name, err := range map[string]error{"begun": makePart(part, target, source), "completed": complete(part, target)} {
-		if !errors.Is(err, fs.ErrExist) {
-			t.Errorf("another copy was %s: %v", name, err)
-		}
+	if err := complete(f, target); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("another copy was completed: %v", err)
+	}
+	f.Close()
+	if _, err := makePart(part, target, source); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("another copy was begun: %v", err)
+	}
+	if _, err := os.Stat(part); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an unfinished copy is left beside the complete one: %v", err)
 	}
 }

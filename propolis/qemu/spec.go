@@ -7,6 +7,8 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -60,6 +62,8 @@ type settings struct {
 // A plan is a VM as QEMU is told to make it.
 type plan struct {
 	args []string
+	// inherits are the files that it inherits from firstFD on.
+	inherits []inherited
 	// disks are the files of the disks by the names of their backends.
 	disks map[string]disk
 	// console: the VM has the serial port com1.
@@ -68,18 +72,26 @@ type plan struct {
 
 // A disk is the file of a storage backend.
 type disk struct {
-	node     string // QEMU's name of it
+	node string // QEMU's name of it
+	// path is empty for a blob, which has content.
 	path     string
-	content  []byte // to be written to path first, if it is not nil
+	content  []byte
 	readOnly bool
 	block    uint32 // bytes; 0 for QEMU's default
+	fd       int    // QEMU's descriptor of it
+	arg      int    // place in the plan's arguments
+}
+
+// blockdev is the argument that makes the disk, with the QEMU driver of its file.
+func (d disk) blockdev(driver string) string {
+	return encoded(map[string]any{"driver": "raw", "node-name": d.node, "read-only": d.readOnly,
+		"file": map[string]any{"driver": driver, "filename": nameOfSet(d.fd)}})
 }
 
 // A planner collects a VM's command line. Its methods return errors that name the component.
 type planner struct {
 	plan
 	o          Options
-	dir        string
 	components map[string]component
 	boot       map[string]int // place in the boot order by component
 	// functions counts the PCI devices with the same number, slots those that exist.
@@ -87,13 +99,13 @@ type planner struct {
 	slots     map[string]string
 }
 
-// newPlan translates an instance spec. dir is the directory for what QEMU needs as files.
-func newPlan(text json.RawMessage, o Options, accel, dir string) (*plan, error) {
+// newPlan translates an instance spec.
+func newPlan(text json.RawMessage, o Options, accel string) (*plan, error) {
 	var s spec
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, fmt.Errorf("read spec: %w", err)
 	}
-	p := planner{o: o, dir: dir, components: s.Components, boot: map[string]int{}, functions: map[uint8]int{},
+	p := planner{o: o, components: s.Components, boot: map[string]int{}, functions: map[uint8]int{},
 		slots: map[string]string{}, plan: plan{disks: map[string]disk{}}}
 	for _, c := range s.Components {
 		p.functions[c.Component.PCIPath.Device]++
@@ -210,7 +222,7 @@ func (p *planner) backend(name string) (disk, error) {
 		if err != nil {
 			return disk{}, fmt.Errorf("backend %q: %w", name, err)
 		}
-		d.path, d.content = filepath.Join(p.dir, d.node+".raw"), padded(content)
+		d.content = padded(content)
 	case "crucible_storage_backend":
 		if p.o.CrucibleDir == "" {
 			return disk{}, fmt.Errorf("backend %q: QEMU has no Crucible volumes; --crucible DIR has files in their place", name)
@@ -223,11 +235,16 @@ func (p *planner) backend(name string) (disk, error) {
 	default:
 		return disk{}, fmt.Errorf("no storage backend %q", name)
 	}
+	d.fd = p.inherit(inherited{what: fmt.Sprintf("component %q", name), path: d.path, content: d.content, readOnly: d.readOnly})
+	p.args = append(p.args, "-add-fd", fmt.Sprintf("fd=%d,set=%d", d.fd, d.fd), "-blockdev")
+	d.arg = len(p.args)
+	p.args = append(p.args, d.blockdev("file"))
 	p.disks[name] = d
-	p.option("-blockdev", map[string]any{"driver": "raw", "node-name": d.node, "read-only": d.readOnly,
-		"file": map[string]any{"driver": "file", "filename": d.path}})
 	return d, nil
 }
+
+// nameOfSet is QEMU's name for the files of a set that -add-fd or add-fd have made.
+func nameOfSet(set int) string { return fmt.Sprintf("/dev/fdset/%d", set) }
 
 // padded fills the last sector.
 func padded(content []byte) []byte {
@@ -242,12 +259,20 @@ func (p *planner) nic(name string, c settings) error {
 	}
 	device := map[string]any{"driver": "virtio-net-pci", "mac": mac(c.InterfaceID)}
 	id := fmt.Sprintf("nic%d", len(p.slots))
-	switch p.o.Net {
-	case "user":
+	bridge, bridged := strings.CutPrefix(p.o.Net, BridgePrefix)
+	switch {
+	case p.o.Net == "user":
 		p.option("-netdev", map[string]any{"type": "user", "id": id})
 		device["netdev"] = id
-	case "tap":
-		p.option("-netdev", map[string]any{"type": "tap", "id": id, "ifname": b.Component.VNIC, "script": "no", "downscript": "no"})
+	case p.o.Net == "tap" || bridged:
+		t := &tap{mac: mac(c.InterfaceID)}
+		if bridged {
+			t.bridge = bridge
+		} else {
+			t.name = b.Component.VNIC
+		}
+		fd := p.inherit(inherited{what: fmt.Sprintf("component %q", name), tap: t})
+		p.option("-netdev", map[string]any{"type": "tap", "id": id, "fd": strconv.Itoa(fd)})
 		device["netdev"] = id
 	}
 	return p.pciDevice(name, c, device)

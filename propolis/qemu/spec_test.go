@@ -32,13 +32,15 @@ func TestPlan(t *testing.T) {
 	for name, c := range map[string]struct {
 		spec, components string
 		o                Options
+		opens            []inherited
 		want             []string
 	}{
 		"nothing": {want: nil},
 		"a file of a virtio disk": {
 			components: file + `,"d":{"type":"virtio_disk","component":{"backend_id":"f","pci_path":` + at(16) + `}}`,
+			opens:      []inherited{{what: `component "f"`, path: "/d/a,b.raw", readOnly: true}},
 			want: []string{
-				"-blockdev", `{"driver":"raw","file":{"driver":"file","filename":"/d/a,b.raw"},"node-name":"disk0","read-only":true}`,
+				"-add-fd", "fd=5,set=5", "-blockdev", `{"driver":"raw","file":{"driver":"file","filename":"/dev/fdset/5"},"node-name":"disk0","read-only":true}`,
 				"-device", `{"addr":"0x10.0x0","bus":"pcie.0","driver":"virtio-blk-pci","rerror":"report","werror":"report","drive":"disk0","logical_block_size":4096,` +
 					`"physical_block_size":4096,"write-cache":"on"}`},
 		},
@@ -48,19 +50,22 @@ func TestPlan(t *testing.T) {
 				"none":{"type":"nvme_disk","component":{"backend_id":"f","has_write_cache":true,"pci_path":` + at(3) + `}},` + file + `,
 				"nvme":{"type":"nvme_disk","component":{"backend_id":"blob","has_write_cache":false,"pci_path":` + at(2) + `,
 					"serial_number":[65,66,0,32,255]}}`,
+			opens: []inherited{{what: `component "f"`, path: "/d/a,b.raw", readOnly: true},
+				{what: `component "blob"`, content: append([]byte("hello"), make([]byte, 507)...)}},
 			want: []string{
-				"-blockdev", `{"driver":"raw","file":{"driver":"file","filename":"/d/a,b.raw"},"node-name":"disk0","read-only":true}`,
+				"-add-fd", "fd=5,set=5", "-blockdev", `{"driver":"raw","file":{"driver":"file","filename":"/dev/fdset/5"},"node-name":"disk0","read-only":true}`,
 				"-device", `{"addr":"0x3.0x0","bootindex":0,"bus":"pcie.0","drive":"disk0","driver":"nvme","logical_block_size":4096,` +
 					`"physical_block_size":4096,"serial":"disk0","write-cache":"on"}`,
-				"-blockdev", `{"driver":"raw","file":{"driver":"file","filename":"/private/disk1.raw"},"node-name":"disk1","read-only":false}`,
+				"-add-fd", "fd=6,set=6", "-blockdev", `{"driver":"raw","file":{"driver":"file","filename":"/dev/fdset/6"},"node-name":"disk1","read-only":false}`,
 				"-device", `{"addr":"0x2.0x0","bootindex":1,"bus":"pcie.0","drive":"disk1","driver":"nvme","serial":"AB","write-cache":"off"}`},
 		},
 		"a Crucible volume": {
 			components: `"v":{"type":"crucible_storage_backend","component":{"readonly":false,"request_json":"{\"type\":\"volume\",\"id\":\"` +
 				volume + `\"}"}},"d":{"type":"virtio_disk","component":{"backend_id":"v","pci_path":` + at(1) + `}}`,
-			o: Options{CrucibleDir: "/crucible"},
+			o:     Options{CrucibleDir: "/crucible"},
+			opens: []inherited{{what: `component "v"`, path: "/crucible/" + volume + ".raw"}},
 			want: []string{
-				"-blockdev", `{"driver":"raw","file":{"driver":"file","filename":"/crucible/` + volume + `.raw"},"node-name":"disk0","read-only":false}`,
+				"-add-fd", "fd=5,set=5", "-blockdev", `{"driver":"raw","file":{"driver":"file","filename":"/dev/fdset/5"},"node-name":"disk0","read-only":false}`,
 				"-device", `{"addr":"0x1.0x0","bus":"pcie.0","driver":"virtio-blk-pci","rerror":"report","werror":"report","drive":"disk0","write-cache":"on"}`},
 		},
 		"network": {
@@ -70,7 +75,14 @@ func TestPlan(t *testing.T) {
 		},
 		"tap": {
 			components: nic(8), o: Options{Net: "tap"},
-			want: []string{"-netdev", `{"downscript":"no","id":"nic0","ifname":"vnic0,x=1","script":"no","type":"tap"}`,
+			opens: []inherited{{what: `component "nic"`, tap: &tap{name: "vnic0,x=1", mac: "1e:0a:2b:3c:4d:5e"}}},
+			want: []string{"-netdev", `{"fd":"5","id":"nic0","type":"tap"}`,
+				"-device", `{"addr":"0x8.0x0","bus":"pcie.0","driver":"virtio-net-pci","mac":"1e:0a:2b:3c:4d:5e","netdev":"nic0"}`},
+		},
+		"bridge": {
+			components: nic(8), o: Options{Net: "bridge=br0"},
+			opens: []inherited{{what: `component "nic"`, tap: &tap{bridge: "br0", mac: "1e:0a:2b:3c:4d:5e"}}},
+			want: []string{"-netdev", `{"fd":"5","id":"nic0","type":"tap"}`,
 				"-device", `{"addr":"0x8.0x0","bus":"pcie.0","driver":"virtio-net-pci","mac":"1e:0a:2b:3c:4d:5e","netdev":"nic0"}`},
 		},
 		"no network": {
@@ -80,8 +92,9 @@ func TestPlan(t *testing.T) {
 		"functions of one device": {
 			components: nic(8) + `,"disk":{"type":"virtio_disk","component":{"backend_id":"f","pci_path":{"bus":0,"device":8,"function":1}}},` + file,
 			o:          Options{Net: "none"},
+			opens:      []inherited{{what: `component "f"`, path: "/d/a,b.raw", readOnly: true}},
 			want: []string{
-				"-blockdev", `{"driver":"raw","file":{"driver":"file","filename":"/d/a,b.raw"},"node-name":"disk0","read-only":true}`,
+				"-add-fd", "fd=5,set=5", "-blockdev", `{"driver":"raw","file":{"driver":"file","filename":"/dev/fdset/5"},"node-name":"disk0","read-only":true}`,
 				"-device", `{"addr":"0x8.0x1","bus":"pcie.0","driver":"virtio-blk-pci","rerror":"report","werror":"report","drive":"disk0","logical_block_size":4096,` +
 					`"multifunction":true,"physical_block_size":4096,"write-cache":"on"}`,
 				"-device", `{"addr":"0x8.0x0","bus":"pcie.0","driver":"virtio-net-pci","mac":"1e:0a:2b:3c:4d:5e","multifunction":true}`},
@@ -94,13 +107,14 @@ func TestPlan(t *testing.T) {
 				"-device", `{"driver":"pvpanic"}`},
 		},
 		"SMBIOS and a kernel": {
-			spec: `"smbios":{"manufacturer":"A, B","product_name":"P","serial_number":"S,uuid=1","version":7},`,
-			o:    Options{Kernel: "/k", Initrd: "/i", Append: "a b"},
+			spec:  `"smbios":{"manufacturer":"A, B","product_name":"P","serial_number":"S,uuid=1","version":7},`,
+			o:     Options{Kernel: "/k", Initrd: "/i", Append: "a b"},
+			opens: []inherited{{what: "kernel", path: "/k", boot: true}, {what: "initrd", path: "/i", boot: true}},
 			want: []string{"-smbios", "type=1,manufacturer=A,, B,product=P,version=7,serial=S,,uuid=1",
-				"-kernel", "/k", "-initrd", "/i", "-append", "a b"},
+				"-kernel", "/proc/self/fd/5", "-initrd", "/proc/self/fd/6", "-append", "a b"},
 		},
 	} {
-		p, err := newPlan([]byte(`{`+c.spec+board+`,"components":{`+c.components+`}}`), c.o, "tcg", "/private")
+		p, err := newPlan([]byte(`{`+c.spec+board+`,"components":{`+c.components+`}}`), c.o, "tcg")
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -111,6 +125,9 @@ func TestPlan(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, p.args); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
+		if diff := cmp.Diff(c.opens, p.inherits, cmp.AllowUnexported(inherited{}, tap{})); diff != "" {
+			t.Errorf("%s: files: -want +got:\n%s", name, diff)
 		}
 	}
 }
@@ -130,17 +147,17 @@ func nic(device int) string {
 		"nic":{"type":"virtio_nic","component":{"backend_id":"net","interface_id":"4a1d8f5e-6a0b-4f7e-9c11-1f0a2b3c4d5e","pci_path":` + at(device) + `}}`
 }
 
-// A blob is written as whole sectors, and each VM has its own.
+// A blob is of whole sectors.
 func TestBlob(t *testing.T) {
 	t.Parallel()
 	content := bytes.Repeat([]byte("x"), 513)
 	p, err := newPlan([]byte(`{`+board+`,"components":{"b":{"type":"blob_storage_backend","component":{"base64":"`+
 		base64.StdEncoding.EncodeToString(content)+`","readonly":true}},
-		"d":{"type":"virtio_disk","component":{"backend_id":"b","pci_path":`+at(1)+`}}}}`), Options{}, "tcg", "/private")
+		"d":{"type":"virtio_disk","component":{"backend_id":"b","pci_path":`+at(1)+`}}}}`), Options{}, "tcg")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := p.disks["b"]; got.path != "/private/disk0.raw" || !got.readOnly || !bytes.Equal(got.content, append(content, make([]byte, 511)...)) {
+	if got := p.disks["b"]; got.path != "" || !got.readOnly || !bytes.Equal(got.content, append(content, make([]byte, 511)...)) {
 		t.Errorf("got %s with %d bytes, read-only %v", got.path, len(got.content), got.readOnly)
 	}
 }
@@ -182,7 +199,7 @@ func TestRefused(t *testing.T) {
 		if c.board == "" {
 			c.board = board
 		}
-		_, err := newPlan([]byte(`{`+c.board+`,"components":{`+c.components+`}}`), c.o, "tcg", "/private")
+		_, err := newPlan([]byte(`{`+c.board+`,"components":{`+c.components+`}}`), c.o, "tcg")
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %s", name, err, c.want)
 		}

@@ -66,7 +66,7 @@ func (h *harness) bundles(of string) (all []bundle.Metadata) {
 }
 
 // unpacked returns the files of a gzipped tar archive.
-func unpacked(t *testing.T, content []byte) map[string][]byte {
+func unpacked(t testing.TB, content []byte) map[string][]byte {
 	t.Helper()
 	zipped, err := gzip.NewReader(bytes.NewReader(content))
 	must(t, err)

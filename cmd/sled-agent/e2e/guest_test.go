@@ -20,6 +20,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/google/uuid"
 
+	"github.com/sledagent/sledagent/agent/bundle"
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
@@ -33,12 +34,18 @@ var buildGuestServer = sync.OnceValue(func() error { return build(program("propo
 // guestHarness returns a harness for tests with real guests.
 func guestHarness(t *testing.T) *harness {
 	t.Helper()
+	return guestHarnessWith(t, setup{})
+}
+
+func guestHarnessWith(t *testing.T, s setup) *harness {
+	t.Helper()
 	if guestDir == "" {
 		t.Skip("part of make test-guests (E2E_GUEST=DIR)")
 	}
 	onlyOnProcesses(t)
 	must(t, buildGuestServer())
-	return newHarness(t, setup{propolis: section{"api_version": "7.0.0"}})
+	s.propolis = section{"api_version": "7.0.0"}
+	return newHarness(t, s)
 }
 
 // A guest is a VMM whose guest is real, with a connection to its console.
@@ -180,11 +187,17 @@ func TestRealGuests(t *testing.T) {
 			g.says("Kernel panic")
 			g.endsFailed()
 			g.hasEvidence("guest has panicked")
+			g.hasConsole("guest up 1\n", "Kernel panic")
 		}},
-		"QEMU is killed": {"", func(g *guest) { g.signal("qemu-system", syscall.SIGKILL); g.endsFailed() }},
+		"QEMU is killed": {"", func(g *guest) {
+			g.signal("qemu-system", syscall.SIGKILL)
+			g.endsFailed()
+			g.hasConsole("guest up 1\n")
+		}},
 		"Propolis is killed": {"", func(g *guest) {
 			g.signal("propolis-qemu run", syscall.SIGKILL)
 			g.endsFailed()
+			g.hasConsole("guest up 1\n")
 		}},
 		"QEMU is stopped by a signal": {"", func(g *guest) {
 			g.signal("qemu-system", syscall.SIGSTOP)
@@ -193,6 +206,25 @@ func TestRealGuests(t *testing.T) {
 		"the guest takes memory": {"", func(g *guest) { g.types("fill 32"); g.says("guest filled 32 MiB"); g.stopAndEnd() }},
 	} {
 		t.Run(name, func(t *testing.T) { c.do(h.in(t).boot(c.words)) })
+	}
+}
+
+// hasConsole checks that the bundle of the VMM's end has what the guest has written.
+func (g *guest) hasConsole(words ...string) {
+	g.t.Helper()
+	var made []bundle.Metadata
+	waitFor(g.t, func() string {
+		if made = g.bundles("/" + g.zone()); len(made) != 1 {
+			return fmt.Sprintf("VMM %s has %d bundles", g.id, len(made))
+		}
+		return ""
+	})
+	path := "/zones/bundles/" + g.zone() + "/" + made[0].ID.Bundle.String()
+	got := string(unpacked(g.t, g.call("GET", path, nil).wants(g.t, http.StatusOK).body)["console.log"])
+	for _, text := range words {
+		if !strings.Contains(got, text) {
+			g.t.Errorf("the console in the bundle has no %q: %q", text, got)
+		}
 	}
 }
 

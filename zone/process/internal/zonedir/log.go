@@ -14,6 +14,10 @@ import (
 // that a server's last output is always kept.
 const LogFile = LogDir + "/server.log"
 
+// ConsoleFile is where a server may keep the end of its guest's console, which may be bytes of any
+// kind.
+const ConsoleFile = RootDir + "/console.log"
+
 const oldLog = LogFile + ".1"
 
 // A Log keeps the end of what is written to it. It is not safe for concurrent use, but
@@ -152,6 +156,16 @@ func same(a, b *os.File) bool {
 	}
 	sb, err := b.Stat()
 	return err == nil && os.SameFile(sa, sb)
+}
+
+// End returns the last bytes of a file that a server may have replaced by anything, at most limit.
+func End(root *os.Root, name string, limit int) ([]byte, error) {
+	f, err := openRegular(root, name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return end(f, limit)
 }
 
 func end(f *os.File, limit int) ([]byte, error) {
