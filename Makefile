@@ -266,7 +266,7 @@ pages:
 install-files: install-service-$(TARGET)
 	@echo '==> install below $(DESTDIR)/'
 	@mkdir -p '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)/etc/sled-agent'
-	@for program in sled-agent sledctl propolis-sim nexus-sim $(if $(filter linux,$(TARGET)),propolis-qemu); do \
+	@for program in sled-agent sledctl propolis-sim nexus-sim $(if $(filter linux,$(TARGET)),propolis-qemu sled-zone-init); do \
 		$(call put,$(BIN)/$$program,$(PREFIX)/bin/$$program,0755); \
 	done
 	@test -e '$(DESTDIR)/etc/sled-agent/sled-agent.toml' || \
@@ -333,7 +333,7 @@ packages: ## Build .deb and .rpm packages into bin/packages/: the same commit, t
 	for package in sled-agent sled-agent-propolis; do for kind in deb rpm; do \
 		$(NFPM) package -f deploy/packages/$$package.yaml -p $$kind -t bin/packages/ >/dev/null; \
 	done; done
-	@cd bin/linux/bin && $(GO) version -m sled-agent sledctl propolis-qemu propolis-sim nexus-sim \
+	@cd bin/linux/bin && $(GO) version -m sled-agent sled-zone-init sledctl propolis-qemu propolis-sim nexus-sim \
 		>'$(CURDIR)/bin/packages/sled-agent-$(PACKAGE_VERSION)-$(ARCH).modules.txt'
 	@cd bin/packages && sha256sum * >SHA256SUMS
 

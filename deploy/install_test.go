@@ -25,7 +25,7 @@ func installed(t *testing.T, target, prefix string) map[string]string {
 	if err := os.Mkdir(filepath.Join(bin, "completions"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"sled-agent", "sledctl", "propolis-sim", "propolis-qemu", "nexus-sim",
+	for _, name := range []string{"sled-agent", "sled-zone-init", "sledctl", "propolis-sim", "propolis-qemu", "nexus-sim",
 		"completions/bash", "completions/zsh", "completions/fish"} {
 		if err := os.WriteFile(filepath.Join(bin, name), nil, 0o600); err != nil {
 			t.Fatal(err)

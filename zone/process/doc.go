@@ -6,7 +6,7 @@
 //
 //	sled-agent
 //	  sled-spawner                         starts inits for the agent (internal/spawner)
-//	  sled-zone-init <zone's directory>    a re-exec of the agent's executable
+//	  sled-zone-init <zone's directory>    cmd/sled-zone-init, or the agent's own program
 //	    server                             Config.Argv, in a session of its own
 //	      ...
 //

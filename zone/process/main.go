@@ -7,7 +7,7 @@ import (
 	"runtime"
 	"sync/atomic"
 
-	"github.com/sledagent/sledagent/zone/process/internal/zoneinit"
+	"github.com/sledagent/sledagent/zone/process/helper"
 )
 
 // mainCalled keeps a program that never calls Main from starting itself as an init.
@@ -20,11 +20,12 @@ var mainCalled atomic.Bool
 // runs that and never returns. Otherwise it does nothing.
 func Main() {
 	mainCalled.Store(true)
-	runHelper()
-	if len(os.Args) == 2 && os.Args[0] == zoneinit.Arg0 {
-		os.Exit(zoneinit.Run(os.Args[1]))
-	}
+	helper.Main()
 }
+
+// ownExe is the program of the process that reads it, even after an upgrade has replaced the
+// file.
+const ownExe = "/proc/self/exe"
 
 // ownProgram returns the path by which to run this program again.
 func ownProgram() (string, error) {
@@ -32,8 +33,7 @@ func ownProgram() (string, error) {
 		return "", errors.New("process.Main was not called first in main")
 	}
 	if runtime.GOOS == "linux" {
-		// Valid even after an upgrade has replaced the file.
-		return "/proc/self/exe", nil
+		return ownExe, nil
 	}
 	self, err := os.Executable()
 	if err != nil {

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/sledagent/sledagent/zone"
+	"github.com/sledagent/sledagent/zone/process/helper"
 	"github.com/sledagent/sledagent/zone/process/internal/spawner"
 )
 
@@ -14,8 +16,15 @@ import (
 // does not stall this process.
 type starter struct{ *spawner.Spawner }
 
+// newStarter returns a starter whose helpers run self. If that is this program, the first one
+// is cmd/sled-zone-init if that is beside it: each helper, and each init, executes the program
+// of the helper that starts it.
 func newStarter(self string) (starter, error) {
-	s, err := spawner.New(self)
+	first := self
+	if own, err := os.Executable(); err == nil && self == ownExe {
+		first = filepath.Join(filepath.Dir(own), helper.Program)
+	}
+	s, err := spawner.New(self, first)
 	return starter{s}, err
 }
 
@@ -25,11 +34,4 @@ func (s starter) start(ctx context.Context, path string, argv, env []string, pid
 		err = fmt.Errorf("%w: %w", zone.ErrBusy, err)
 	}
 	return pid, err
-}
-
-// runHelper never returns if this process was started as a starter's helper.
-func runHelper() {
-	if len(os.Args) == 1 && os.Args[0] == spawner.Arg0 {
-		os.Exit(spawner.Run())
-	}
 }

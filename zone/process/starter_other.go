@@ -30,5 +30,3 @@ func (starter) start(_ context.Context, path string, argv, env []string, _ bool,
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 }
-
-func runHelper() {}

@@ -3,8 +3,11 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/netip"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -121,12 +124,31 @@ var backends = []struct {
 
 func openProcess(b testing.TB) zone.Manager { return openProcessIn(b, b.TempDir()) }
 
+// zoneInit returns the path of the program for inits, as it is installed beside the agent.
+func zoneInit(b testing.TB) string {
+	b.Helper()
+	path, err := buildZoneInit()
+	if err != nil {
+		b.Fatal(err)
+	}
+	return path
+}
+
+var buildZoneInit = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(os.TempDir(), fmt.Sprintf("sled-zone-init-%d", os.Getpid()))
+	out, err := exec.Command("go", "build", "-o", path, "github.com/sledagent/sledagent/cmd/sled-zone-init").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build sled-zone-init: %w: %s", err, out)
+	}
+	return path, nil
+})
+
 func openProcessIn(b testing.TB, dir string) *process.Manager {
 	b.Helper()
 	if runtime.GOOS != "linux" && runtime.GOOS != "darwin" {
 		b.Skip("there are no process-backed zones here")
 	}
-	m, err := process.New(process.Config{Dir: dir, Prefix: prefix, Argv: server, Log: log()})
+	m, err := process.New(process.Config{Dir: dir, Prefix: prefix, Argv: server, Log: log(), Self: zoneInit(b)})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -174,10 +174,7 @@ type bareZone struct {
 func bareZones(b testing.TB, n int) []bareZone {
 	b.Helper()
 	dir := b.TempDir()
-	m, err := process.New(process.Config{Dir: dir, Prefix: prefix, Argv: server, Log: log()})
-	if err != nil {
-		b.Fatal(err)
-	}
+	m := openProcessIn(b, dir)
 	zones := make([]bareZone, n)
 	var all errgroup.Group
 	all.SetLimit(8)

@@ -20,5 +20,9 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if path, err := buildZoneInit(); err == nil {
+		_ = os.Remove(path)
+	}
+	os.Exit(code)
 }

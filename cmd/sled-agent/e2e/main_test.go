@@ -63,7 +63,7 @@ func buildPrograms() error {
 	if err := buildFailpointAgent(program(failpointAgent), firstVersion); err != nil {
 		return err
 	}
-	return build(program("propolis-sim"), "propolis-sim")
+	return errors.Join(build(program("propolis-sim"), "propolis-sim"), build(program("sled-zone-init"), "sled-zone-init"))
 }
 
 const (

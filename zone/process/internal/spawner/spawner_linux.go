@@ -29,6 +29,9 @@ var errClosed = errors.New("spawner is closed")
 // must close it.
 type Spawner struct {
 	self string
+	// first is the program of a helper that no other helper starts, if it can be
+	// executed.
+	first string
 	// idle holds the idle helpers.
 	idle   chan *helper
 	closed chan struct{}
@@ -46,10 +49,11 @@ type helper struct {
 	conn *net.UnixConn
 }
 
-// New starts the first helper. self is the path of this program, which must call Run
-// when its only argument is Arg0.
-func New(self string) (*Spawner, error) {
-	s := &Spawner{self: self, idle: make(chan *helper, maxHelpers), closed: make(chan struct{}), lost: make(chan struct{}, 1)}
+// New starts the first helper. self is the path of a helper's program as a helper sees it,
+// first its path as this process sees it; self is tried if first cannot be executed. The
+// program must call Run when its only argument is Arg0.
+func New(self, first string) (*Spawner, error) {
+	s := &Spawner{self: self, first: first, idle: make(chan *helper, maxHelpers), closed: make(chan struct{}), lost: make(chan struct{}, 1)}
 	if err := s.startFirst(); err != nil {
 		return nil, err
 	}
@@ -237,8 +241,13 @@ func (s *Spawner) startFirst() error {
 			return 0, err
 		}
 		defer null.Close()
-		return syscall.ForkExec(s.self, []string{Arg0}, &syscall.ProcAttr{Dir: "/", Env: []string{},
-			Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), theirs.Fd()}, Sys: &syscall.SysProcAttr{Setsid: true}})
+		attr := &syscall.ProcAttr{Dir: "/", Env: []string{}, Sys: &syscall.SysProcAttr{Setsid: true},
+			Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), theirs.Fd()}}
+		pid, err := syscall.ForkExec(s.first, []string{Arg0}, attr)
+		if err != nil && s.first != s.self {
+			pid, err = syscall.ForkExec(s.self, []string{Arg0}, attr)
+		}
+		return pid, err
 	})
 	if err != nil {
 		s.lose()

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package helper
+
+// runSpawner does nothing: inits are started without a helper here.
+func runSpawner() {}
