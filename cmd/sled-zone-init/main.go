@@ -1,4 +1,4 @@
-// sled-zone-init is the init of the zones that sled-agent makes of processes, and the helper
+// Command sled-zone-init is the init of the zones that sled-agent makes of processes, and the helper
 // that starts inits. It has a fifth of the memory that the agent's own program would have, and
 // starts in a third of the time. The agent runs it if it is beside its own program, which does
 // the same otherwise.
@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/sledagent/sledagent/zone/process/helper"
+	"github.com/sledagent/sledagent/zone/process/inits"
 )
 
 func main() {
-	helper.Main()
+	inits.Main()
 	fmt.Fprintln(os.Stderr, "sled-zone-init is started by sled-agent, for its zones, and by nobody else")
 	os.Exit(2)
 }

@@ -54,7 +54,7 @@ func TestZoneLifecycle(t *testing.T) {
 		tail, err := m.Tail(ctx, name, 100)
 		return err == nil && string(tail) == "hello\n"
 	})
-	if got, want := remove(t, m, name), []zone.State{zone.Running, zone.Installed, zone.Configured, zone.Absent}; !slices.Equal(got, want) {
+	if got, want := remove(t, m, name), []zone.State{zone.Running, zone.Installed, zone.Absent}; !slices.Equal(got, want) {
 		t.Errorf("removal saw %v, want %v", got, want)
 	}
 	if left := members(t, m, name); len(left) > 0 {

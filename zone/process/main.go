@@ -7,7 +7,7 @@ import (
 	"runtime"
 	"sync/atomic"
 
-	"github.com/sledagent/sledagent/zone/process/helper"
+	"github.com/sledagent/sledagent/zone/process/inits"
 )
 
 // mainCalled keeps a program that never calls Main from starting itself as an init.
@@ -20,7 +20,7 @@ var mainCalled atomic.Bool
 // runs that and never returns. Otherwise it does nothing.
 func Main() {
 	mainCalled.Store(true)
-	helper.Main()
+	inits.Main()
 }
 
 // ownExe is the program of the process that reads it, even after an upgrade has replaced the

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/sledagent/sledagent/zone"
-	"github.com/sledagent/sledagent/zone/process/helper"
+	"github.com/sledagent/sledagent/zone/process/inits"
 	"github.com/sledagent/sledagent/zone/process/internal/spawner"
 )
 
@@ -22,7 +22,7 @@ type starter struct{ *spawner.Spawner }
 func newStarter(self string) (starter, error) {
 	first := self
 	if own, err := os.Executable(); err == nil && self == ownExe {
-		first = filepath.Join(filepath.Dir(own), helper.Program)
+		first = filepath.Join(filepath.Dir(own), inits.Program)
 	}
 	s, err := spawner.New(self, first)
 	return starter{s}, err

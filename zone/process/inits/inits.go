@@ -1,7 +1,7 @@
-// Package helper is what zones of the process backend need of a program: a zone's init, and
+// Package inits is what zones of the process backend need of a program: a zone's init, and
 // the helper that starts inits. It is small, since a host has one init for each zone:
 // cmd/sled-zone-init is nothing else, and the agent's own program can do the same.
-package helper
+package inits
 
 import (
 	"os"

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package helper
+package inits
 
 // runSpawner does nothing: inits are started without a helper here.
 func runSpawner() {}
