@@ -311,7 +311,7 @@ func TestAlertsOfVMMsAndNexus(t *testing.T) {
 	h.nexus.setFaults()
 }
 
-// An agent whose disk is full, whose bundles cannot be kept, and whose log nobody reads.
+// An agent whose disk is full, whose bundles cannot be kept, and whose log cannot be written.
 func TestAlertsOfAFullDisk(t *testing.T) {
 	forAlerts(t)
 	h := newProcessHarness(t, setup{})
@@ -325,7 +325,7 @@ func TestAlertsOfAFullDisk(t *testing.T) {
 		}
 		_ = syscall.Unmount(h.stateDir(), syscall.MNT_DETACH)
 	}()
-	h.serves(h.spawnWith(fullPipe(t)))
+	h.serves(h.spawnWith(fullDisk(t)))
 	must(t, os.RemoveAll(h.state("bundles")), os.WriteFile(h.state("bundles"), nil, 0o600))
 	forced := faults("ignore-stop").launch(h)
 	before := h.scrape()
@@ -337,7 +337,7 @@ func TestAlertsOfAFullDisk(t *testing.T) {
 		for err = nil; err == nil; {
 			_, err = ballast.Write(make([]byte, 4096))
 		}
-		h.logSomething(100)
+		h.logSomething(10)
 		return value("sled_agent_zone_bundles_lost_total") > 0 && value("sled_agent_log_lines_dropped_total") > 0
 	})
 	judge(t, h.again(before, then), fire(made["a full disk"]...))
