@@ -182,7 +182,7 @@ func (g *Guard) Remove(name string, n uint64) {
 	if !e.removing && g.ctx.Err() == nil {
 		one := []removal{g.begin(e)}
 		g.done.Go(func() {
-			g.killNow(one)
+			g.killNow(one, nil)
 			g.run(one)
 		})
 	}
@@ -227,10 +227,15 @@ func (g *Guard) wait() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	var due []removal // what it has room for stays allocated
+	var p preference
 	for {
 		var left time.Duration
 		due, left = g.take(due[:0])
-		g.fire(due)
+		g.fire(due, &p)
+		if len(due) > 0 && g.ctx.Err() == nil && isOver(left) {
+			continue
+		}
+		p.end()
 		timer.Reset(left)
 		select {
 		case <-g.ctx.Done():
@@ -239,6 +244,26 @@ func (g *Guard) wait() {
 		case <-timer.C:
 		}
 	}
+}
+
+// oneMoment is how close deadlines follow each other that are kept in one go. Those of stops
+// that were requested together are microseconds apart.
+const oneMoment = 10 * time.Millisecond
+
+// isOver waits for a time of up to oneMoment to be over, and reports false for a longer one. It
+// keeps the processor: once the first processes end, the goroutine would wait long for its turn.
+func isOver(left time.Duration) bool {
+	begun := time.Now()
+	for tries := 0; left <= oneMoment; tries++ {
+		passed := time.Since(begun)
+		if passed >= left {
+			return true
+		}
+		if passed == 0 && tries > 1000 {
+			return false // the time of a test's bubble passes only while all goroutines wait
+		}
+	}
+	return false
 }
 
 // take appends everything that is due, and returns how long there is until the next
@@ -264,11 +289,11 @@ func (g *Guard) take(due []removal) ([]removal, time.Duration) {
 }
 
 // fire sends the kills of what is due at once, and begins its removals.
-func (g *Guard) fire(due []removal) {
+func (g *Guard) fire(due []removal, p *preference) {
 	if len(due) == 0 || g.ctx.Err() != nil {
 		return
 	}
-	g.killNow(due)
+	g.killNow(due, p)
 	for _, r := range due {
 		g.fired.Add(1)
 		g.latest.Store(max(g.latest.Load(), int64(r.late)))
@@ -316,12 +341,12 @@ const (
 )
 
 // killNow sends the kills that are one system call each, in one pass of a thread that is
-// preferred to those of the processes that end: they compete for the processor with kills
-// that are not sent yet.
-func (g *Guard) killNow(batch []removal) {
-	defer prefer()()
+// preferred, unless p is nil, to those of the processes that end: they compete for the
+// processor with kills that are not sent yet.
+func (g *Guard) killNow(batch []removal, p *preference) {
 	for i := range batch {
 		if r := &batch[i]; !r.joined {
+			p.here()
 			g.guarded(r.entry, func() { r.killed = r.target.KillNow() })
 		}
 	}

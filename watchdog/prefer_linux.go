@@ -1,32 +1,61 @@
 package watchdog
 
 import (
-	"runtime"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
-// Of nice values: as setpriority(2) takes it, and as getpriority(2) returns none.
-const (
-	nicest  = -20
-	niceOff = 20
-)
+// nicest is the highest priority of an ordinary thread, for setpriority(2).
+const nicest = -20
 
-// prefer gives the goroutine a thread of its own that the kernel prefers to others, until
-// the returned function is called. Without the right to raise priorities (CAP_SYS_NICE) the
-// thread keeps its own.
-func prefer() (end func()) {
-	runtime.LockOSThread()
+// A preference makes the kernel prefer the thread of the goroutine that uses it to others: as
+// a real-time thread (sched(7)), or where that is not allowed, by systemd's RestrictRealtime=
+// for example, by its nice value, which counts only among the threads of the same control
+// group or session. Without the right to either (CAP_SYS_NICE) nothing changes.
+//
+// The goroutine is not locked to its thread: a locked one that the runtime interrupts has to
+// wait for another thread, without a preference, to hand it on. It may change threads, and
+// each gets the preference. A nil one does nothing.
+type preference struct {
+	threads []int
+	was     []*unix.SchedAttr // by thread
+}
+
+// maxPreferred bounds the threads that one pass prefers.
+const maxPreferred = 8
+
+// here prefers the present thread.
+func (p *preference) here() {
+	if p == nil {
+		return
+	}
 	thread := unix.Gettid()
-	// The system call itself returns 20 - nice, so that no value is an error.
-	was, err := unix.Getpriority(unix.PRIO_PROCESS, thread)
-	if err == nil {
-		err = unix.Setpriority(unix.PRIO_PROCESS, thread, nicest)
+	if slices.Contains(p.threads, thread) || len(p.threads) == maxPreferred {
+		return
 	}
-	return func() {
-		if err == nil {
-			_ = unix.Setpriority(unix.PRIO_PROCESS, thread, niceOff-was)
-		}
-		runtime.UnlockOSThread()
+	was, err := unix.SchedGetAttr(thread, 0)
+	if err != nil || was.Policy != unix.SCHED_NORMAL {
+		return // or another pass prefers it
 	}
+	if raise(thread, *was) == nil {
+		p.threads, p.was = append(p.threads, thread), append(p.was, was)
+	}
+}
+
+func raise(thread int, attr unix.SchedAttr) error {
+	real := unix.SchedAttr{Policy: unix.SCHED_FIFO, Priority: 1, Flags: attr.Flags | unix.SCHED_FLAG_RESET_ON_FORK}
+	if unix.SchedSetAttr(thread, &real, 0) == nil {
+		return nil
+	}
+	attr.Nice = nicest
+	return unix.SchedSetAttr(thread, &attr, 0)
+}
+
+// end gives all threads back what they had.
+func (p *preference) end() {
+	for i, thread := range p.threads {
+		_ = unix.SchedSetAttr(thread, p.was[i], 0) // a thread that has ended needs nothing
+	}
+	p.threads, p.was = p.threads[:0], p.was[:0]
 }

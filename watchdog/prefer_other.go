@@ -2,5 +2,8 @@
 
 package watchdog
 
-// prefer does nothing: setpriority(2) is for whole processes here.
-func prefer() (end func()) { return func() {} }
+// A preference does nothing: setpriority(2) is for whole processes here.
+type preference struct{}
+
+func (*preference) here() {}
+func (*preference) end()  {}

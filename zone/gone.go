@@ -19,9 +19,9 @@ type Removal struct {
 	// Killed is set if the zone's processes were just sent SIGKILL. The first kill
 	// is then left out.
 	Killed bool
-	// Ended, if set, is closed when the processes that were killed have ended. The first
-	// look waits for that for up to settleTime: while many zones end at once, a look would
-	// show what is not over yet, and take the processor from it.
+	// Ended, if set, is closed when the processes that were killed have ended. What follows
+	// the kill waits for that for up to settleTime: while many zones end at once, it would
+	// only take the processor from that.
 	Ended <-chan struct{}
 	// Gate, if set, is entered for heavy rungs, to limit the load on the host's disks.
 	Gate Gate
@@ -85,11 +85,11 @@ func EnsureGone(ctx context.Context, m Manager, name string, r Removal) error {
 	if !r.Killed {
 		_ = c.try(ctx, RungKill) // a failed kill is retried once the zone was seen
 	}
-	if r.Before != nil {
-		r.Before(ctx)
-	}
 	if r.Killed && r.Ended != nil {
 		settle(ctx, r.Ended)
+	}
+	if r.Before != nil {
+		r.Before(ctx)
 	}
 	looked := false
 	for ctx.Err() == nil {

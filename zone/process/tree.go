@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/sledagent/sledagent/zone"
@@ -16,6 +17,8 @@ import (
 type tree struct {
 	boot   zonedir.Boot
 	handle *proc.Handle
+	// killed is set once Kill has sent the kill.
+	killed atomic.Bool
 	// watchers are notified of the end; guarded by Manager.mu.
 	watchers map[*watcher]struct{}
 }
@@ -80,7 +83,10 @@ func (m *Manager) Hold(name string) zone.Handle {
 }
 
 // Kill implements zone.Handle.
-func (t *tree) Kill() bool { return ignoreGone(t.handle.Signal(syscall.SIGKILL)) == nil }
+func (t *tree) Kill() bool {
+	t.killed.Store(true)
+	return ignoreGone(t.handle.Signal(syscall.SIGKILL)) == nil
+}
 
 // Ended implements zone.Handle.
 func (t *tree) Ended() <-chan struct{} { return t.handle.Done() }
@@ -124,7 +130,10 @@ func (m *Manager) ended(name string, t *tree, end proc.End) {
 		return
 	}
 	go func() {
-		how := m.how(name, end)
+		how := zone.End{How: proc.How(syscall.WaitStatus(syscall.SIGKILL))}
+		if !t.killed.Load() {
+			how = m.how(name, end)
+		}
 		for w := range watchers {
 			go w.notify(how)
 		}
