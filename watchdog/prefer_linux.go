@@ -38,24 +38,26 @@ func (p *preference) here() {
 	if err != nil || was.Policy != unix.SCHED_NORMAL {
 		return // or another pass prefers it
 	}
-	if raise(thread, *was) == nil {
+	if raise(thread, was.Flags) == nil {
 		p.threads, p.was = append(p.threads, thread), append(p.was, was)
 	}
 }
 
-func raise(thread int, attr unix.SchedAttr) error {
-	real := unix.SchedAttr{Policy: unix.SCHED_FIFO, Priority: 1, Flags: attr.Flags | unix.SCHED_FLAG_RESET_ON_FORK}
+func raise(thread int, flags uint64) error {
+	real := unix.SchedAttr{Policy: unix.SCHED_FIFO, Priority: 1, Flags: flags | unix.SCHED_FLAG_RESET_ON_FORK}
 	if unix.SchedSetAttr(thread, &real, 0) == nil {
 		return nil
 	}
-	attr.Nice = nicest
-	return unix.SchedSetAttr(thread, &attr, 0)
+	return unix.Setpriority(unix.PRIO_PROCESS, thread, nicest)
 }
 
 // end gives all threads back what they had.
 func (p *preference) end() {
 	for i, thread := range p.threads {
-		_ = unix.SchedSetAttr(thread, p.was[i], 0) // a thread that has ended needs nothing
+		// Where real-time threads are not allowed, this call may not be either.
+		if unix.SchedSetAttr(thread, p.was[i], 0) != nil {
+			_ = unix.Setpriority(unix.PRIO_PROCESS, thread, int(p.was[i].Nice)) // it may have ended
+		}
 	}
 	p.threads, p.was = p.threads[:0], p.was[:0]
 }

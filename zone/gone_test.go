@@ -309,3 +309,37 @@ func TestNames(t *testing.T) {
 		t.Error("an unknown name must be Unknown")
 	}
 }
+
+// After a kill the removal waits for the processes to end, for a second at most.
+func TestRemovalWaitsForWhatWasKilled(t *testing.T) {
+	t.Parallel()
+	for after, want := range map[time.Duration]time.Duration{0: 0, 300 * time.Millisecond: 300 * time.Millisecond, time.Hour: time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			h := zonetest.New(zonetest.Hooks{})
+			h.Put(name, zone.Running)
+			ended := make(chan struct{})
+			timer := time.AfterFunc(after, func() { close(ended) })
+			defer timer.Stop()
+			begun, waited := time.Now(), time.Duration(-1)
+			remove(t, h, zone.Removal{Killed: true, Ended: ended, Before: func(context.Context) { waited = time.Since(begun) }})
+			if waited != want {
+				t.Errorf("processes end after %v: it goes on after %v, want %v", after, waited, want)
+			}
+		})
+	}
+}
+
+// Without its files a zone's configuration is not deleted, and nothing is released before that.
+func TestFailedUninstallEndsTheRound(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := zonetest.New(zonetest.Hooks{})
+		h.Put(name, zone.Installed)
+		h.SetFault(name, zonetest.Uninstall, zonetest.Fault{Fail: true, Times: 1})
+		_, reports := remove(t, h, zone.Removal{})
+		const want = "kill destroy-vm uninstall! destroy-vm uninstall delete release"
+		if got := rungs(reports); got != want {
+			t.Errorf("%s\nwant %s", got, want)
+		}
+	})
+}
