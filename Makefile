@@ -202,6 +202,14 @@ bench: ## Run the benchmarks that match BENCH, each beside its floor.
 		awk '/^(goos|goarch|pkg|cpu|PASS|ok)/ { next } /^(--- )?FAIL/ { bad = 1 } { print } END { exit bad }'; \
 	done
 
+.PHONY: profile
+profile: ## Leave CPU, mutex and allocation profiles of the agent's benchmarks that match BENCH in bin/profiles/.
+	@mkdir -p bin/profiles
+	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -o bin/profiles/bench.test -outputdir bin/profiles \
+		-cpuprofile cpu.out -mutexprofile mutex.out -memprofile mem.out -memprofilerate 65536 ./cmd/sled-agent/bench
+	@for kind in cpu mutex mem; do \
+		echo "==> bin/profiles/$$kind.out"; $(GO) tool pprof -top -nodecount 15 bin/profiles/bench.test bin/profiles/$$kind.out; done
+
 # The tests' guest: Debian's kernel for virtual machines, unpacked from its package and not
 # installed, and one program of ours. It is made on Debian for x86_64, and kept.
 GUEST        = bin/guest

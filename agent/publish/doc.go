@@ -22,7 +22,8 @@
 // once, beginning with the last one that gave a good answer. A replica without an answer
 // is avoided for ShunFor unless there is no other. Each replica has a share of the
 // Concurrency places, so that hanging replicas do not keep the others from being asked.
-// Calls wait for a place in order, until their contexts end.
+// Calls wait for a place in order, those with the end of a VMM before others, until their
+// contexts end.
 //
 // # Replicas
 //

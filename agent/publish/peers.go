@@ -32,16 +32,42 @@ type peers struct {
 	all     []*peer
 	version int // of the set: how often it was replaced
 	share   int
-	busy    int           // PUTs in progress, also at peers that are not in all any more
-	prefer  int           // first peer of a round: the last one with a good answer
-	queue   list.List     // of *waiter, first in, first out
+	busy    int // PUTs in progress, also at peers that are not in all any more
+	prefer  int // first peer of a round: the last one with a good answer
+	queue   queue
 	closed  bool          // no places are assigned
 	idle    chan struct{} // closed when no PUT is in progress after close
+}
+
+// A queue holds the rounds that wait for a place, of *waiter: those with the end of a VMM, and
+// others. Each is first in, first out. Of four places that become free, one goes to the others
+// first.
+type queue struct {
+	ends, others list.List
+	given        int // places
+}
+
+func (q *queue) of(r *round) *list.List {
+	if r.end {
+		return &q.ends
+	}
+	return &q.others
+}
+
+func (q *queue) len() int { return q.ends.Len() + q.others.Len() }
+
+// order returns the lists in the order of the next place.
+func (q *queue) order() [2]*list.List {
+	if q.given%4 == 3 {
+		return [2]*list.List{&q.others, &q.ends}
+	}
+	return [2]*list.List{&q.ends, &q.others}
 }
 
 // A round is one attempt to have a record acknowledged by any peer.
 type round struct {
 	asked []*peer
+	end   bool // the record says that the VMM has ended
 	well  bool // a peer that was not shunned has been asked
 	// version is that of the set when the first peer was chosen. Peers that came later are
 	// not asked, so that a round ends however often the set is replaced.
@@ -160,7 +186,7 @@ func (ps *peers) acquire(ctx context.Context, r *round) (*peer, error) {
 		return p, nil
 	}
 	w := &waiter{round: r, place: make(chan *peer, 1)}
-	e := ps.queue.PushBack(w)
+	e := ps.queue.of(r).PushBack(w)
 	ps.mu.Unlock()
 	select {
 	case p := <-w.place:
@@ -169,7 +195,7 @@ func (ps *peers) acquire(ctx context.Context, r *round) (*peer, error) {
 	}
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	ps.queue.Remove(e)
+	ps.queue.of(r).Remove(e)
 	select {
 	case p := <-w.place: // assigned at the same moment
 		if p != nil {
@@ -215,16 +241,19 @@ func (ps *peers) free(p *peer) {
 
 // assign gives the rounds that wait what places there are, in order. ps.mu is held.
 func (ps *peers) assign(now time.Time) {
-	for e := ps.queue.Front(); e != nil && !ps.closed; {
-		w, next := e.Value.(*waiter), e.Next()
-		if p, ok := ps.take(w.round, now); ok {
-			ps.queue.Remove(e)
-			w.place <- p
-			if p != nil && ps.full() {
-				break
+	for _, waiting := range ps.queue.order() {
+		for e := waiting.Front(); e != nil && !ps.closed; {
+			w, next := e.Value.(*waiter), e.Next()
+			if p, ok := ps.take(w.round, now); ok {
+				waiting.Remove(e)
+				w.place <- p
+				ps.queue.given++
+				if p != nil && ps.full() {
+					return
+				}
 			}
+			e = next
 		}
-		e = next
 	}
 }
 
@@ -234,7 +263,7 @@ func (ps *peers) full() bool {
 
 // settle closes idle if no PUT is in progress. ps.mu is held.
 func (ps *peers) settle() {
-	if !ps.closed || ps.busy+ps.queue.Len() > 0 {
+	if !ps.closed || ps.busy+ps.queue.len() > 0 {
 		return
 	}
 	select {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -182,9 +183,39 @@ func TestPlaceForACancelledCaller(t *testing.T) {
 			if p := <-done; p != nil {
 				ps.release(p, outcome{verdict: Acked, status: 204})
 			}
-			if waiting := ps.queue.Len(); ps.busy != 0 || waiting != 0 {
+			if waiting := ps.queue.len(); ps.busy != 0 || waiting != 0 {
 				t.Fatalf("%d places are taken, %d wait", ps.busy, waiting)
 			}
+		}
+	})
+}
+
+// Records with the end of a VMM wait less than others, which are not kept out by them.
+func TestEndsGoFirst(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		ps := newPeers([]string{nexus1}, 1, time.Second)
+		held, err := ps.acquire(t.Context(), new(round))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var order strings.Builder // only the holder of the place writes
+		var all sync.WaitGroup
+		for _, r := range "rrrreeee" {
+			all.Go(func() {
+				p, err := ps.acquire(t.Context(), &round{end: r == 'e'})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				order.WriteRune(r)
+				ps.release(p, outcome{verdict: Acked, status: 204})
+			})
+			synctest.Wait()
+		}
+		ps.release(held, outcome{verdict: Acked, status: 204})
+		all.Wait()
+		if got, want := order.String(), "eeererrr"; got != want {
+			t.Errorf("the order is %s, want %s", got, want)
 		}
 	})
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/sledagent/sledagent/internal/plain"
 )
 
-func (c *Client) round(ctx context.Context, id uuid.UUID, body []byte) (a Answer) {
-	r := new(round)
+func (c *Client) round(ctx context.Context, id uuid.UUID, end bool, body []byte) (a Answer) {
+	r := &round{end: end}
 	for {
 		p, err := c.peers.acquire(ctx, r)
 		if err != nil {
