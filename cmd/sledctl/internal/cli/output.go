@@ -29,26 +29,30 @@ const (
 	formatYAML     = "yaml"
 	formatName     = "name"
 	formatTemplate = "template="
+	formatJSONPath = "jsonpath="
 	// formatSVG is for commands that have it as an annotation.
 	formatSVG = "svg"
 )
 
-var formats = []string{formatTable, formatWide, formatJSON, formatYAML, formatName, formatTemplate}
+var formats = []string{formatTable, formatWide, formatJSON, formatYAML, formatName, formatTemplate, formatJSONPath}
 
 const formatsHelp = `With -o json or yaml, commands print what the agent answers, whose fields
 "sledctl vmm show -o json" shows. With -o name they print the ids of VMMs or the names
-of zones, and with -o template= what a template of Go's text/template makes of the
-JSON. --jq applies a jq expression to the JSON; texts are printed without quotes.`
+of zones, with -o template= what a template of Go's text/template makes of the JSON,
+and with -o jsonpath= what one of kubectl's jsonpath does. --jq applies a jq
+expression to the JSON; texts are printed without quotes.`
 
 // An output prints answers in the format of -o and --jq.
 type output struct {
 	format, expression string
 	template           *template.Template
 	query              *gojq.Code
+	// inline is set if no line ends after a result of query.
+	inline bool
 }
 
 func (o *output) add(flags *pflag.FlagSet, root *cobra.Command) {
-	flags.StringVarP(&o.format, "output", "o", formatTable, "`format` of what is printed: table, wide, json, yaml, name or template=TEMPLATE")
+	flags.StringVarP(&o.format, "output", "o", formatTable, "`format` of what is printed: table, wide, json, yaml, name, template=TEMPLATE or jsonpath=TEMPLATE")
 	flags.StringVar(&o.expression, "jq", "", "print what this jq `expression` makes of the JSON")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(
 		formats, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace))
@@ -63,10 +67,10 @@ func (o *output) check() (err error) {
 		if o.template, err = template.New("-o").Parse(text); err != nil {
 			return fail(exitUsage, "-o template: %w", err)
 		}
-	case strings.HasPrefix(o.format, "jsonpath"):
-		return fail(exitUsage, "-o %q: there is no jsonpath; use --jq", o.format)
+	case strings.HasPrefix(o.format, formatJSONPath):
+		return o.checkJSONPath()
 	case o.format != formatSVG && !slices.Contains(formats, o.format):
-		return fail(exitUsage, "-o %q: want table, wide, json, yaml, name or template=TEMPLATE", o.format)
+		return fail(exitUsage, "-o %q: want table, wide, json, yaml, name, template=TEMPLATE or jsonpath=TEMPLATE", o.format)
 	}
 	if o.expression == "" {
 		return nil
@@ -75,13 +79,33 @@ func (o *output) check() (err error) {
 		return fail(exitUsage, "--jq prints JSON, not -o %s", o.format)
 	}
 	o.format = formatJSON
-	query, err := gojq.Parse(o.expression)
+	if err := o.compile(o.expression); err != nil {
+		return fail(exitUsage, "--jq %s: %w", o.expression, err)
+	}
+	return nil
+}
+
+func (o *output) compile(expression string) error {
+	query, err := gojq.Parse(expression)
 	if err == nil {
 		o.query, err = gojq.Compile(query)
 	}
-	if err != nil {
-		return fail(exitUsage, "--jq %s: %w", o.expression, err)
+	return err
+}
+
+func (o *output) checkJSONPath() error {
+	if o.expression != "" {
+		return fail(exitUsage, "--jq and -o jsonpath exclude each other")
 	}
+	template := strings.TrimPrefix(o.format, formatJSONPath)
+	query, err := jsonpathQuery(template)
+	if err == nil {
+		err = o.compile(query)
+	}
+	if err != nil {
+		return fail(exitUsage, "-o jsonpath=%s: %w", template, err)
+	}
+	o.format, o.inline, o.expression = formatJSON, true, template
 	return nil
 }
 
@@ -226,6 +250,14 @@ func plainNumbers(value any) any {
 	return value
 }
 
+// asked names the expression that a query was made of.
+func (o *output) asked() string {
+	if o.inline {
+		return "-o " + formatJSONPath + o.expression
+	}
+	return "--jq " + o.expression
+}
+
 // printQuery prints the results of --jq, each on a line.
 func (o *output) printQuery(ctx context.Context, w io.Writer, data []byte) error {
 	value, err := decode(data)
@@ -242,15 +274,18 @@ func (o *output) printQuery(ctx context.Context, w io.Writer, data []byte) error
 			if halt, ok := errors.AsType[*gojq.HaltError](err); ok && halt.Value() == nil {
 				return nil
 			}
-			return fmt.Errorf("--jq %s: %w", o.expression, err)
+			return fmt.Errorf("%s: %w", o.asked(), err)
 		} else if !isText {
 			data, err := gojq.Marshal(result)
 			if err != nil {
-				return fmt.Errorf("--jq %s: %w", o.expression, err)
+				return fmt.Errorf("%s: %w", o.asked(), err)
 			}
 			text = string(data)
 		}
-		if _, err := fmt.Fprintln(w, text); err != nil {
+		if !o.inline {
+			text += "\n"
+		}
+		if _, err := io.WriteString(w, text); err != nil {
 			return err
 		}
 	}
