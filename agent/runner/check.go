@@ -30,7 +30,9 @@ func (r *Runner) check(ctx context.Context, e vmm.Check, incarnation string, tel
 		info, err := r.look(ctx)
 		switch v, why := zone.Judge(info, err, incarnation); v {
 		case zone.Ended:
-			tell(report{in: vmm.ZoneEnded{Why: reason(e, why)}})
+			if !r.removing() { // else that has ended it, and reports so
+				tell(report{in: vmm.ZoneEnded{Why: reason(e, why)}})
+			}
 			return
 		case zone.Present:
 			again.Reset()
@@ -147,7 +149,7 @@ func within[T any](ctx context.Context, r *Runner, budget time.Duration, what st
 func (r *Runner) zoneChanged(e zone.End) { r.hint(e.How) }
 
 func (r *Runner) hint(how string) {
-	if r.notes.running() {
+	if !r.removing() {
 		r.send(report{in: vmm.ZoneChanged{How: how}})
 	}
 }

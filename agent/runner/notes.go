@@ -222,7 +222,7 @@ func (r *Runner) noteStep(in vmm.Input, by vmm.Who, was, is vmm.State) {
 	case vmm.Lost:
 		r.add(vmm.Event{At: time.Now(), Kind: "lost", Error: in.Why})
 	case vmm.ZoneEnded:
-		if is.Phase < vmm.Ended && r.notes.running() {
+		if is.Phase < vmm.Ended && !r.removing() {
 			r.event("zone-ended", in.Why)
 		}
 	case vmm.ZoneGone:
@@ -292,11 +292,11 @@ func (r *Runner) noteDoubt(was, is vmm.State) {
 
 var doubtText = map[string]string{"unsure": "cannot tell whether the zone runs", "silent": "Propolis does not answer"}
 
-// running reports whether no removal has begun.
-func (n *notes) running() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.removal == nil
+// removing reports whether a removal has begun.
+func (r *Runner) removing() bool {
+	r.notes.mu.Lock()
+	defer r.notes.mu.Unlock()
+	return r.killing.Load() || r.notes.removal != nil
 }
 
 func stopText(in vmm.Stop, s vmm.State) string {

@@ -18,6 +18,7 @@ var _ watchdog.Target = (*Runner)(nil)
 
 // KillNow kills the zone's processes through its handle, if there is one.
 func (r *Runner) KillNow() bool {
+	r.killing.Store(true) // before the zone can end of it
 	h := r.zoneHandle.Load()
 	if h == nil {
 		return false

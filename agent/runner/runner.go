@@ -50,6 +50,8 @@ type Runner struct {
 	// zoneHandle is that of the boot in which the VMM lives, if the host's zones have any.
 	zoneHandle atomic.Pointer[zone.Handle]
 	killed     atomic.Pointer[zone.Report]
+	// killing is set once the watchdog has begun the removal.
+	killing atomic.Bool
 	// killedNow is the watchdog's between KillNow and Remove.
 	killedNow zone.Report
 	snaps     chan struct{}
