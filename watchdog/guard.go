@@ -232,6 +232,7 @@ func (g *Guard) wait() {
 		var left time.Duration
 		due, left = g.take(due[:0])
 		g.fire(due, &p)
+		clear(due) // nothing is kept alive by it
 		if len(due) > 0 && g.ctx.Err() == nil && isOver(left) {
 			continue
 		}
