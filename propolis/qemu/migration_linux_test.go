@@ -334,9 +334,8 @@ const closesTarget = "target closed at stream"
 
 // reasons are what the source logs of failures at the target.
 var reasons = map[string]string{
-	"target's QEMU killed at stream": "the other side: ",
-	"target has another disk":        `the other side: component \"file\": its file is `,
-	"target cannot run the guest":    "target cannot run the guest: ",
+	"target has another disk":     `the other side: component \"file\": its file is `,
+	"target cannot run the guest": "target cannot run the guest: ",
 }
 
 // fails tries a migration that fails, after which the source logs why.
