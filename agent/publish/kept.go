@@ -1,9 +1,14 @@
 package publish
 
 import (
+	"errors"
+	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -45,8 +50,38 @@ func (k *kept) keep(to string, l *line) bool {
 	return true
 }
 
-// take returns the newest connection to a replica, or nil. It is the caller's then.
+// take returns the newest connection to a replica on which nothing has arrived since, or nil.
+// It is the caller's then. What arrives without a request must not be taken for the answer to
+// the next one.
 func (k *kept) take(to string) *line {
+	for {
+		l := k.pop(to)
+		if l == nil || silent(l.raw) {
+			return l
+		}
+		_ = l.raw.Close()
+	}
+}
+
+// silent reports whether a connection is open and has nothing to read. It does not wait.
+func silent(conn net.Conn) bool {
+	system, ok := conn.(syscall.Conn)
+	if !ok {
+		return true // within this process
+	}
+	raw, err := system.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var peeked error
+	err = raw.Read(func(fd uintptr) bool {
+		_, _, peeked = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK)
+		return true // whatever it is
+	})
+	return err == nil && errors.Is(peeked, unix.EAGAIN)
+}
+
+func (k *kept) pop(to string) *line {
 	if k == nil {
 		return nil
 	}

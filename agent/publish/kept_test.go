@@ -128,3 +128,52 @@ func TestKeptConnectionsAreClosed(t *testing.T) {
 		}
 	})
 }
+
+// What a replica sends without a request acknowledges nothing.
+func TestUnaskedAnswerAcknowledgesNothing(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	requests, unasked := make(chan int, 8), make(chan struct{})
+	go func() {
+		for connection := 1; ; connection++ {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go serveConnection(conn, func(int) string { requests <- connection; return noContent })
+			if connection == 1 {
+				go func() {
+					<-unasked
+					_, _ = io.WriteString(conn, noContent)
+					unasked <- struct{}{}
+				}()
+			}
+		}
+	}()
+	c := New(Config{Addresses: []string{"http://" + l.Addr().String()}})
+	defer closeClient(t, c)
+	for want := 1; want <= 2; want++ {
+		if a := c.Put(t.Context(), uuid.New(), running(1)); a.Verdict != Acked {
+			t.Fatalf("%+v", a)
+		}
+		select {
+		case connection := <-requests:
+			if connection != want {
+				t.Errorf("record %d came on connection %d", want, connection)
+			}
+		default:
+			t.Errorf("record %d is acknowledged, and never came", want)
+		}
+		if want == 1 {
+			unasked <- struct{}{}
+			<-unasked
+			for silent(c.kept.all[0].line.raw) { // until it has arrived
+				time.Sleep(time.Millisecond) // sleep: the kernel delivers it
+			}
+		}
+	}
+}
