@@ -179,9 +179,14 @@ func sizeOf(dir string) (size int64) {
 	return size
 }
 
+// add takes a collection into the list, unless it is in it: one that is begun while the
+// earlier ones are looked for is found, too.
 func (s *Store) add(e entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if slices.ContainsFunc(s.all[e.id], func(other entry) bool { return other.name == e.name }) {
+		return
+	}
 	s.all[e.id] = append(s.all[e.id], e)
 	slices.SortFunc(s.all[e.id], func(a, b entry) int { return a.at.Compare(b.at) })
 }

@@ -312,3 +312,17 @@ func TestFileNames(t *testing.T) {
 		}
 	}
 }
+
+// A collection that is begun while earlier ones are looked for is one.
+func TestFoundTwiceIsOne(t *testing.T) {
+	t.Parallel()
+	s := opened(t, options(t, says("x")))
+	id := uuid.New()
+	collect(t, s, id, time.Minute)
+	s.find()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.all[id]) != 1 {
+		t.Errorf("the list has %+v", s.all[id])
+	}
+}
