@@ -189,8 +189,8 @@ type Holder interface {
 // after the boot has ended, and is safe for concurrent use.
 type Handle interface {
 	// Kill sends SIGKILL to every process of the zone. It is one system call, waits for
-	// nothing, and takes no lock. It reports false if it was not sent; RungKill has
-	// further means.
+	// nothing, and takes no lock. It reports false if it was not sent, also because the
+	// boot has ended: there may be another one of the zone, and RungKill has further means.
 	Kill() (sent bool)
 	// Ended is closed when all processes of the boot have ended.
 	Ended() <-chan struct{}

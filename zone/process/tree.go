@@ -85,7 +85,11 @@ func (m *Manager) Hold(name string) zone.Handle {
 // Kill implements zone.Handle.
 func (t *tree) Kill() bool {
 	t.killed.Store(true)
-	return ignoreGone(t.handle.Signal(syscall.SIGKILL)) == nil
+	sent := t.handle.Signal(syscall.SIGKILL) == nil
+	if !sent {
+		t.killed.Store(false)
+	}
+	return sent
 }
 
 // Ended implements zone.Handle.
