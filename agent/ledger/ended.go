@@ -42,13 +42,17 @@ type ended struct {
 	keep time.Duration
 	mu   sync.Mutex
 	ends []end // oldest first
+	// latest is when each VMM in ends ended last.
+	latest map[uuid.UUID]time.Time
+	// docs is how many ends have a Status. The first bare ones have none.
+	docs, bare int
 }
 
 func newEnded(keep time.Duration, ends []end) *ended {
 	if keep <= 0 {
 		keep = defaultKeepEnded
 	}
-	d := &ended{keep: keep}
+	d := &ended{keep: keep, latest: map[uuid.UUID]time.Time{}}
 	for _, e := range ends {
 		d.insert(e)
 	}
@@ -73,24 +77,61 @@ func (d *ended) insert(e end) {
 		return // a duplicate on disk
 	}
 	d.ends = slices.Insert(d.ends, at, e)
+	if len(e.doc) > 0 {
+		d.docs++
+	}
+	if at < d.bare {
+		d.bare++
+		d.strip(at)
+	}
+	if last, again := d.latest[e.id]; again {
+		d.stripEarlier(e.id)
+		e.at = later(last, e.at)
+	}
+	d.latest[e.id] = e.at
+	d.expire()
 }
 
-// expire applies the limits on number and age. The caller holds the lock.
-func (d *ended) expire() {
-	now, docs, seen := time.Now(), 0, map[uuid.UUID]bool{}
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// strip drops the Status of an end.
+func (d *ended) strip(i int) {
+	if len(d.ends[i].doc) > 0 {
+		d.docs--
+	}
+	d.ends[i].doc = nil
+}
+
+// stripEarlier keeps the Status of a VMM's latest end only.
+func (d *ended) stripEarlier(id uuid.UUID) {
+	kept := false
 	for i, e := range slices.Backward(d.ends) {
-		if len(e.doc) > 0 && (docs == maxEnded || seen[e.id] || e.older(d.keep, now)) {
-			d.ends[i].doc = nil
-		} else if len(e.doc) > 0 {
-			seen[e.id] = true
-			docs++
+		if e.id == id && kept {
+			d.strip(i)
 		}
+		kept = kept || e.id == id && len(e.doc) > 0
 	}
-	gone := max(0, len(d.ends)-maxIDs)
-	for gone < len(d.ends) && d.ends[gone].older(max(keepIDs, d.keep), now) {
-		gone++
+}
+
+// expire applies the limits on number and age. It costs as much as it drops. The caller holds the lock.
+func (d *ended) expire() {
+	now := time.Now()
+	for d.bare < len(d.ends) && (d.docs > maxEnded || d.ends[d.bare].older(d.keep, now)) {
+		d.strip(d.bare)
+		d.bare++
 	}
-	d.ends = slices.Delete(d.ends, 0, gone)
+	for len(d.ends) > 0 && (len(d.ends) > maxIDs || d.ends[0].older(max(keepIDs, d.keep), now)) {
+		if first := d.ends[0]; d.latest[first.id].Equal(first.at) {
+			delete(d.latest, first.id)
+		}
+		d.strip(0)
+		d.ends, d.bare = d.ends[1:], max(0, d.bare-1)
+	}
 }
 
 // all returns everything that is kept, oldest first.
@@ -107,11 +148,15 @@ func (d *ended) HasEnded(id uuid.UUID) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.expire()
-	return slices.ContainsFunc(d.ends, func(e end) bool { return e.id == id })
+	_, has := d.latest[id]
+	return has
 }
 
 // Ended returns the last Status of an ended VMM, with its events.
 func (d *ended) Ended(id uuid.UUID) (vmm.Status, bool) {
+	if !d.HasEnded(id) {
+		return vmm.Status{}, false
+	}
 	for _, e := range slices.Backward(d.all()) {
 		if e.id == id && len(e.doc) > 0 {
 			return decodeEnded(e)
