@@ -50,7 +50,7 @@ help: ## List the targets (the default).
 .PHONY: build
 build: ## Build the programs into bin/.
 	@echo '==> build $(BIN)/ ($(VERSION))'
-	@$(GO) build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $(BIN)/ ./cmd/...
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $(BIN)/ ./cmd/...
 
 .PHONY: test
 test: ## Run all tests, with the race detector where there is one.

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -220,15 +220,15 @@ var (
 // MaxName is the longest zone name that zoneadm(8) accepts, in bytes.
 const MaxName = 63
 
-var validName = regexp.MustCompile(`^[A-Za-z0-9][-_.A-Za-z0-9]*$`)
+const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 // ValidName returns an error unless the rules of zonecfg(8) allow the name.
 func ValidName(name string) error {
 	switch {
 	case len(name) > MaxName:
 		return fmt.Errorf("zone name %q: %d characters, at most %d are allowed", name, len(name), MaxName)
-	case !validName.MatchString(name):
-		return fmt.Errorf("zone name %q: want a letter or digit, then letters, digits, '-', '_' and '.'", name)
+	case strings.Trim(name, alphanumeric+"-_.") != "" || !strings.ContainsAny(name[:min(1, len(name))], alphanumeric):
+		return fmt.Errorf("zone name %q: want a letter or digit, then alphanumeric, digits, '-', '_' and '.'", name)
 	case name == "global" || len(name) >= 4 && name[:4] == "SUNW":
 		return fmt.Errorf("zone name %q is reserved", name)
 	}

@@ -66,7 +66,8 @@ func (m *Manager) job(name string, root *os.Root) (zoneinit.Job, error) {
 	if err != nil {
 		return zoneinit.Job{}, err
 	}
-	return zoneinit.Job{Argv: argv, LogMax: m.cfg.LogMax, PIDNS: m.iso.pidns, Counted: m.countsTasks()}, nil
+	env := append(serverEnv(os.Environ()), zoneinit.EnvZone+"="+m.zoneDir(name))
+	return zoneinit.Job{Argv: argv, Env: env, LogMax: m.cfg.LogMax, PIDNS: m.iso.pidns, Counted: m.countsTasks()}, nil
 }
 
 // boot starts an init, records which process it is and only then lets it start the
@@ -110,8 +111,7 @@ func (m *Manager) spawn(ctx context.Context, name string, root *os.Root, groups 
 		return nil, err
 	}
 	dir := m.zoneDir(name)
-	env := append(serverEnv(os.Environ()), zoneinit.EnvZone+"="+dir)
-	pid, err := m.starter.start(ctx, m.cfg.Self, []string{zoneinit.Arg0, dir}, env, m.iso.pidns, socket)
+	pid, err := m.starter.start(ctx, m.cfg.Self, []string{zoneinit.Arg0, dir}, zoneinit.Env(dir), m.iso.pidns, socket)
 	if err != nil {
 		return nil, errFork{fmt.Errorf("start zone init: %w", err)}
 	}

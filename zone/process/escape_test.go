@@ -5,6 +5,8 @@ package process
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -131,6 +133,50 @@ func TestInitKilledFromOutside(t *testing.T) {
 			}
 		})
 	}
+}
+
+// No signal of a server ends or stops its init, but those that no Go program can catch, and the
+// server ignores and blocks none because of that.
+func TestInitOutlivesSignals(t *testing.T) {
+	t.Parallel()
+	for how, iso := range isolations(t) {
+		t.Run(strings.ReplaceAll(how, " ", "-"), func(t *testing.T) {
+			t.Parallel()
+			m := without(t, iso, "status=status", "signal-init", "touch=ready", "sleep")
+			name := prefix + "other"
+			info := running(t, m, name)
+			root := filepath.Join(m.zoneDir(name), "root")
+			eventually(t, "the server", func() bool { return exists(filepath.Join(root, "ready")) })
+			if now := look(t, m, name); now.State != zone.Running || now.PID != info.PID {
+				t.Errorf("the zone is %v, its init %d, was %d", now.State, now.PID, info.PID)
+			}
+			if state := statusField(t, fmt.Sprintf("/proc/%d/status", info.PID), "State"); strings.HasPrefix(state, "T") {
+				t.Error("its init is", state)
+			}
+			for _, set := range []string{"SigIgn", "SigBlk"} {
+				if got := statusField(t, filepath.Join(root, "status"), set); strings.Trim(got, "0") != "" {
+					t.Errorf("the server has %s %s", set, got)
+				}
+			}
+			remove(t, m, name)
+		})
+	}
+}
+
+// statusField returns a field of a file as described in proc_pid_status(5).
+func statusField(t *testing.T, path, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	t.Fatalf("%s has no %s", path, name)
+	return ""
 }
 
 // When a server ends, the processes that it started are killed, and the end is reported

@@ -64,6 +64,17 @@ func serve(actions []string) {
 			check(os.Rename(arg+".new", arg))
 		case "ignore-term":
 			signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+		case "signal-init":
+			for sig := syscall.Signal(1); sig <= 64; sig++ {
+				// No Go program catches 32 to 34, which C libraries use.
+				if sig != syscall.SIGKILL && sig != syscall.SIGSTOP && (sig < 32 || sig > 34) {
+					_ = syscall.Kill(os.Getppid(), sig)
+				}
+			}
+		case "status":
+			status, err := os.ReadFile("/proc/self/status")
+			check(err)
+			check(os.WriteFile(arg, status, 0o600))
 		case "child":
 			start(false, strings.Split(arg, ","))
 		case "detach":

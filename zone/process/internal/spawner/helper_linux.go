@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"os/signal"
 	"runtime"
 	"syscall"
 
@@ -23,9 +22,7 @@ func Run() int {
 	proc.CloseInherited(socketFD)
 	runtime.GOMAXPROCS(1)
 	_ = os.WriteFile("/proc/self/comm", []byte(Arg0), 0) // for lists of processes
-	// Signals are caught and not ignored, since processes started from here would
-	// inherit that they are ignored.
-	signal.Notify(make(chan os.Signal, 1))
+	proc.OutliveSignals()
 	socket := os.NewFile(socketFD, "agent")
 	if socket == nil {
 		return exitBroken

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -30,8 +28,7 @@ const (
 func Run(zoneDir string) int {
 	syscall.CloseOnExec(socketFD)
 	proc.CloseInherited(socketFD)
-	runtime.GOMAXPROCS(1)
-	outliveSignals()
+	proc.OutliveSignals()
 	conn := os.NewFile(socketFD, "agent")
 	if conn == nil {
 		return exitOrphaned
@@ -53,12 +50,6 @@ func Run(zoneDir string) int {
 	}
 	z.serve()
 	return exitServed
-}
-
-// outliveSignals keeps signals from the zone's own processes from ending the init. They
-// are caught and dropped. If they were ignored, the server would inherit that.
-func outliveSignals() {
-	signal.Notify(make(chan os.Signal, 1))
 }
 
 // A running is an init with its server started.
@@ -86,7 +77,7 @@ func begin(zoneDir string, job Job) (*running, error) {
 		return nil, fmt.Errorf("make log pipe: %w", err)
 	}
 	defer in.Close()
-	pid, err := spawn(zoneDir, job.Argv, in)
+	pid, err := spawn(zoneDir, job, in)
 	if err != nil {
 		return nil, err
 	}
@@ -96,21 +87,21 @@ func begin(zoneDir string, job Job) (*running, error) {
 	return &running{root, pid, job.PIDNS, startPump(out, log)}, nil
 }
 
-func spawn(zoneDir string, argv []string, out *os.File) (int, error) {
+func spawn(zoneDir string, job Job, out *os.File) (int, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return 0, fmt.Errorf("open server's input: %w", err)
 	}
 	defer null.Close()
 	fd := out.Fd()
-	pid, err := syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{
+	pid, err := syscall.ForkExec(job.Argv[0], job.Argv, &syscall.ProcAttr{
 		Dir:   zoneDir + "/" + zonedir.RootDir,
-		Env:   os.Environ(),
+		Env:   job.Env,
 		Files: []uintptr{null.Fd(), fd, fd},
 		Sys:   sysProcAttr(),
 	})
 	if err != nil {
-		return 0, fmt.Errorf("start server %s: %w", argv[0], err)
+		return 0, fmt.Errorf("start server %s: %w", job.Argv[0], err)
 	}
 	return pid, nil
 }

@@ -27,6 +27,13 @@ func Dir(args []string) (dir string, ok bool) {
 // of the zone. Without a stronger isolation it identifies orphans.
 const EnvZone = "SLED_ZONE"
 
+// Env returns the environment of the init of the zone in dir. The runtime of an init that is told
+// how many processors to use, one, and not to look for the limit of its control group, starts in
+// less time and with fewer threads.
+func Env(dir string) []string {
+	return []string{EnvZone + "=" + dir, "GOMAXPROCS=1", "GODEBUG=containermaxprocs=0"}
+}
+
 // socketFD is the descriptor of the init's end of the handshake.
 const socketFD = 3
 
@@ -37,6 +44,8 @@ const maxMessage = 4 << 20
 type Job struct {
 	// Argv is the server's command; its first element is a path.
 	Argv []string `json:"argv"`
+	// Env is the server's environment, with EnvZone.
+	Env []string `json:"env"`
 	// LogMax bounds the server's log, in bytes.
 	LogMax int64 `json:"log_max"`
 	// PIDNS reports whether the init is the first process of a PID namespace.

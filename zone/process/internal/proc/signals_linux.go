@@ -1,0 +1,8 @@
+package proc
+
+import (
+	"os"
+	"syscall"
+)
+
+var systemSignals = []os.Signal{syscall.SIGSTKFLT}
