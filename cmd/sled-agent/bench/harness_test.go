@@ -136,7 +136,9 @@ func zoneInit(b testing.TB) string {
 
 var buildZoneInit = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(os.TempDir(), fmt.Sprintf("sled-zone-init-%d", os.Getpid()))
-	out, err := exec.Command("go", "build", "-o", path, "github.com/sledagent/sledagent/cmd/sled-zone-init").CombinedOutput()
+	build := exec.Command("go", "build", "-o", path, "github.com/sledagent/sledagent/cmd/sled-zone-init")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is released
+	out, err := build.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build sled-zone-init: %w: %s", err, out)
 	}
