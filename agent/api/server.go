@@ -179,11 +179,10 @@ func prepare(next echo.HandlerFunc) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		c.Set(versionHeader, version)
 		if err := canonical(r.URL); err != nil {
 			return err
 		}
-		if !wire.Serves(version, strings.Split(r.URL.Path, "/")[1:]) {
+		if version != wire.Newest && !wire.Serves(version, strings.Split(r.URL.Path, "/")[1:]) {
 			return &problem{status: http.StatusNotFound}
 		}
 		return next(c)

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/labstack/echo/v4"
 
@@ -40,8 +41,8 @@ func readVersion(h http.Header) (uint64, error) {
 		return 0, badRequest(`missing expected header "api-version"`)
 	}
 	v := values[0]
-	if v == newestVersion {
-		return wire.Newest, nil
+	if last := lastVersion.Load(); last != nil && last.text == v {
+		return last.first, nil
 	}
 	first, ok, known := servable(v)
 	switch {
@@ -50,8 +51,18 @@ func readVersion(h http.Header) (uint64, error) {
 	case !known:
 		return 0, badRequest("server does not support this API version: %s", v)
 	}
+	lastVersion.Store(&version{v, first})
 	return first, nil
 }
+
+// A version is one that a request may have.
+type version struct {
+	text  string
+	first uint64
+}
+
+// lastVersion is that of the last request, which is nearly always that of the next one.
+var lastVersion atomic.Pointer[version]
 
 // servable reports whether v is a version, and whether it is not newer than the newest,
 // and returns its first number. A pre-release precedes its release, so that the first
@@ -81,6 +92,6 @@ func servable(v string) (first uint64, ok, known bool) {
 
 // versionOf returns the version of a request that has passed prepare.
 func versionOf(c echo.Context) uint64 {
-	v, _ := c.Get(versionHeader).(uint64)
+	v, _ := readVersion(c.Request().Header)
 	return v
 }

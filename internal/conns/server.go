@@ -3,6 +3,7 @@ package conns
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -145,6 +146,10 @@ func JSON[T any](answer func(echo.Context) (T, error)) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		return c.JSON(http.StatusOK, v)
+		body, err := json.Marshal(v) // c.JSON would parse the query first
+		if err != nil {
+			return err
+		}
+		return c.JSONBlob(http.StatusOK, append(body, '\n'))
 	}
 }
