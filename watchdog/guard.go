@@ -330,10 +330,9 @@ func (g *Guard) run(batch []removal) {
 }
 
 const (
-	// killers is how many goroutines send the kills of one moment. One is enough
-	// where a kill is a signal; where it is a command, some run side by side, and
-	// one that hangs holds up no other.
-	killers = 8
+	// killers is how many goroutines send the kills of one moment. One is enough where a
+	// kill is a signal; where it is a command, a Manager makes one of many that wait.
+	killers = 64
 	// killBudget is what one kill may take, killBound how long the removals of one
 	// moment wait for its kills: one takes well below a millisecond, so what takes
 	// longer hangs, and is left to its removal.

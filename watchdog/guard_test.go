@@ -279,12 +279,12 @@ func TestHangingKillDoesNotDelayOthers(t *testing.T) {
 	bubble(t, func(t *testing.T, g *Guard) {
 		at := time.Now().Add(time.Minute)
 		var others []*probe
-		for i := range 100 {
+		for i := range 3 * killers {
 			p := &probe{}
 			switch {
 			case i < 2*killers:
 				p.kill = func(ctx context.Context) { <-ctx.Done() }
-			case i == 50:
+			case i == 2*killers+2:
 				p.kill = func(context.Context) { panic("broken") }
 			}
 			others = append(others, p)

@@ -52,12 +52,11 @@ func (m *Manager) kill(ctx context.Context, name string) error {
 	if err := m.notForeign(ctx, name); err != nil {
 		return err
 	}
-	err := m.commands.Run(ctx, command.Call{Argv: []string{"pkill", "-9", "-z", name}, For: name, Budget: quickBudget})
-	// pkill exits with 1 if no process matched, and with 2 if no zone of that name is
-	// active (pkill(1)): it looks up the name in the kernel.
-	if err == nil || command.Exit(err) == 1 {
+	err := m.pkill.kill(ctx, name)
+	if err == nil {
 		return nil
 	}
+	// pkill exits with 2 if no zone of that name is active: it looks up the name in the kernel.
 	if !m.mayBeActive(ctx, name) {
 		return nil
 	}

@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -43,9 +45,14 @@ func (s *Store) killZone(zone string) {
 // alive reports whether a process or zombie with this pid exists.
 func alive(pid int) bool { return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
 
-// pkill simulates pkill(1) with -9 and -z.
+// pkill simulates pkill(1) with -9 and -z, which takes a list. It kills none if one zone of the
+// list is not known (illumos pgrep.c).
 func pkill(c *call) int {
-	return c.match(len(c.args) == 1 && c.args[0] == "-9", "", func([]int) { c.killZone(c.zone) })
+	return c.match(len(c.args) == 1 && c.args[0] == "-9", "", func([]int) {
+		for zone := range strings.SplitSeq(c.zone, ",") {
+			c.killZone(zone)
+		}
+	})
 }
 
 // pgrep simulates pgrep(1) with -z and an optional pattern.
@@ -57,26 +64,25 @@ func pgrep(c *call) int {
 	})
 }
 
-// match calls act with the matching processes of the zone. It returns 0 if there are
-// any, 1 if there are none or the zone is not active, and 2 on wrong usage or if the
-// zone does not exist.
+// match calls act with the matching processes of the zones. It returns 0 if there are
+// any, 1 if there are none or the zones are not active, and 2 on wrong usage or if one
+// of the zones does not exist.
 func (c *call) match(known bool, pattern string, act func(pids []int)) int {
-	z, there := c.Zones.Get(c.zone)
 	name, err := regexp.Compile(pattern)
-	switch {
-	case !known || c.zone == "" || err != nil:
+	if !known || c.zone == "" || err != nil {
 		return c.usage()
-	case !there:
-		return 1 + c.errorf("%s: invalid argument for option -- z: unknown zone '%s'", c.name, c.zone)
-	case !z.Active():
-		return 1 // it has no processes
 	}
 	var pids []int
-	for _, pid := range c.Processes(c.zone) {
-		if name.MatchString(processName(pid)) {
-			pids = append(pids, pid)
+	for zone := range strings.SplitSeq(c.zone, ",") {
+		z, there := c.Zones.Get(zone)
+		if !there {
+			return 1 + c.errorf("%s: invalid argument for option -- z: unknown zone '%s'", c.name, zone)
+		}
+		if z.Active() { // others have no processes
+			pids = append(pids, c.Processes(zone)...)
 		}
 	}
+	pids = slices.DeleteFunc(pids, func(pid int) bool { return !name.MatchString(processName(pid)) })
 	if len(pids) == 0 {
 		return 1
 	}

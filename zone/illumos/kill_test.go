@@ -1,0 +1,105 @@
+package illumos
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/sledagent/sledagent/zone"
+)
+
+// killTogether kills zones at once, of which all but the first maxPkills are asked for while
+// those are being killed. It returns the zones of each command.
+func killTogether(t *testing.T, n int, script string) (commands [][]string) {
+	t.Helper()
+	h := newScripted(t)
+	h.on("pkill-run", fmt.Sprintf(`echo "$3" >>"$dir/pkills"; [ "$(wc -l <"$dir/pkills")" -gt %d ] || await let-go; %s`, maxPkills, script))
+	m := h.manager()
+	var all sync.WaitGroup
+	names := map[string]bool{}
+	kill := func() {
+		name := fmt.Sprintf("%skill-%d", testPrefix, len(names))
+		names[name] = true
+		h.setState(name, zone.Running)
+		all.Go(func() {
+			if err := m.Remove(bounded(t), zone.RungKill, name); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	ran := func() int { return strings.Count(h.read("pkills"), "\n") }
+	for len(names) < maxPkills {
+		kill()
+		h.await("a pkill", func() bool { return ran() == len(names) })
+	}
+	for len(names) < n {
+		kill()
+	}
+	h.await("all to be asked for", func() bool {
+		m.pkill.mu.Lock()
+		defer m.pkill.mu.Unlock()
+		return len(m.pkill.waiting) == n-maxPkills
+	})
+	h.write("let-go", "")
+	all.Wait()
+	for line := range strings.Lines(h.read("pkills")) {
+		zones := strings.Split(strings.TrimSpace(line), ",")
+		commands = append(commands, zones)
+		for _, name := range zones {
+			delete(names, name)
+		}
+	}
+	if len(names) > 0 {
+		t.Errorf("not killed: %v", names)
+	}
+	return commands
+}
+
+// However many zones are due at once, few commands kill them.
+func TestKillsShareCommands(t *testing.T) {
+	t.Parallel()
+	commands := killTogether(t, maxPkills+150, "exit 0")
+	if len(commands) != maxPkills+2 {
+		t.Errorf("%d commands were run: %v", len(commands), commands)
+	}
+}
+
+// A zone that is not active keeps no other from being killed: each is killed by a command
+// without it, or by one of its own.
+func TestKillAmongEnded(t *testing.T) {
+	t.Parallel()
+	killed := map[string]bool{}
+	for _, zones := range killTogether(t, maxPkills+32, `case ,$3, in *kill-20,*) state `+testPrefix+`kill-20 absent; exit 2;; esac`) {
+		if len(zones) == 1 || !strings.Contains(strings.Join(zones, ",")+",", "kill-20,") {
+			for _, name := range zones {
+				killed[name] = true
+			}
+		}
+	}
+	if n := len(killed); n != maxPkills+32 {
+		t.Errorf("%d zones were killed", n)
+	}
+}
+
+// A caller that gives up leaves nothing behind.
+func TestKillGivenUp(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	h.setState(testZone, zone.Running)
+	h.on("pkill-run", `touch "$dir/begun.$$"; await let-go`)
+	m := h.manager()
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for n := range maxPkills + 3 {
+		all.Go(func() { _ = m.pkill.kill(ctx, testZone) })
+		h.await("a command", func() bool { return h.count("begun.*") == min(n+1, maxPkills) })
+	}
+	cancel()
+	all.Wait()
+	if n := len(m.pkill.waiting); n > 0 {
+		t.Errorf("%d kills are waiting", n)
+	}
+	h.write("let-go", "")
+}
