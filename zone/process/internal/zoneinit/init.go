@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -27,7 +28,9 @@ const (
 // Run runs the init. It returns the exit status.
 func Run(zoneDir string) int {
 	syscall.CloseOnExec(socketFD)
-	proc.CloseInherited(socketFD)
+	if runtime.GOOS != "linux" { // there the helper that starts inits has closed them
+		proc.CloseInherited(socketFD)
+	}
 	proc.OutliveSignals()
 	conn := os.NewFile(socketFD, "agent")
 	if conn == nil {
