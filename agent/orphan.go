@@ -20,8 +20,7 @@ import (
 // they may belong to VMMs that the ledger does not hold.
 func (a *Agent) dealWithOrphans(zones map[string]zone.Info, were map[string]bool) map[string]bool {
 	orphans := map[string]bool{}
-	fresh := a.cfg.Journal.Fresh()
-	keep := a.cfg.KeepOrphans || fresh
+	keep := a.keptBecause() != ""
 	for name, z := range zones {
 		if !strings.HasPrefix(name, a.cfg.Prefix) || a.mine(name) {
 			continue
@@ -29,7 +28,7 @@ func (a *Agent) dealWithOrphans(zones map[string]zone.Info, were map[string]bool
 		orphans[name] = true
 		if !were[name] {
 			a.cfg.Log.Warn().Str("zone", name).Stringer("zone_state", z.State).Bool("kept", keep).
-				Bool("fresh_ledger", fresh).Msg("zone belongs to no VMM")
+				Bool("fresh_ledger", a.cfg.Journal.Fresh()).Msg("zone belongs to no VMM")
 		}
 		if !keep {
 			_, _ = a.removeOrphan(name, "") // it is refused if a VMM of this zone was just registered

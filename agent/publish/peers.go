@@ -1,7 +1,6 @@
 package publish
 
 import (
-	"container/list"
 	"context"
 	"slices"
 	"strings"
@@ -39,31 +38,6 @@ type peers struct {
 	idle    chan struct{} // closed when no PUT is in progress after close
 }
 
-// A queue holds the rounds that wait for a place, of *waiter: those with the end of a VMM, and
-// others. Each is first in, first out. Of four places that become free, one goes to the others
-// first.
-type queue struct {
-	ends, others list.List
-	given        int // places
-}
-
-func (q *queue) of(r *round) *list.List {
-	if r.end {
-		return &q.ends
-	}
-	return &q.others
-}
-
-func (q *queue) len() int { return q.ends.Len() + q.others.Len() }
-
-// order returns the lists in the order of the next place.
-func (q *queue) order() [2]*list.List {
-	if q.given%4 == 3 {
-		return [2]*list.List{&q.others, &q.ends}
-	}
-	return [2]*list.List{&q.ends, &q.others}
-}
-
 // A round is one attempt to have a record acknowledged by any peer.
 type round struct {
 	asked []*peer
@@ -72,12 +46,6 @@ type round struct {
 	// version is that of the set when the first peer was chosen. Peers that came later are
 	// not asked, so that a round ends however often the set is replaced.
 	version int
-}
-
-// A waiter is a round that waits for a place.
-type waiter struct {
-	round *round
-	place chan *peer // capacity 1; receives nil if no peer is left
 }
 
 // Results of pick other than an index.

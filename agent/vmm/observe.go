@@ -75,11 +75,7 @@ func expired(c *step) {
 		why = "deadline passed"
 	}
 	c.disarm() // another may have been armed before this report arrived
-	if c.s.Stop != nil {
-		c.decide(Destroyed, why)
-	} else {
-		c.decide(Failed, why)
-	}
+	c.decide(c.ending(), why)
 	c.begun()
 }
 

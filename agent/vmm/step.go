@@ -55,14 +55,17 @@ func (c *step) disarm() {
 	}
 }
 
-// die ends a VMM: as Destroyed if its end was requested, else as Failed.
-func (c *step) die(why string) {
-	o := Failed
+// ending is how a VMM ends that has died, or is ended by force: Destroyed if its end was
+// requested, else Failed.
+func (c *step) ending() Outcome {
 	if c.s.Stop != nil {
-		o = Destroyed
+		return Destroyed
 	}
-	c.remove(o, why)
+	return Failed
 }
+
+// die ends a VMM that has died.
+func (c *step) die(why string) { c.remove(c.ending(), why) }
 
 // remove begins the removal of the zone, after which the VMM has ended.
 func (c *step) remove(o Outcome, why string) {
