@@ -233,10 +233,13 @@ func (g *Guard) wait() {
 		due, left = g.take(due[:0])
 		g.fire(due, &p)
 		clear(due) // nothing is kept alive by it
-		if len(due) > 0 && g.ctx.Err() == nil && isOver(left) {
+		if (len(due) > 0 || left <= early) && g.ctx.Err() == nil && isOver(left) {
 			continue
 		}
 		p.end()
+		if left > early {
+			left -= early
+		}
 		timer.Reset(left)
 		select {
 		case <-g.ctx.Done():
@@ -246,6 +249,10 @@ func (g *Guard) wait() {
 		}
 	}
 }
+
+// early is how long before a deadline the goroutine wakes up. The runtime of an idle process
+// notices timers up to a millisecond late: epoll_wait counts in milliseconds.
+const early = 2 * time.Millisecond
 
 // oneMoment is how close deadlines follow each other that are kept in one go. Those of stops
 // that were requested together are microseconds apart.
