@@ -524,6 +524,9 @@ func TestExitLeavesVMsRunning(t *testing.T) {
 		if err := r.Run(t.Context(), v.id); !refused(err, vmm.Draining) {
 			t.Errorf("run while draining: %v", err)
 		}
+		if err := r.tryRegister(); !refused(err, vmm.Draining) {
+			t.Errorf("register while draining: %v", err)
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := r.Agent.Close(ctx); err != nil {

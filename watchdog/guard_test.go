@@ -249,6 +249,35 @@ func TestLaterRequestIsAnotherRemoval(t *testing.T) {
 	})
 }
 
+// A deadline that passes during a removal is reported, and begins none beside it.
+func TestDeadlineDuringARemoval(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, g *Guard) {
+		p := &probe{remove: func(context.Context) { time.Sleep(time.Minute) }}
+		g.Add("a", p)
+		g.Remove("a", 1)
+		g.Arm("a", 1, time.Now().Add(time.Second))
+		pass(time.Hour)
+		if n := p.look(); n.order != "kreg" || !slices.Equal(n.gone, []uint64{1}) {
+			t.Errorf("order %s, gone %v", n.order, n.gone)
+		}
+	})
+}
+
+// A removal that Close ends says nothing about its target.
+func TestClosedRemovalIsNotGone(t *testing.T) {
+	t.Parallel()
+	p := &probe{remove: func(ctx context.Context) { <-ctx.Done() }}
+	bubble(t, func(t *testing.T, g *Guard) {
+		g.Add("a", p)
+		g.Remove("a", 1)
+		pass(time.Minute)
+	})
+	if n := p.look(); n.order != "kr" {
+		t.Errorf("order %s", n.order)
+	}
+}
+
 // All kills due at one moment come before the removals and notifications due then.
 func TestKillsComeFirst(t *testing.T) {
 	t.Parallel()

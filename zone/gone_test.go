@@ -343,3 +343,43 @@ func TestFailedUninstallEndsTheRound(t *testing.T) {
 		}
 	})
 }
+
+// A zone that is absent after its halt, since it was removed by other means, is released all
+// the same.
+func TestAbsentAfterAHaltIsReleased(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := zonetest.New(zonetest.Hooks{})
+		h.Put(name, zone.Running)
+		h.SetFault(name, zonetest.Halt, zonetest.Fault{Stuck: zone.Absent})
+		_, reports := remove(t, h, zone.Removal{})
+		if got := rungs(reports); got != "kill kill halt destroy-vm release" {
+			t.Error(got)
+		}
+	})
+}
+
+// shut is a gate without a free place.
+type shut struct{}
+
+func (shut) Enter(ctx context.Context) (leave func(), err error) {
+	<-ctx.Done()
+	return nil, context.Cause(ctx)
+}
+
+// Kills and halts wait for no place at the gate.
+func TestHaltWaitsForNoGate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := zonetest.New(zonetest.Hooks{})
+		h.Put(name, zone.Running)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := zone.EnsureGone(ctx, h, name, zone.Removal{Gate: shut{}}); err == nil {
+			t.Error("gone without a place for the uninstall")
+		}
+		if info, err := h.Look(t.Context(), name); err != nil || info.State != zone.Installed {
+			t.Errorf("it is %v, %v", info.State, err)
+		}
+	})
+}

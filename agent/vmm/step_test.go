@@ -136,6 +136,15 @@ func TestRebootThatIsOverBeforeItsAnswerArmsNothing(t *testing.T) {
 	}
 }
 
+// A reboot is two generations of Propolis's: after one it still goes on, and has a deadline.
+func TestRebootThatGoesOnHasADeadline(t *testing.T) {
+	t.Parallel()
+	s, _ := run(t, after(Reboot{}, Observed{State: PropolisRunning, Gen: 4}, Answered{Action: AskReboot})...)
+	if s.Armed.For != ForReboot || s.Record.VMM.State != WireRebooting {
+		t.Errorf("%s with a deadline for %q", s.Record.VMM.State, s.Armed.For)
+	}
+}
+
 func TestStopSupersedesAReboot(t *testing.T) {
 	t.Parallel()
 	s, effects := run(t, after(Reboot{}, Answered{Action: AskReboot}, Stop{By: ByNexus})...)
