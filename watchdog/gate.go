@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// A Gate lets so many heavy steps of removals run on the host at a time, first
-// come first served. It is safe for concurrent use.
+// A Gate lets so many steps that load the host run at a time, such as creating and
+// uninstalling zones, first come first served. It is safe for concurrent use.
 type Gate struct{ places *semaphore.Weighted }
 
 // NewGate returns a gate with so many places.

@@ -159,7 +159,9 @@ func (l *Ledger) Load(limits vmm.Limits) ([]Loaded, error) {
 }
 
 // States reads every VMM without its registration, which is all that deadlines, stops
-// and answers need. The time it takes does not depend on the size of registrations.
+// and answers need. The time it takes does not depend on the size of registrations. Open has
+// set aside what is damaged, so that one entry that cannot be decoded keeps no other from being
+// read: an error means that this agent cannot read what it has checked.
 func (l *Ledger) States(limits vmm.Limits) (all []Loaded, err error) {
 	l.contentsMu.Lock()
 	held := l.contents.clone()

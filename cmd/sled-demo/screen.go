@@ -108,7 +108,7 @@ func report(all []facts, backend string, grace time.Duration, unnoticed string) 
 		lines = append(lines, "  with zoneadm, dladm and zfs: no zone, no datalink, no dataset")
 	}
 	lines = append(lines, "  with the file system: no zone directory",
-		"  with the agent: unknown, but not before Nexus knew", "")
+		"  with the agent: it knows no such VMM, since Nexus acknowledged the end", "")
 	if unnoticed != "" {
 		lines = append(lines, unnoticed, "")
 	}
