@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"net/netip"
 	"path/filepath"
 	"testing"
 	"time"
@@ -172,6 +173,30 @@ func TestSizeIsThatOnDisk(t *testing.T) {
 	for _, e := range all {
 		if e.Size != want[e.ID] {
 			t.Errorf("%d bytes on disk, %d expected", e.Size, want[e.ID])
+		}
+	}
+}
+
+// What no agent writes is damage, not a VMM: one that is stopping without a stop, for one,
+// would have no deadline.
+func TestImpossibleStatesAreDamage(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for what, change := range map[string]func(*Entry){
+		"nothing":                  func(*Entry) {},
+		"stopping without a stop":  func(e *Entry) { e.State.Stop = nil },
+		"no address":               func(e *Entry) { e.Identity.PropolisAddr = netip.AddrPort{} },
+		"a deadline for something": func(e *Entry) { e.State.Armed.For = "something" },
+	} {
+		e := stopping(now.Add(time.Hour))
+		e.Registration, e.Identity.PropolisAddr = nil, anyAddr
+		change(&e)
+		text, err := encodeState(e, now, time.Minute, "this")
+		if err != nil {
+			t.Fatal(what, err)
+		}
+		if _, _, err := decodeState(text, now, time.Minute, "this", limits); (err == nil) != (what == "nothing") {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 }
