@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/sledagent/sledagent/internal/command"
 )
@@ -12,33 +13,50 @@ import (
 // pkill sends SIGKILL to all processes of zones with few commands: each looks at every process
 // of the host, so one for each zone would take the square of their number, and all VMs may be
 // due at once. Zones whose kill is asked for while maxPkills commands run share the next one.
-// It is safe for concurrent use.
+// One that gives no answer costs the others sharedTime: each is then killed by a command of its
+// own. It is safe for concurrent use.
 type pkill struct {
 	commands *command.Set
-	// ctx ends the commands, background are the goroutines that run them.
+	// ctx ends the shared commands, background are the goroutines that run them.
 	ctx        context.Context
 	background *sync.WaitGroup
+	// patience is how long a kill by a shared command may take.
+	patience time.Duration
 
 	mu      sync.Mutex
 	waiting []*killing
 	running int
 }
 
-// A killing is the kill of one zone. Its result is sent once.
+// A killing is the kill of one zone by a shared command. Its result is sent once.
 type killing struct {
 	zone string
 	done chan error
 }
 
 const (
-	// maxPkills is how many commands run at once, so that one that hangs holds up no other zone.
+	// maxPkills is how many shared commands run at once.
 	maxPkills = 4
 	// maxKilled is how many zones one command kills. Their names are at most 6.4 KB.
 	maxKilled = 100
+	// sharedTime is pkill.patience: many times what a command takes, and less than half of a
+	// kill's budget.
+	sharedTime = 700 * time.Millisecond
 )
 
-// kill kills one zone. When ctx ends it returns; a command that runs then continues.
+// kill kills one zone. When ctx ends it returns; a shared command then continues.
 func (p *pkill) kill(ctx context.Context, zone string) error {
+	err := p.share(ctx, zone)
+	if err == nil || command.Exit(err) > 0 || ctx.Err() != nil {
+		return err
+	}
+	return p.run(ctx, quickBudget, zone)
+}
+
+// share kills a zone by a command that it may share with others.
+func (p *pkill) share(ctx context.Context, zone string) error {
+	ctx, cancel := context.WithTimeout(ctx, p.patience)
+	defer cancel()
 	k := &killing{zone, make(chan error, 1)}
 	p.mu.Lock()
 	p.waiting = append(p.waiting, k)
@@ -71,27 +89,33 @@ func (p *pkill) work() {
 		if n == 0 {
 			return
 		}
-		p.run(batch)
+		p.together(batch)
 	}
 }
 
-// run kills a batch. If one of its zones is not active, pkill kills none and exits with 2: it
-// is tried again in halves.
-func (p *pkill) run(batch []*killing) {
+// together kills a batch. If one of its zones is not active, pkill kills none and exits with 2:
+// it is tried again in halves.
+func (p *pkill) together(batch []*killing) {
 	names := make([]string, len(batch))
 	for i, k := range batch {
 		names[i] = k.zone
 	}
-	err := p.commands.Run(p.ctx, command.Call{Argv: []string{"pkill", "-9", "-z", strings.Join(names, ",")}, For: names[0], Budget: quickBudget})
+	err := p.run(p.ctx, p.patience, names...)
 	if half := len(batch) / 2; half > 0 && command.Exit(err) == 2 {
-		p.run(batch[:half])
-		p.run(batch[half:])
+		p.together(batch[:half])
+		p.together(batch[half:])
 		return
-	}
-	if command.Exit(err) == 1 { // no process matched
-		err = nil
 	}
 	for _, k := range batch {
 		k.done <- err
 	}
+}
+
+// run runs pkill.
+func (p *pkill) run(ctx context.Context, budget time.Duration, zones ...string) error {
+	err := p.commands.Run(ctx, command.Call{Argv: []string{"pkill", "-9", "-z", strings.Join(zones, ",")}, For: zones[0], Budget: budget})
+	if command.Exit(err) == 1 { // no process matched
+		return nil
+	}
+	return err
 }

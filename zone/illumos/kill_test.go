@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sledagent/sledagent/zone"
 )
@@ -17,6 +18,7 @@ func killTogether(t *testing.T, n int, script string) (commands [][]string) {
 	h := newScripted(t)
 	h.on("pkill-run", fmt.Sprintf(`echo "$3" >>"$dir/pkills"; [ "$(wc -l <"$dir/pkills")" -gt %d ] || await let-go; %s`, maxPkills, script))
 	m := h.manager()
+	m.pkill.patience = time.Hour
 	var all sync.WaitGroup
 	names := map[string]bool{}
 	kill := func() {
@@ -90,6 +92,7 @@ func TestKillGivenUp(t *testing.T) {
 	h.setState(testZone, zone.Running)
 	h.on("pkill-run", `touch "$dir/begun.$$"; await let-go`)
 	m := h.manager()
+	m.pkill.patience = time.Hour
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	for n := range maxPkills + 3 {
@@ -98,8 +101,43 @@ func TestKillGivenUp(t *testing.T) {
 	}
 	cancel()
 	all.Wait()
+	m.pkill.mu.Lock()
+	defer m.pkill.mu.Unlock()
 	if n := len(m.pkill.waiting); n > 0 {
 		t.Errorf("%d kills are waiting", n)
 	}
 	h.write("let-go", "")
+}
+
+// A command that hangs for some zones costs others a moment: each is killed by one of its own.
+func TestHangingKillHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	h.on("pkill-run", `case $3 in *kill-1*) touch "$dir/hangs.$$"; await let-go;; esac; echo "$3" >>"$dir/pkills"`)
+	m := h.manager()
+	m.pkill.patience = 100 * time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	var all, hung sync.WaitGroup
+	for i := range 2 * maxPkills {
+		name := fmt.Sprintf("%skill-1%d", testPrefix, i)
+		h.setState(name, zone.Running)
+		hung.Go(func() { _ = m.Remove(ctx, zone.RungKill, name) })
+	}
+	h.await("all commands to hang", func() bool { return h.count("hangs.*") >= maxPkills })
+	for i := range 8 {
+		name := fmt.Sprintf("%skill-2%d", testPrefix, i)
+		h.setState(name, zone.Running)
+		all.Go(func() {
+			if err := m.Remove(bounded(t), zone.RungKill, name); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if zones := h.read("pkills"); strings.Count(zones, "kill-2") < 8 || strings.Contains(zones, "kill-1") {
+		t.Errorf("killed were %s", zones)
+	}
+	cancel()
+	h.write("let-go", "")
+	hung.Wait()
 }

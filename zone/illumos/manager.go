@@ -118,7 +118,7 @@ func New(cfg Config) (*Manager, error) {
 	cfg.ZonesDir = cmp.Or(cfg.ZonesDir, zonesDir)
 	m := &Manager{cfg: cfg, commands: set, ports: cfg.Ports, mnttab: mountTables[runtime.GOOS], haltPoll: time.Second, listBudget: listBudget}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	m.pkill = &pkill{commands: set, ctx: m.ctx, background: &m.background}
+	m.pkill = &pkill{commands: set, ctx: m.ctx, background: &m.background, patience: sharedTime}
 	m.control = vnics{commands: set, over: cfg.Link, base: controlBase}
 	if m.ports == nil {
 		m.ports = vnics{commands: set, over: cfg.Link, base: guestBase}
