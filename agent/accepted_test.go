@@ -12,6 +12,7 @@ import (
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/agent/wire/wiretest"
 	"github.com/sledagent/sledagent/zone/zonetest"
 )
 
@@ -26,10 +27,7 @@ func TestRequestsNeedADurableRecord(t *testing.T) {
 			bubbleWith(t, disk, func(t *testing.T, r *rig) {
 				known := r.register()
 				disk.set(delay, errors.New("no space left on device"))
-				reg, err := wire.Decode(wire.NewBody(wire.BodyOptions{}))
-				if err != nil {
-					t.Fatal(err)
-				}
+				reg := wiretest.Registration(wire.BodyOptions{})
 				id := uuid.New()
 				if _, err := r.Register(t.Context(), id, reg); !refused(err, vmm.Unwritable) {
 					t.Errorf("register: %v", err)

@@ -72,7 +72,7 @@ func long(n, size int) []byte {
 
 func (a *onDisk) registers(t testing.TB, id uuid.UUID, body []byte) error {
 	t.Helper()
-	reg, err := wire.Decode(body)
+	reg, err := wire.Decode(wire.Newest, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +202,7 @@ func await(t *testing.T, there func() bool) {
 func TestStartReadsTheRegistration(t *testing.T) {
 	t.Parallel()
 	body := long(1, 100_000)
-	want, err := wire.Decode(body)
+	want, err := wire.Decode(wire.Newest, body)
 	if err != nil {
 		t.Fatal(err)
 	}

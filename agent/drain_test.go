@@ -13,15 +13,12 @@ import (
 	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/agent/wire/wiretest"
 )
 
 // tryRegister registers a VMM and returns the error.
 func (r *rig) tryRegister() error {
-	reg, err := wire.Decode(wire.NewBody(wire.BodyOptions{}))
-	if err != nil {
-		return err
-	}
-	_, err = r.Register(r.t.Context(), uuid.New(), reg)
+	_, err := r.Register(r.t.Context(), uuid.New(), wiretest.Registration(wire.BodyOptions{}))
 	return err
 }
 
@@ -77,10 +74,7 @@ func TestEvacuatedByNexus(t *testing.T) {
 		if err := r.Run(t.Context(), uuid.New()); !refused(err, vmm.Unknown) {
 			t.Errorf("run of an unknown VMM: %v", err)
 		}
-		again, err := wire.Decode(wire.NewBody(wire.BodyOptions{PropolisAddr: running.addr}))
-		if err != nil {
-			t.Fatal(err)
-		}
+		again := wiretest.Registration(wire.BodyOptions{PropolisAddr: running.addr})
 		for _, v := range []guest{running, idle} {
 			have, err := r.Show(v.id)
 			if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/sledagent/sledagent/agent/publish/nexussim"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/agent/wire/wiretest"
 	"github.com/sledagent/sledagent/propolis"
 	"github.com/sledagent/sledagent/zone"
 	"github.com/sledagent/sledagent/zone/zonetest"
@@ -53,10 +54,7 @@ func TestEndedIDIsKeptAndNotReused(t *testing.T) {
 		pass(time.Minute)
 		again := func() {
 			t.Helper()
-			reg, err := wire.Decode(wire.NewBody(wire.BodyOptions{PropolisAddr: v.addr}))
-			if err != nil {
-				t.Fatal(err)
-			}
+			reg := wiretest.Registration(wire.BodyOptions{PropolisAddr: v.addr})
 			if rec, err := r.Register(t.Context(), v.id, reg); !refused(err, vmm.Terminating) && !refused(err, vmm.Conflict) {
 				t.Errorf("registered again: %+v, %v", rec, err)
 			}
@@ -81,17 +79,11 @@ func TestRegistrationIsIdempotentAndConflictsAreRefused(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		instance := uuid.New()
 		v := r.registerWith(wire.BodyOptions{InstanceID: instance})
-		same, err := wire.Decode(wire.NewBody(wire.BodyOptions{InstanceID: instance, PropolisAddr: v.addr, Gen: 7}))
-		if err != nil {
-			t.Fatal(err)
-		}
+		same := wiretest.Registration(wire.BodyOptions{InstanceID: instance, PropolisAddr: v.addr, Gen: 7})
 		if record, err := r.Register(t.Context(), v.id, same); err != nil || record.VMM.Gen != 2 {
 			t.Errorf("again: %+v, %v", record, err)
 		}
-		other, err := wire.Decode(wire.NewBody(wire.BodyOptions{PropolisAddr: v.addr}))
-		if err != nil {
-			t.Fatal(err)
-		}
+		other := wiretest.Registration(wire.BodyOptions{PropolisAddr: v.addr})
 		if _, err := r.Register(t.Context(), v.id, other); !refused(err, vmm.Conflict) {
 			t.Errorf("another instance: %v", err)
 		}

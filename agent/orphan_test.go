@@ -12,6 +12,7 @@ import (
 	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/agent/wire/wiretest"
 	"github.com/sledagent/sledagent/zone"
 	"github.com/sledagent/sledagent/zone/zonetest"
 )
@@ -112,10 +113,7 @@ func TestOrphanThatResists(t *testing.T) {
 		if s := r.zoneNamed(name); s.Removal == nil || s.Removal.Rung != "halt" || s.Removal.LastError == "" || s.Removal.Attempt < 2 {
 			t.Errorf("the removal is shown as %+v", s.Removal)
 		}
-		reg, err := wire.Decode(wire.NewBody(wire.BodyOptions{}))
-		if err != nil {
-			t.Fatal(err)
-		}
+		reg := wiretest.Registration(wire.BodyOptions{})
 		if _, err := r.Register(t.Context(), id, reg); !refused(err, vmm.Busy) {
 			t.Errorf("registered beside the removal: %v", err)
 		}

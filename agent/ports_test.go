@@ -18,6 +18,7 @@ import (
 	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/agent/wire/wiretest"
 	"github.com/sledagent/sledagent/zone"
 )
 
@@ -112,10 +113,7 @@ func withPorts(t *testing.T, j agent.Journal, test func(r *rig, p *ports, v gues
 		r.adjust = func(c *agent.Config) { c.Ports = p }
 		r.begin(j, nil)
 		body := wire.BodyOptions{NICs: 2, PropolisAddr: netip.MustParseAddrPort("[::1]:12400")}
-		reg, err := wire.Decode(wire.NewBody(body))
-		if err != nil {
-			t.Fatal(err)
-		}
+		reg := wiretest.Registration(body)
 		reg.Network.External.Floating = []netip.Addr{floating}
 		v := guest{id: uuid.New(), addr: body.PropolisAddr}
 		v.zone = prefix + v.id.String()

@@ -22,6 +22,7 @@ import (
 	"github.com/sledagent/sledagent/agent/runner"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/agent/wire/wiretest"
 	"github.com/sledagent/sledagent/propolis"
 	"github.com/sledagent/sledagent/propolis/sim"
 	"github.com/sledagent/sledagent/zone/zonetest"
@@ -203,10 +204,7 @@ func (r *rig) registerWith(o wire.BodyOptions) guest {
 		o.PropolisAddr = v.addr
 	}
 	v.addr = o.PropolisAddr
-	reg, err := wire.Decode(wire.NewBody(o))
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	reg := wiretest.Registration(o)
 	if _, err := r.Register(r.t.Context(), v.id, reg); err != nil {
 		r.t.Fatal(err)
 	}

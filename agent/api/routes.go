@@ -56,7 +56,7 @@ func (s *Server) register(c echo.Context) (rec vmm.Record, err error) {
 		return rec, err
 	}
 	registration, done, err := decodeHeld(s, c, func(body []byte) (*vmm.Registration, error) {
-		return wire.DecodeAt(versionOf(c), body)
+		return wire.Decode(versionOf(c), body)
 	})
 	if err != nil {
 		return rec, err

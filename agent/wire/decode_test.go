@@ -19,10 +19,13 @@ import (
 	"github.com/sledagent/sledagent/internal/contract"
 )
 
+// decode decodes a registration of the newest version.
+func decode(body []byte) (*vmm.Registration, error) { return wire.Decode(wire.Newest, body) }
+
 func TestDecode(t *testing.T) {
 	t.Parallel()
 	body := wiretest.Full()
-	got, err := wire.Decode(body)
+	got, err := decode(body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +79,7 @@ func TestDecodeKeepsTheSpecRaw(t *testing.T) {
 	_, rest, _ := strings.Cut(string(wire.NewBody(wire.BodyOptions{})), `"vmm_spec":`)
 	old := rest[:strings.LastIndexByte(rest, '}')]
 	body := []byte(strings.Replace(string(wire.NewBody(wire.BodyOptions{})), old, "  "+spec+" ", 1))
-	got, err := wire.Decode(body)
+	got, err := decode(body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +101,7 @@ func TestDecodeAcceptsTheContractsBodies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := wire.Decode(body); err != nil {
+		if _, err := decode(body); err != nil {
 			t.Errorf("%s: %v", filepath.Base(file), err)
 		}
 	}
@@ -127,7 +130,7 @@ func TestNewBody(t *testing.T) {
 		}},
 		"too many NICs": {wire.BodyOptions{NICs: 1000}, func(r *vmm.Registration) bool { return len(r.NICs) == 64 }},
 	} {
-		r, err := wire.Decode(wire.NewBody(tt.o))
+		r, err := decode(wire.NewBody(tt.o))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		} else if !tt.check(r) {
