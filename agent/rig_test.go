@@ -23,6 +23,7 @@ import (
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
 	"github.com/sledagent/sledagent/agent/wire/wiretest"
+	"github.com/sledagent/sledagent/internal/conns/connstest"
 	"github.com/sledagent/sledagent/propolis"
 	"github.com/sledagent/sledagent/propolis/sim"
 	"github.com/sledagent/sledagent/zone/zonetest"
@@ -283,17 +284,17 @@ func pass(d time.Duration) {
 // pipes is a network in memory: servers by name.
 type pipes struct {
 	mu         sync.Mutex
-	servers    map[string]*pipeListener
+	servers    map[string]*connstest.Pipes
 	all        []*http.Server
 	transports []*http.Transport
 	wait       sync.WaitGroup
 }
 
-func newPipes() *pipes { return &pipes{servers: map[string]*pipeListener{}} }
+func newPipes() *pipes { return &pipes{servers: map[string]*connstest.Pipes{}} }
 
 // serve serves a handler under a name until stop is called.
 func (p *pipes) serve(name string, h http.Handler) (stop func()) {
-	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	l := connstest.New()
 	server := &http.Server{Addr: name, Handler: h, ErrorLog: quiet}
 	p.mu.Lock()
 	p.servers[name] = l
@@ -349,35 +350,5 @@ func (p *pipes) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	if l == nil {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errRefused}
 	}
-	client, server := net.Pipe()
-	select {
-	case l.conns <- server:
-		return client, nil
-	case <-l.closed:
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errRefused}
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return l.Dial(ctx)
 }
-
-type pipeListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
