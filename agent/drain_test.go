@@ -296,7 +296,8 @@ func TestDrainAfterARestart(t *testing.T) {
 		v, idle := r.start(), r.register()
 		began := time.Now()
 		// The first agent is killed before it has stopped anything.
-		if err := store.Drain(t.Context(), string(vmm.ByOperator), time.Hour); err != nil {
+		store.Begin(string(vmm.ByOperator), time.Hour)
+		if err := store.Save(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		pass(time.Minute)

@@ -85,7 +85,7 @@ func TestFaultsMoveNoDeadline(t *testing.T) {
 // restored loads the VMMs and checks them.
 func (f *fickle) restored(t *testing.T, l *Ledger, want map[int]time.Time, rebooted bool) []Entry {
 	t.Helper()
-	all, err := l.Load(limits)
+	all, err := load(l, limits)
 	if err != nil || len(all) != len(want) {
 		t.Fatalf("%d VMMs of %d, %v", len(all), len(want), err)
 	}

@@ -48,7 +48,7 @@ func TestStatesDoNotReadRegistrations(t *testing.T) {
 			t.Errorf("%v, %v", r, err)
 		}
 	}
-	if _, err := l.Load(limits); !errors.Is(err, ErrDamaged) {
+	if _, err := load(l, limits); !errors.Is(err, ErrDamaged) {
 		t.Errorf("loaded: %v", err)
 	}
 	// Such a VMM can be saved and dropped like any other.
