@@ -168,6 +168,9 @@ func TestMetricsListener(t *testing.T) {
 		{"/", nil, 200, `<a href="/metrics">`},
 		{"/healthz", nil, 200, "ok\n"},
 		{"/healthz", errors.New("it stands still"), 503, "watchdog: it stands still\n"},
+		{"/metrics", nil, 200, "sled_agent_info"},
+		{"/v1/vmms", nil, 404, ""},
+		{"/v1/agent", nil, 404, ""},
 		{"/v1/config", nil, 404, ""},
 		{"/v1/goroutines", nil, 404, ""},
 	} {
