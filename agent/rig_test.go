@@ -101,7 +101,7 @@ func newHost(t *testing.T) *rig {
 
 // begin starts an agent with these VMMs.
 func (r *rig) begin(journal agent.Journal, all []ledger.Loaded) {
-	r.pub = publish.New(publish.Config{Addresses: []string{"http://nexus"}, Transport: r.net.transport(), Log: zerolog.Nop()})
+	r.pub = publish.New(publish.Config{Addresses: []string{"http://nexus"}, Dial: r.net.dial, Log: zerolog.Nop()})
 	cfg := agent.Config{
 		Zones: r.zones, Nexus: r.pub, Journal: journal, Limits: limits, Prefix: r.prefix, Evidence: 5 * time.Second,
 		Sled: theSled, Log: zerolog.Nop(),
@@ -283,11 +283,10 @@ func pass(d time.Duration) {
 
 // pipes is a network in memory: servers by name.
 type pipes struct {
-	mu         sync.Mutex
-	servers    map[string]*connstest.Pipes
-	all        []*http.Server
-	transports []*http.Transport
-	wait       sync.WaitGroup
+	mu      sync.Mutex
+	servers map[string]*connstest.Pipes
+	all     []*http.Server
+	wait    sync.WaitGroup
 }
 
 func newPipes() *pipes { return &pipes{servers: map[string]*connstest.Pipes{}} }
@@ -328,19 +327,8 @@ func (p *pipes) close() {
 	for _, s := range p.all {
 		_ = s.Close()
 	}
-	for _, t := range p.transports {
-		t.CloseIdleConnections()
-	}
 	p.mu.Unlock()
 	p.wait.Wait()
-}
-
-func (p *pipes) transport() *http.Transport {
-	t := &http.Transport{DialContext: p.dial}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.transports = append(p.transports, t)
-	return t
 }
 
 func (p *pipes) dial(ctx context.Context, _, addr string) (net.Conn, error) {
