@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sledagent/sledagent/internal/bootclock"
+	"github.com/sledagent/sledagent/internal/bounded"
 )
 
 // The files in the state directory.
@@ -205,17 +206,11 @@ func (s *Store) exclusively(ctx context.Context, f func() error) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	done := make(chan error, 1)
-	go func() {
+	_, err := bounded.Do(ctx, func() error {
 		defer func() { <-s.writing }()
-		done <- f()
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+		return f()
+	})
+	return err
 }
 
 var errSlow = fmt.Errorf("writing to the state directory takes longer than %s", writeBudget)
