@@ -271,6 +271,14 @@ func (r *rig) forgotten(v guest) {
 	}
 }
 
+// took verifies how long something took that has just ended.
+func (r *rig) took(begun time.Time, least, most time.Duration) {
+	r.t.Helper()
+	if took := time.Since(begun); took < least || took > most {
+		r.t.Errorf("took %s, want %s to %s", took, least, most)
+	}
+}
+
 func refused(err error, reason vmm.Reason) bool {
 	var refusal *vmm.Refusal
 	return errors.As(err, &refusal) && refusal.Reason == reason
