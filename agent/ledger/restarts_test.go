@@ -77,7 +77,6 @@ func TestFaultsMoveNoDeadline(t *testing.T) {
 					t.Errorf("after a reboot %s is left of %s", left, grace)
 				}
 			}
-			closed(t, l)
 		})
 	}
 }
@@ -141,6 +140,5 @@ func TestFailedSaveThenDrop(t *testing.T) {
 		if all := loaded(t, l); len(all) != 0 || l.HasEnded(vmmID(3)) {
 			t.Errorf("%d VMMs after a restart", len(all))
 		}
-		closed(t, l)
 	})
 }

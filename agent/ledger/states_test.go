@@ -157,8 +157,7 @@ func changeBolt(t *testing.T, path string, change func(tx *bolt.Tx) error) {
 // without reading it.
 func TestSizeIsThatOnDisk(t *testing.T) {
 	t.Parallel()
-	path := newPath(t)
-	l := opened(t, path, Options{})
+	l := opened(t, newPath(t), Options{})
 	want := map[uuid.UUID]int{}
 	for n, spec := range []int{0, 1, 2, 3, 10_000, 1 << 20} {
 		e := numbered(n, 1, spec)
