@@ -29,14 +29,14 @@ func TestRequestsNeedADurableRecord(t *testing.T) {
 				disk.set(delay, errors.New("no space left on device"))
 				reg := wiretest.Registration(wire.BodyOptions{})
 				id := uuid.New()
-				if _, err := r.Register(t.Context(), id, reg); !refused(err, vmm.Unwritable) {
+				if _, err := r.Register(t.Context(), id, reg); !vmm.Refused(err, vmm.Unwritable) {
 					t.Errorf("register: %v", err)
 				}
-				if _, err := r.State(id); !refused(err, vmm.Unknown) {
+				if _, err := r.State(id); !vmm.Refused(err, vmm.Unknown) {
 					t.Errorf("a refused registration is known: %v", err)
 				}
 				calls := len(r.zones.Calls())
-				if err := r.Run(t.Context(), known.id); !refused(err, vmm.Unwritable) {
+				if err := r.Run(t.Context(), known.id); !vmm.Refused(err, vmm.Unwritable) {
 					t.Errorf("run: %v", err)
 				}
 				pass(time.Hour)
@@ -127,7 +127,7 @@ func TestRebootBeforeTheFirstRunning(t *testing.T) {
 		v := r.register()
 		r.run(v)
 		pass(time.Minute)
-		if _, err := r.Reboot(t.Context(), v.id, 0); !refused(err, vmm.TooEarly) {
+		if _, err := r.Reboot(t.Context(), v.id, 0); !vmm.Refused(err, vmm.TooEarly) {
 			t.Errorf("reboot: %v", err)
 		}
 		r.fault(v, "")

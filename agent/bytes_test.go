@@ -89,8 +89,7 @@ func written(request func(context.Context) error) error {
 	defer cancel()
 	for {
 		err := request(ctx)
-		refusal, ok := errors.AsType[*vmm.Refusal](err)
-		if !ok || refusal.Reason != vmm.Unwritable || ctx.Err() != nil {
+		if !vmm.Refused(err, vmm.Unwritable) || ctx.Err() != nil {
 			return err
 		}
 		time.Sleep(10 * time.Millisecond) // sleep: polling
@@ -159,8 +158,7 @@ func TestRegistrationsAreLimited(t *testing.T) {
 	isFull := func(a *onDisk) {
 		t.Helper()
 		err := a.registers(t, uuid.New(), long(9, 2*size))
-		refusal, ok := errors.AsType[*vmm.Refusal](err)
-		if !ok || refusal.Reason != vmm.Full || !strings.Contains(refusal.Detail, fmt.Sprint(5*size)) {
+		if !vmm.Refused(err, vmm.Full) || !strings.Contains(err.Error(), fmt.Sprint(5*size)) {
 			t.Fatalf("beyond the limit: %v", err)
 		}
 	}

@@ -65,7 +65,7 @@ func (w *world) ask(v *vm, what string, do func(context.Context, *agent.Agent) e
 		case l.dead.Load():
 		case err == nil:
 			return true
-		case refused(err, vmm.Unknown), refused(err, vmm.Terminating):
+		case vmm.Refused(err, vmm.Unknown), vmm.Refused(err, vmm.Terminating):
 			if !v.mayEnd() {
 				w.errorf(v, "%s: %v", what, err)
 			}
@@ -218,7 +218,7 @@ func (w *world) ended(v *vm) bool {
 		return false
 	}
 	_, err := l.agent.State(v.id)
-	return refused(err, vmm.Unknown) && !l.dead.Load()
+	return vmm.Refused(err, vmm.Unknown) && !l.dead.Load()
 }
 
 // over verifies the result of the VMM.

@@ -62,16 +62,16 @@ func TestEvacuatedByNexus(t *testing.T) {
 		target := r.registerWith(wire.BodyOptions{MigrationID: &id})
 		r.configure(3, disposition.Evacuating)
 
-		if err := r.tryRegister(); !refused(err, vmm.Evacuating) {
+		if err := r.tryRegister(); !vmm.Refused(err, vmm.Evacuating) {
 			t.Errorf("register: %v", err)
 		}
-		if err := r.Run(t.Context(), idle.id); !refused(err, vmm.Evacuating) {
+		if err := r.Run(t.Context(), idle.id); !vmm.Refused(err, vmm.Evacuating) {
 			t.Errorf("run: %v", err)
 		}
-		if err := r.MigrateIn(t.Context(), target.id, running.addr); !refused(err, vmm.Evacuating) {
+		if err := r.MigrateIn(t.Context(), target.id, running.addr); !vmm.Refused(err, vmm.Evacuating) {
 			t.Errorf("migrate in: %v", err)
 		}
-		if err := r.Run(t.Context(), uuid.New()); !refused(err, vmm.Unknown) {
+		if err := r.Run(t.Context(), uuid.New()); !vmm.Refused(err, vmm.Unknown) {
 			t.Errorf("run of an unknown VMM: %v", err)
 		}
 		again := wiretest.Registration(wire.BodyOptions{PropolisAddr: running.addr})
@@ -85,7 +85,7 @@ func TestEvacuatedByNexus(t *testing.T) {
 				t.Errorf("a registration is not repeatable: %v", err)
 			}
 		}
-		if _, err := r.Register(t.Context(), gone.id, again); !refused(err, vmm.Terminating) {
+		if _, err := r.Register(t.Context(), gone.id, again); !vmm.Refused(err, vmm.Terminating) {
 			t.Errorf("registration of a VMM that has ended: %v", err)
 		}
 		r.run(running)
@@ -139,7 +139,7 @@ func TestDrainEndsEveryVMM(t *testing.T) {
 			!now.Operator.Deadline.Equal(began.Add(2*time.Minute)) {
 			t.Errorf("the status is %+v, %+v", now, now.Operator)
 		}
-		if err := r.tryRegister(); !refused(err, vmm.Evacuating) {
+		if err := r.tryRegister(); !vmm.Refused(err, vmm.Evacuating) {
 			t.Errorf("register: %v", err)
 		}
 		for _, v := range []guest{obedient, idle, starting} {
@@ -299,7 +299,7 @@ func TestDrainAfterARestart(t *testing.T) {
 			t.Fatalf("the VMM has a stop already: %+v, %v", s.Stop, err)
 		}
 		r.restart(m)
-		if err := r.tryRegister(); !refused(err, vmm.Evacuating) {
+		if err := r.tryRegister(); !vmm.Refused(err, vmm.Evacuating) {
 			t.Errorf("register: %v", err)
 		}
 		r.await(idle, vmm.WireDestroyed)

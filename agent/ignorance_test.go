@@ -330,11 +330,11 @@ func TestUnreadableVMMIsNotUnknown(t *testing.T) {
 		_, shown := r.Show(id)
 		_, registered := r.Register(t.Context(), id, reg)
 		for what, err := range map[string]error{"state": err, "stop": stopped, "unregister": unregistered, "show": shown, "register": registered} {
-			if !refused(err, vmm.Unreadable) {
+			if !vmm.Refused(err, vmm.Unreadable) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		if _, err := r.State(ended); !refused(err, vmm.Unknown) {
+		if _, err := r.State(ended); !vmm.Refused(err, vmm.Unknown) {
 			t.Errorf("an ended one: %v", err)
 		}
 		r.close()

@@ -55,7 +55,7 @@ func TestEndedIDIsKeptAndNotReused(t *testing.T) {
 		again := func() {
 			t.Helper()
 			reg := wiretest.Registration(wire.BodyOptions{PropolisAddr: v.addr})
-			if rec, err := r.Register(t.Context(), v.id, reg); !refused(err, vmm.Terminating) && !refused(err, vmm.Conflict) {
+			if rec, err := r.Register(t.Context(), v.id, reg); !vmm.Refused(err, vmm.Terminating) && !vmm.Refused(err, vmm.Conflict) {
 				t.Errorf("registered again: %+v, %v", rec, err)
 			}
 		}
@@ -84,7 +84,7 @@ func TestRegistrationIsIdempotentAndConflictsAreRefused(t *testing.T) {
 			t.Errorf("again: %+v, %v", record, err)
 		}
 		other := wiretest.Registration(wire.BodyOptions{PropolisAddr: v.addr})
-		if _, err := r.Register(t.Context(), v.id, other); !refused(err, vmm.Conflict) {
+		if _, err := r.Register(t.Context(), v.id, other); !vmm.Refused(err, vmm.Conflict) {
 			t.Errorf("another instance: %v", err)
 		}
 	})
@@ -330,7 +330,7 @@ func TestReboot(t *testing.T) {
 		r.await(v, vmm.WireFailed)
 		r.took(begun, limits.RebootTimeout, limits.RebootTimeout+time.Second)
 		idle := r.register()
-		if _, err := r.Reboot(t.Context(), idle.id, 0); !refused(err, vmm.NotRunning) {
+		if _, err := r.Reboot(t.Context(), idle.id, 0); !vmm.Refused(err, vmm.NotRunning) {
 			t.Errorf("never started: %v", err)
 		}
 	})
@@ -497,7 +497,7 @@ func TestExitLeavesVMsRunning(t *testing.T) {
 		r.zones.SetFault("", zonetest.Kill, zonetest.Fault{Hang: true, Deaf: true})
 		calls := len(r.zones.Calls())
 		r.Drain()
-		if err := r.Run(t.Context(), v.id); !refused(err, vmm.Draining) {
+		if err := r.Run(t.Context(), v.id); !vmm.Refused(err, vmm.Draining) {
 			t.Errorf("run while draining: %v", err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -505,7 +505,7 @@ func TestExitLeavesVMsRunning(t *testing.T) {
 		if err := r.Agent.Close(ctx); err != nil {
 			t.Error(err)
 		}
-		if _, err := r.Stop(t.Context(), v.id, nil, 0); !refused(err, vmm.Draining) {
+		if _, err := r.Stop(t.Context(), v.id, nil, 0); !vmm.Refused(err, vmm.Draining) {
 			t.Errorf("stop after the end: %v", err)
 		}
 		if now := r.zones.Calls(); len(now) != calls {

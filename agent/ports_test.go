@@ -276,7 +276,7 @@ func TestChangeNeedsTheLedger(t *testing.T) {
 		for range 3 {
 			for _, change := range []vmm.NetworkChange{vmm.AttachSubnet{Subnet: block}, vmm.RemoveExternalIP{IP: floating}} {
 				calls.Go(func() {
-					if err := r.SetNetwork(context.Background(), v.id, change); !refused(err, vmm.Unwritable) {
+					if err := r.SetNetwork(context.Background(), v.id, change); !vmm.Refused(err, vmm.Unwritable) {
 						t.Errorf("%T: %v", change, err)
 					}
 				})
@@ -323,12 +323,12 @@ func TestRefusedChanges(t *testing.T) {
 	t.Parallel()
 	withPorts(t, nil, func(r *rig, _ *ports, v guest) {
 		change := func(id uuid.UUID) error { return r.SetNetwork(r.t.Context(), id, vmm.AttachSubnet{Subnet: block}) }
-		if err := change(uuid.New()); !refused(err, vmm.Unknown) {
+		if err := change(uuid.New()); !vmm.Refused(err, vmm.Unknown) {
 			t.Errorf("of an unknown VMM: %v", err)
 		}
 		r.misbehave("ignore-stop")
 		plain := r.register() // without a NIC
-		if err := change(plain.id); !refused(err, vmm.Invalid) {
+		if err := change(plain.id); !vmm.Refused(err, vmm.Invalid) {
 			t.Errorf("without a NIC: %v", err)
 		}
 		r.run(v)
@@ -336,11 +336,11 @@ func TestRefusedChanges(t *testing.T) {
 		if err := change(v.id); err != nil {
 			t.Error(err)
 		}
-		if err := change(v.id); !refused(err, vmm.Attached) {
+		if err := change(v.id); !vmm.Refused(err, vmm.Attached) {
 			t.Errorf("again: %v", err)
 		}
 		r.stop(v, d(time.Hour))
-		if err := change(v.id); !refused(err, vmm.Terminating) {
+		if err := change(v.id); !vmm.Refused(err, vmm.Terminating) {
 			t.Errorf("of one that is stopping: %v", err)
 		}
 	})

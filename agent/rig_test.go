@@ -262,7 +262,7 @@ func (r *rig) removal(v guest) time.Time {
 func (r *rig) forgotten(v guest) {
 	r.t.Helper()
 	synctest.Wait()
-	if _, err := r.State(v.id); !refused(err, vmm.Unknown) {
+	if _, err := r.State(v.id); !vmm.Refused(err, vmm.Unknown) {
 		r.t.Errorf("the VMM still exists: %v", err)
 	}
 	zones, err := r.zones.List(r.t.Context())
@@ -277,11 +277,6 @@ func (r *rig) took(begun time.Time, least, most time.Duration) {
 	if took := time.Since(begun); took < least || took > most {
 		r.t.Errorf("took %s, want %s to %s", took, least, most)
 	}
-}
-
-func refused(err error, reason vmm.Reason) bool {
-	var refusal *vmm.Refusal
-	return errors.As(err, &refusal) && refusal.Reason == reason
 }
 
 func pass(d time.Duration) {
