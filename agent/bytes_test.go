@@ -72,7 +72,7 @@ func long(n, size int) []byte {
 
 func (a *onDisk) registers(t testing.TB, id uuid.UUID, body []byte) error {
 	t.Helper()
-	reg, err := wire.Decode(body)
+	reg, err := wire.Decode(wire.Newest, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,8 +89,7 @@ func written(request func(context.Context) error) error {
 	defer cancel()
 	for {
 		err := request(ctx)
-		refusal, ok := errors.AsType[*vmm.Refusal](err)
-		if !ok || refusal.Reason != vmm.Unwritable || ctx.Err() != nil {
+		if !vmm.Refused(err, vmm.Unwritable) || ctx.Err() != nil {
 			return err
 		}
 		time.Sleep(10 * time.Millisecond) // sleep: polling
@@ -159,8 +158,7 @@ func TestRegistrationsAreLimited(t *testing.T) {
 	isFull := func(a *onDisk) {
 		t.Helper()
 		err := a.registers(t, uuid.New(), long(9, 2*size))
-		refusal, ok := errors.AsType[*vmm.Refusal](err)
-		if !ok || refusal.Reason != vmm.Full || !strings.Contains(refusal.Detail, fmt.Sprint(5*size)) {
+		if !vmm.Refused(err, vmm.Full) || !strings.Contains(err.Error(), fmt.Sprint(5*size)) {
 			t.Fatalf("beyond the limit: %v", err)
 		}
 	}
@@ -202,7 +200,7 @@ func await(t *testing.T, there func() bool) {
 func TestStartReadsTheRegistration(t *testing.T) {
 	t.Parallel()
 	body := long(1, 100_000)
-	want, err := wire.Decode(body)
+	want, err := wire.Decode(wire.Newest, body)
 	if err != nil {
 		t.Fatal(err)
 	}

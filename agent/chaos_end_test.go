@@ -194,7 +194,7 @@ func (w *world) checkOne(l *incarnation, v *vm, s vmm.Status, listed bool) strin
 
 // checkUnknown returns what is wrong with a VMM that the agent does not know.
 func (w *world) checkUnknown(l *incarnation, v *vm) string {
-	if _, err := l.agent.State(v.id); !refused(err, vmm.Unknown) {
+	if _, err := l.agent.State(v.id); !vmm.Refused(err, vmm.Unknown) {
 		return ""
 	}
 	row, _ := w.nexus.Row(v.id)

@@ -13,6 +13,7 @@ import (
 	"github.com/sledagent/sledagent/agent"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/agent/wire/wiretest"
 	"github.com/sledagent/sledagent/propolis/server"
 	"github.com/sledagent/sledagent/zone"
 )
@@ -22,11 +23,7 @@ import (
 const endBudget = time.Hour
 
 func (w *world) spec() json.RawMessage {
-	reg, err := wire.Decode(wire.NewBody(wire.BodyOptions{}))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return reg.Spec
+	return wiretest.Registration(wire.BodyOptions{}).Spec
 }
 
 func (w *world) newVM(slot, n int, r *rand.Rand) *vm {
@@ -43,11 +40,7 @@ func (w *world) newVM(slot, n int, r *rand.Rand) *vm {
 		m := uuid.NewSHA1(v.id, []byte("migration"))
 		o.MigrationID = &m
 	}
-	reg, err := wire.Decode(wire.NewBody(o))
-	if err != nil {
-		w.t.Error(err)
-	}
-	v.reg = reg
+	v.reg = wiretest.Registration(o)
 	w.state.Lock()
 	defer w.state.Unlock()
 	w.vms[v.zone] = v
@@ -72,7 +65,7 @@ func (w *world) ask(v *vm, what string, do func(context.Context, *agent.Agent) e
 		case l.dead.Load():
 		case err == nil:
 			return true
-		case refused(err, vmm.Unknown), refused(err, vmm.Terminating):
+		case vmm.Refused(err, vmm.Unknown), vmm.Refused(err, vmm.Terminating):
 			if !v.mayEnd() {
 				w.errorf(v, "%s: %v", what, err)
 			}
@@ -225,7 +218,7 @@ func (w *world) ended(v *vm) bool {
 		return false
 	}
 	_, err := l.agent.State(v.id)
-	return refused(err, vmm.Unknown) && !l.dead.Load()
+	return vmm.Refused(err, vmm.Unknown) && !l.dead.Load()
 }
 
 // over verifies the result of the VMM.

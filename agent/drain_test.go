@@ -13,15 +13,12 @@ import (
 	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/agent/wire/wiretest"
 )
 
 // tryRegister registers a VMM and returns the error.
 func (r *rig) tryRegister() error {
-	reg, err := wire.Decode(wire.NewBody(wire.BodyOptions{}))
-	if err != nil {
-		return err
-	}
-	_, err = r.Register(r.t.Context(), uuid.New(), reg)
+	_, err := r.Register(r.t.Context(), uuid.New(), wiretest.Registration(wire.BodyOptions{}))
 	return err
 }
 
@@ -65,22 +62,19 @@ func TestEvacuatedByNexus(t *testing.T) {
 		target := r.registerWith(wire.BodyOptions{MigrationID: &id})
 		r.configure(3, disposition.Evacuating)
 
-		if err := r.tryRegister(); !refused(err, vmm.Evacuating) {
+		if err := r.tryRegister(); !vmm.Refused(err, vmm.Evacuating) {
 			t.Errorf("register: %v", err)
 		}
-		if err := r.Run(t.Context(), idle.id); !refused(err, vmm.Evacuating) {
+		if err := r.Run(t.Context(), idle.id); !vmm.Refused(err, vmm.Evacuating) {
 			t.Errorf("run: %v", err)
 		}
-		if err := r.MigrateIn(t.Context(), target.id, running.addr); !refused(err, vmm.Evacuating) {
+		if err := r.MigrateIn(t.Context(), target.id, running.addr); !vmm.Refused(err, vmm.Evacuating) {
 			t.Errorf("migrate in: %v", err)
 		}
-		if err := r.Run(t.Context(), uuid.New()); !refused(err, vmm.Unknown) {
+		if err := r.Run(t.Context(), uuid.New()); !vmm.Refused(err, vmm.Unknown) {
 			t.Errorf("run of an unknown VMM: %v", err)
 		}
-		again, err := wire.Decode(wire.NewBody(wire.BodyOptions{PropolisAddr: running.addr}))
-		if err != nil {
-			t.Fatal(err)
-		}
+		again := wiretest.Registration(wire.BodyOptions{PropolisAddr: running.addr})
 		for _, v := range []guest{running, idle} {
 			have, err := r.Show(v.id)
 			if err != nil {
@@ -91,7 +85,7 @@ func TestEvacuatedByNexus(t *testing.T) {
 				t.Errorf("a registration is not repeatable: %v", err)
 			}
 		}
-		if _, err := r.Register(t.Context(), gone.id, again); !refused(err, vmm.Terminating) {
+		if _, err := r.Register(t.Context(), gone.id, again); !vmm.Refused(err, vmm.Terminating) {
 			t.Errorf("registration of a VMM that has ended: %v", err)
 		}
 		r.run(running)
@@ -145,7 +139,7 @@ func TestDrainEndsEveryVMM(t *testing.T) {
 			!now.Operator.Deadline.Equal(began.Add(2*time.Minute)) {
 			t.Errorf("the status is %+v, %+v", now, now.Operator)
 		}
-		if err := r.tryRegister(); !refused(err, vmm.Evacuating) {
+		if err := r.tryRegister(); !vmm.Refused(err, vmm.Evacuating) {
 			t.Errorf("register: %v", err)
 		}
 		for _, v := range []guest{obedient, idle, starting} {
@@ -218,9 +212,7 @@ func TestDrainChangesNoOutcome(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, r *rig) {
 		v := r.start()
-		if err := r.nexus.SetFault("status=503"); err != nil {
-			t.Fatal(err)
-		}
+		r.nexusFault("status=503")
 		r.do(v, "fail")
 		pass(time.Minute)
 		r.BeginDrain(t.Context(), vmm.ByOperator, d(time.Minute))
@@ -228,9 +220,7 @@ func TestDrainChangesNoOutcome(t *testing.T) {
 		if now := r.Disposition(); now.VMMs != 1 {
 			t.Errorf("the agent holds %d VMMs, and Nexus has acknowledged none", now.VMMs)
 		}
-		if err := r.nexus.SetFault(); err != nil {
-			t.Fatal(err)
-		}
+		r.nexusFault()
 		r.await(v, vmm.WireFailed)
 		pass(time.Minute)
 		if now := r.Disposition(); now.VMMs != 0 {
@@ -253,9 +243,7 @@ func TestDrainWithABadDisk(t *testing.T) {
 		for _, v := range []guest{v, w} {
 			r.await(v, vmm.WireDestroyed)
 		}
-		if took := time.Since(began); took > 2*time.Minute {
-			t.Errorf("the VMMs ended after %s", took)
-		}
+		r.took(began, 0, 2*time.Minute)
 		disk.set(0, nil)
 		pass(time.Minute)
 	})
@@ -302,7 +290,8 @@ func TestDrainAfterARestart(t *testing.T) {
 		v, idle := r.start(), r.register()
 		began := time.Now()
 		// The first agent is killed before it has stopped anything.
-		if err := store.Drain(t.Context(), string(vmm.ByOperator), time.Hour); err != nil {
+		store.Begin(string(vmm.ByOperator), time.Hour)
+		if err := store.Save(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		pass(time.Minute)
@@ -310,7 +299,7 @@ func TestDrainAfterARestart(t *testing.T) {
 			t.Fatalf("the VMM has a stop already: %+v, %v", s.Stop, err)
 		}
 		r.restart(m)
-		if err := r.tryRegister(); !refused(err, vmm.Evacuating) {
+		if err := r.tryRegister(); !vmm.Refused(err, vmm.Evacuating) {
 			t.Errorf("register: %v", err)
 		}
 		r.await(idle, vmm.WireDestroyed)

@@ -13,6 +13,7 @@ import (
 	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/agent/wire/wiretest"
 	"github.com/sledagent/sledagent/zone"
 	"github.com/sledagent/sledagent/zone/zonetest"
 )
@@ -322,21 +323,18 @@ func TestUnreadableVMMIsNotUnknown(t *testing.T) {
 		r := newRigOn(t, lost, func(*rig) {})
 		id, ended := uuid.New(), uuid.New()
 		lost.Drop(ended, &vmm.Status{ID: ended})
-		reg, err := wire.Decode(wire.NewBody(wire.BodyOptions{}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = r.State(id)
+		reg := wiretest.Registration(wire.BodyOptions{})
+		_, err := r.State(id)
 		_, stopped := r.Stop(t.Context(), id, nil, 0)
 		_, unregistered := r.Unregister(t.Context(), id)
 		_, shown := r.Show(id)
 		_, registered := r.Register(t.Context(), id, reg)
 		for what, err := range map[string]error{"state": err, "stop": stopped, "unregister": unregistered, "show": shown, "register": registered} {
-			if !refused(err, vmm.Unreadable) {
+			if !vmm.Refused(err, vmm.Unreadable) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		if _, err := r.State(ended); !refused(err, vmm.Unknown) {
+		if _, err := r.State(ended); !vmm.Refused(err, vmm.Unknown) {
 			t.Errorf("an ended one: %v", err)
 		}
 		r.close()

@@ -12,6 +12,7 @@ import (
 	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/agent/wire/wiretest"
 	"github.com/sledagent/sledagent/zone"
 	"github.com/sledagent/sledagent/zone/zonetest"
 )
@@ -68,11 +69,11 @@ func TestOperatorRemovesAnOrphan(t *testing.T) {
 				if z := r.zoneNamed(v.zone); z.Orphan || z.VMM == nil || *z.VMM != v.id || z.Hostname == "" {
 					t.Errorf("the zone of a VMM is shown as %+v", z)
 				}
-				if _, err := r.RemoveZone(t.Context(), "operator alice", v.zone); !refused(err, vmm.Conflict) || !strings.Contains(err.Error(), v.id.String()) {
+				if _, err := r.RemoveZone(t.Context(), "operator alice", v.zone); !vmm.Refused(err, vmm.Conflict) || !strings.Contains(err.Error(), v.id.String()) {
 					t.Errorf("the zone of a VMM: %v", err)
 				}
 				for _, none := range []string{prefix + "c", "other", "global"} {
-					if _, err := r.RemoveZone(t.Context(), "operator alice", none); !refused(err, vmm.NoZone) {
+					if _, err := r.RemoveZone(t.Context(), "operator alice", none); !vmm.Refused(err, vmm.NoZone) {
 						t.Errorf("%s: %v", none, err)
 					}
 				}
@@ -112,11 +113,8 @@ func TestOrphanThatResists(t *testing.T) {
 		if s := r.zoneNamed(name); s.Removal == nil || s.Removal.Rung != "halt" || s.Removal.LastError == "" || s.Removal.Attempt < 2 {
 			t.Errorf("the removal is shown as %+v", s.Removal)
 		}
-		reg, err := wire.Decode(wire.NewBody(wire.BodyOptions{}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := r.Register(t.Context(), id, reg); !refused(err, vmm.Busy) {
+		reg := wiretest.Registration(wire.BodyOptions{})
+		if _, err := r.Register(t.Context(), id, reg); !vmm.Refused(err, vmm.Busy) {
 			t.Errorf("registered beside the removal: %v", err)
 		}
 		r.zones.SetFault(name, zonetest.Halt, zonetest.Fault{})
@@ -163,7 +161,7 @@ func TestUnlistedZonesAreNotRemoved(t *testing.T) {
 func TestNoZoneIsRemovedWhileLoading(t *testing.T) {
 	t.Parallel()
 	a := agent.New(agent.Config{Zones: zonetest.New(zonetest.Hooks{}), Prefix: prefix})
-	if _, err := a.RemoveZone(t.Context(), "operator alice", prefix+"a"); !refused(err, vmm.Loading) {
+	if _, err := a.RemoveZone(t.Context(), "operator alice", prefix+"a"); !vmm.Refused(err, vmm.Loading) {
 		t.Errorf("%v", err)
 	}
 	a.Drain()

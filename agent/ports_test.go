@@ -18,6 +18,7 @@ import (
 	"github.com/sledagent/sledagent/agent/ledger"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/agent/wire/wiretest"
 	"github.com/sledagent/sledagent/zone"
 )
 
@@ -112,10 +113,7 @@ func withPorts(t *testing.T, j agent.Journal, test func(r *rig, p *ports, v gues
 		r.adjust = func(c *agent.Config) { c.Ports = p }
 		r.begin(j, nil)
 		body := wire.BodyOptions{NICs: 2, PropolisAddr: netip.MustParseAddrPort("[::1]:12400")}
-		reg, err := wire.Decode(wire.NewBody(body))
-		if err != nil {
-			t.Fatal(err)
-		}
+		reg := wiretest.Registration(body)
 		reg.Network.External.Floating = []netip.Addr{floating}
 		v := guest{id: uuid.New(), addr: body.PropolisAddr}
 		v.zone = prefix + v.id.String()
@@ -148,9 +146,7 @@ func (r *rig) endsSoon(v guest, within time.Duration) {
 	began := time.Now()
 	r.stop(v, d(0))
 	r.await(v, vmm.WireDestroyed)
-	if took := time.Since(began); took > within {
-		r.t.Errorf("its end took %s", took)
-	}
+	r.took(began, 0, within)
 	pass(time.Second)
 	r.forgotten(v)
 }
@@ -217,16 +213,12 @@ func TestPortsThatCannotBeSetUp(t *testing.T) {
 				began := time.Now()
 				r.run(v)
 				r.await(v, vmm.WireRunning)
-				if took := time.Since(began); took > 8*time.Second {
-					t.Errorf("the start took %s", took)
-				}
+				r.took(began, 0, 8*time.Second)
 				began = time.Now()
 				if err := r.SetNetwork(r.t.Context(), v.id, vmm.AttachSubnet{Subnet: block}); err != nil {
 					t.Error(err)
 				}
-				if took := time.Since(began); took > 6*time.Second {
-					t.Errorf("the answer took %s", took)
-				}
+				r.took(began, 0, 6*time.Second)
 				pass(24 * time.Hour)
 				n := r.network(v)
 				if n.Trouble == nil || n.Trouble.LastError == "" || n.Trouble.Attempts < 1000 || time.Since(n.Trouble.Since) < 24*time.Hour ||
@@ -284,7 +276,7 @@ func TestChangeNeedsTheLedger(t *testing.T) {
 		for range 3 {
 			for _, change := range []vmm.NetworkChange{vmm.AttachSubnet{Subnet: block}, vmm.RemoveExternalIP{IP: floating}} {
 				calls.Go(func() {
-					if err := r.SetNetwork(context.Background(), v.id, change); !refused(err, vmm.Unwritable) {
+					if err := r.SetNetwork(context.Background(), v.id, change); !vmm.Refused(err, vmm.Unwritable) {
 						t.Errorf("%T: %v", change, err)
 					}
 				})
@@ -331,12 +323,12 @@ func TestRefusedChanges(t *testing.T) {
 	t.Parallel()
 	withPorts(t, nil, func(r *rig, _ *ports, v guest) {
 		change := func(id uuid.UUID) error { return r.SetNetwork(r.t.Context(), id, vmm.AttachSubnet{Subnet: block}) }
-		if err := change(uuid.New()); !refused(err, vmm.Unknown) {
+		if err := change(uuid.New()); !vmm.Refused(err, vmm.Unknown) {
 			t.Errorf("of an unknown VMM: %v", err)
 		}
 		r.misbehave("ignore-stop")
 		plain := r.register() // without a NIC
-		if err := change(plain.id); !refused(err, vmm.Invalid) {
+		if err := change(plain.id); !vmm.Refused(err, vmm.Invalid) {
 			t.Errorf("without a NIC: %v", err)
 		}
 		r.run(v)
@@ -344,11 +336,11 @@ func TestRefusedChanges(t *testing.T) {
 		if err := change(v.id); err != nil {
 			t.Error(err)
 		}
-		if err := change(v.id); !refused(err, vmm.Attached) {
+		if err := change(v.id); !vmm.Refused(err, vmm.Attached) {
 			t.Errorf("again: %v", err)
 		}
 		r.stop(v, d(time.Hour))
-		if err := change(v.id); !refused(err, vmm.Terminating) {
+		if err := change(v.id); !vmm.Refused(err, vmm.Terminating) {
 			t.Errorf("of one that is stopping: %v", err)
 		}
 	})

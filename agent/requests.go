@@ -55,8 +55,7 @@ func (a *Agent) Register(ctx context.Context, id uuid.UUID, reg *vmm.Registratio
 // removal, or after unregisterBudget with the state at that time.
 func (a *Agent) Unregister(ctx context.Context, id uuid.UUID) (*vmm.Record, error) {
 	r, err := a.find(id)
-	var unknown *vmm.Refusal
-	if errors.As(err, &unknown) && unknown.Reason == vmm.Unknown {
+	if vmm.Refused(err, vmm.Unknown) {
 		return nil, nil
 	}
 	if err != nil {
@@ -65,13 +64,12 @@ func (a *Agent) Unregister(ctx context.Context, id uuid.UUID) (*vmm.Record, erro
 	ctx, cancel := context.WithTimeout(ctx, unregisterBudget)
 	defer cancel()
 	record, err := r.Do(ctx, vmm.Unregister{})
-	var refusal *vmm.Refusal
 	switch {
 	case err == nil:
 		return &record, nil
-	case errors.As(err, &refusal) && refusal.Reason == vmm.Unknown:
+	case vmm.Refused(err, vmm.Unknown):
 		return nil, nil
-	case errors.As(err, &refusal) && refusal.Reason == vmm.TimedOut:
+	case vmm.Refused(err, vmm.TimedOut):
 		if record, _, ok := r.State(); ok {
 			return &record, nil
 		}

@@ -22,6 +22,8 @@ import (
 	"github.com/sledagent/sledagent/agent/runner"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/agent/wire/wiretest"
+	"github.com/sledagent/sledagent/internal/conns/connstest"
 	"github.com/sledagent/sledagent/propolis"
 	"github.com/sledagent/sledagent/propolis/sim"
 	"github.com/sledagent/sledagent/zone/zonetest"
@@ -99,7 +101,7 @@ func newHost(t *testing.T) *rig {
 
 // begin starts an agent with these VMMs.
 func (r *rig) begin(journal agent.Journal, all []ledger.Loaded) {
-	r.pub = publish.New(publish.Config{Addresses: []string{"http://nexus"}, Transport: r.net.transport(), Log: zerolog.Nop()})
+	r.pub = publish.New(publish.Config{Addresses: []string{"http://nexus"}, Dial: r.net.dial, Log: zerolog.Nop()})
 	cfg := agent.Config{
 		Zones: r.zones, Nexus: r.pub, Journal: journal, Limits: limits, Prefix: r.prefix, Evidence: 5 * time.Second,
 		Sled: theSled, Log: zerolog.Nop(),
@@ -203,10 +205,7 @@ func (r *rig) registerWith(o wire.BodyOptions) guest {
 		o.PropolisAddr = v.addr
 	}
 	v.addr = o.PropolisAddr
-	reg, err := wire.Decode(wire.NewBody(o))
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	reg := wiretest.Registration(o)
 	if _, err := r.Register(r.t.Context(), v.id, reg); err != nil {
 		r.t.Fatal(err)
 	}
@@ -263,7 +262,7 @@ func (r *rig) removal(v guest) time.Time {
 func (r *rig) forgotten(v guest) {
 	r.t.Helper()
 	synctest.Wait()
-	if _, err := r.State(v.id); !refused(err, vmm.Unknown) {
+	if _, err := r.State(v.id); !vmm.Refused(err, vmm.Unknown) {
 		r.t.Errorf("the VMM still exists: %v", err)
 	}
 	zones, err := r.zones.List(r.t.Context())
@@ -272,9 +271,12 @@ func (r *rig) forgotten(v guest) {
 	}
 }
 
-func refused(err error, reason vmm.Reason) bool {
-	var refusal *vmm.Refusal
-	return errors.As(err, &refusal) && refusal.Reason == reason
+// took verifies how long something took that has just ended.
+func (r *rig) took(begun time.Time, least, most time.Duration) {
+	r.t.Helper()
+	if took := time.Since(begun); took < least || took > most {
+		r.t.Errorf("took %s, want %s to %s", took, least, most)
+	}
 }
 
 func pass(d time.Duration) {
@@ -284,18 +286,17 @@ func pass(d time.Duration) {
 
 // pipes is a network in memory: servers by name.
 type pipes struct {
-	mu         sync.Mutex
-	servers    map[string]*pipeListener
-	all        []*http.Server
-	transports []*http.Transport
-	wait       sync.WaitGroup
+	mu      sync.Mutex
+	servers map[string]*connstest.Pipes
+	all     []*http.Server
+	wait    sync.WaitGroup
 }
 
-func newPipes() *pipes { return &pipes{servers: map[string]*pipeListener{}} }
+func newPipes() *pipes { return &pipes{servers: map[string]*connstest.Pipes{}} }
 
 // serve serves a handler under a name until stop is called.
 func (p *pipes) serve(name string, h http.Handler) (stop func()) {
-	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	l := connstest.New()
 	server := &http.Server{Addr: name, Handler: h, ErrorLog: quiet}
 	p.mu.Lock()
 	p.servers[name] = l
@@ -329,19 +330,8 @@ func (p *pipes) close() {
 	for _, s := range p.all {
 		_ = s.Close()
 	}
-	for _, t := range p.transports {
-		t.CloseIdleConnections()
-	}
 	p.mu.Unlock()
 	p.wait.Wait()
-}
-
-func (p *pipes) transport() *http.Transport {
-	t := &http.Transport{DialContext: p.dial}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.transports = append(p.transports, t)
-	return t
 }
 
 func (p *pipes) dial(ctx context.Context, _, addr string) (net.Conn, error) {
@@ -351,35 +341,5 @@ func (p *pipes) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	if l == nil {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errRefused}
 	}
-	client, server := net.Pipe()
-	select {
-	case l.conns <- server:
-		return client, nil
-	case <-l.closed:
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errRefused}
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return l.Dial(ctx)
 }
-
-type pipeListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }

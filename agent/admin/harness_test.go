@@ -6,11 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,27 +33,13 @@ func status(n byte) vmm.Status {
 		Record: vmm.Record{VMM: vmm.Runtime{State: vmm.WireRunning, Gen: 3}}}
 }
 
-// socketPath returns a short path: a unix socket's is limited to about 100 characters,
-// and t.TempDir's includes the test's name.
-func socketPath(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "adm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return filepath.Join(dir, "a.sock")
-}
-
 // served is a Server on a real socket, with a Client.
 type served struct {
 	*admin.Client
 	t      *testing.T
-	server *admin.Server
 	socket string
 	log    *syncBuffer
-	// stop shuts the server down and checks the error.
-	stop func()
+	stop   func()
 }
 
 func serve(t *testing.T, agent admin.Agent, collectors ...prometheus.Collector) *served {
@@ -72,28 +55,11 @@ func serveSled(t *testing.T, sled http.Handler) *served {
 
 func serveWith(t *testing.T, agent admin.Agent, options admin.Options) *served {
 	t.Helper()
-	s := &served{t: t, socket: socketPath(t), log: &syncBuffer{}}
-	l, err := admin.Listen(s.socket)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := &served{t: t, socket: admintest.Socket(t), log: &syncBuffer{}}
 	options.Log, options.PropolisVersion = zerolog.New(s.log), "6.0.0"
-	s.server = admin.New(agent, options)
 	s.Client = admin.NewClient(s.socket)
-	done := make(chan error, 1)
-	go func() { done <- s.server.Serve(l) }()
-	s.stop = sync.OnceFunc(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		if err := s.server.Shutdown(ctx); err != nil {
-			t.Errorf("shut down: %v", err)
-		}
-		if err := <-done; err != nil {
-			t.Errorf("serve: %v", err)
-		}
-		s.Close()
-	})
-	t.Cleanup(s.stop)
+	t.Cleanup(s.Close)
+	s.stop = admintest.Serve(t, agent, s.socket, options)
 	return s
 }
 

@@ -15,7 +15,7 @@ import (
 
 func TestListenMakesAPrivateSocket(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(filepath.Dir(socketPath(t)), "new", "a.sock")
+	path := filepath.Join(filepath.Dir(admintest.Socket(t)), "new", "a.sock")
 	l, err := admin.Listen(path)
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func abandoned(t *testing.T, path string) {
 
 func TestListenReplacesADeadAgentsSocket(t *testing.T) {
 	t.Parallel()
-	path := socketPath(t)
+	path := admintest.Socket(t)
 	abandoned(t, path)
 	l, err := admin.Listen(path)
 	if err != nil {
@@ -101,7 +101,7 @@ func TestListenRefusesWhileAnAgentListens(t *testing.T) {
 
 func TestListenLeavesOtherFilesAlone(t *testing.T) {
 	t.Parallel()
-	path := socketPath(t)
+	path := admintest.Socket(t)
 	if err := os.WriteFile(path, []byte("precious"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestListenLeavesOtherFilesAlone(t *testing.T) {
 // A replaced listener must not remove the new socket.
 func TestCloseRemovesItsOwnSocketOnly(t *testing.T) {
 	t.Parallel()
-	path := socketPath(t)
+	path := admintest.Socket(t)
 	old, err := admin.Listen(path)
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +135,7 @@ func TestCloseRemovesItsOwnSocketOnly(t *testing.T) {
 
 func TestListenOnATooLongPath(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Dir(socketPath(t))
+	dir := filepath.Dir(admintest.Socket(t))
 	path := filepath.Join(dir, strings.Repeat("x", 150))
 	if _, err := admin.Listen(path); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("Listen: %v, want an error that names the path", err)
@@ -158,7 +158,7 @@ func TestListenerEndsWithItsSocket(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			path := filepath.Join(filepath.Dir(socketPath(t)), "dir", "a.sock")
+			path := filepath.Join(filepath.Dir(admintest.Socket(t)), "dir", "a.sock")
 			l, err := admin.Listen(path)
 			if err != nil {
 				t.Fatal(err)

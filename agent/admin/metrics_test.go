@@ -1,8 +1,6 @@
 package admin_test
 
 import (
-	"context"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,7 +9,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"github.com/rs/zerolog"
 
 	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/agent/admin/admintest"
@@ -141,37 +138,6 @@ func TestExtraCollectorsAndPanics(t *testing.T) {
 		if !strings.Contains(s.log.String(), want) {
 			t.Errorf("%q is not in the log: %s", want, s.log)
 		}
-	}
-}
-
-// The metrics listener, which is open to the network, serves nothing else.
-func TestMetricsListenerServesMetricsOnly(t *testing.T) {
-	t.Parallel()
-	server := admin.New(admintest.New(admin.About{}, status(1)), admin.Options{Log: zerolog.Nop()})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- server.ServeMetrics(l) }()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	for path, want := range map[string]int{"/metrics": 200, "/v1/vmms": 404, "/v1/agent": 404} {
-		res, err := client.Get("http://" + l.Addr().String() + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = res.Body.Close()
-		if res.StatusCode != want {
-			t.Errorf("%s: %d, want %d", path, res.StatusCode, want)
-		}
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	if err := server.Shutdown(ctx); err != nil {
-		t.Error(err)
-	}
-	if err := <-done; err != nil {
-		t.Error(err)
 	}
 }
 

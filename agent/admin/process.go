@@ -169,14 +169,9 @@ func (l *limited) Write(p []byte) (int, error) {
 	return l.Buffer.Write(p)
 }
 
-// Health asks whether the agent can keep its deadlines.
-func (c *Client) Health(ctx context.Context) (Health, error) { return c.health(ctx, "/v1/health") }
-
-// Ready asks whether the agent serves.
-func (c *Client) Ready(ctx context.Context) (Health, error) { return c.health(ctx, "/v1/ready") }
-
-// health returns the result of checks, also of those that fail.
-func (c *Client) health(ctx context.Context, path string) (h Health, err error) {
+// Ready asks whether the agent serves. It returns the result of checks, also of those that fail.
+func (c *Client) Ready(ctx context.Context) (h Health, err error) {
+	const path = "/v1/ready"
 	status, body, err := c.Get(ctx, path, maxAnswer)
 	switch {
 	case err != nil:

@@ -80,16 +80,13 @@ func TestHealth(t *testing.T) {
 	if code, body := s.do("GET", "/v1/health", nil); code != 200 || body != `{"ok":true,"checks":[{"name":"watchdog","ok":true}]}`+"\n" {
 		t.Errorf("healthy: %d %s", code, body)
 	}
-	if h, err := s.Health(t.Context()); err != nil || !h.OK {
-		t.Errorf("healthy: %+v, %v", h, err)
-	}
 	code, _ := s.do("GET", "/v1/ready", nil)
 	if h, err := s.Ready(t.Context()); code != 503 || err != nil || h.OK || len(h.Checks) != 3 || h.Checks[1].Error != "it does not listen" || !h.Checks[2].OK {
 		t.Errorf("not ready: %d %+v, %v", code, h, err)
 	}
 	p.err = errors.New("it stands still")
-	if h, err := s.Health(t.Context()); err != nil || h.OK || h.Checks[0].Error != "it stands still" {
-		t.Errorf("unhealthy: %+v, %v", h, err)
+	if code, body := s.do("GET", "/v1/health", nil); code != 503 || body != `{"ok":false,"checks":[{"name":"watchdog","ok":false,"error":"it stands still"}]}`+"\n" {
+		t.Errorf("unhealthy: %d %s", code, body)
 	}
 }
 
@@ -171,6 +168,9 @@ func TestMetricsListener(t *testing.T) {
 		{"/", nil, 200, `<a href="/metrics">`},
 		{"/healthz", nil, 200, "ok\n"},
 		{"/healthz", errors.New("it stands still"), 503, "watchdog: it stands still\n"},
+		{"/metrics", nil, 200, "sled_agent_info"},
+		{"/v1/vmms", nil, 404, ""},
+		{"/v1/agent", nil, 404, ""},
 		{"/v1/config", nil, 404, ""},
 		{"/v1/goroutines", nil, 404, ""},
 	} {

@@ -180,7 +180,7 @@ func TestSmallBodiesAreIgnored(t *testing.T) {
 
 func TestClientWithoutAgent(t *testing.T) {
 	t.Parallel()
-	path := socketPath(t)
+	path := admintest.Socket(t)
 	c := admin.NewClient(path)
 	defer c.Close()
 	var noAgent *admin.NoAgentError

@@ -18,6 +18,7 @@ import (
 	"github.com/sledagent/sledagent/agent/admin/admintest"
 	"github.com/sledagent/sledagent/agent/caller"
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/internal/conns/connstest"
 )
 
 // me is the operator who runs this test, as the agent names its user.
@@ -76,10 +77,10 @@ func TestSledAPIWithAStalledBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var failed error
 		server, l := admin.New(admintest.New(admin.About{}), admin.Options{Log: zerolog.Nop(),
-			Sled: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, failed = io.ReadAll(r.Body) })}), newPipes()
+			Sled: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, failed = io.ReadAll(r.Body) })}), connstest.New()
 		done := make(chan error, 1)
 		go func() { done <- server.Serve(l) }()
-		c := l.dial()
+		c := l.Connect(t)
 		go func() { _, _ = io.Copy(io.Discard, c) }()
 		if _, err := io.WriteString(c, "PUT /v1/sled/vmms/x HTTP/1.1\r\nHost: agent\r\nContent-Length: 9\r\n\r\n{"); err != nil {
 			t.Fatal(err)

@@ -13,36 +13,8 @@ import (
 
 	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/agent/admin/admintest"
+	"github.com/sledagent/sledagent/internal/conns/connstest"
 )
-
-// pipes is a listener whose connections are unbuffered: a stalled reader blocks the
-// next write.
-type pipes struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error { p.once.Do(func() { close(p.closed) }); return nil }
-
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
-
-func (p *pipes) dial() net.Conn {
-	ours, theirs := net.Pipe()
-	p.conns <- theirs
-	return ours
-}
 
 // counting counts open subscriptions.
 type counting struct {
@@ -56,10 +28,10 @@ func (c *counting) Subscribe(n int) (<-chan admin.NamedEvent, func()) {
 	return events, sync.OnceFunc(func() { cancel(); c.open.Add(-1) })
 }
 
-func inBubble(t *testing.T, test func(t *testing.T, agent *counting, l *pipes)) {
+func inBubble(t *testing.T, test func(t *testing.T, agent *counting, l *connstest.Pipes)) {
 	synctest.Test(t, func(t *testing.T) {
 		agent := &counting{Agent: admintest.New(admin.About{}, status(1))}
-		server, l := admin.New(agent, admin.Options{Log: zerolog.Nop()}), newPipes()
+		server, l := admin.New(agent, admin.Options{Log: zerolog.Nop()}), connstest.New()
 		done := make(chan error, 1)
 		go func() { done <- server.Serve(l) }()
 		test(t, agent, l)
@@ -74,8 +46,8 @@ func inBubble(t *testing.T, test func(t *testing.T, agent *counting, l *pipes)) 
 
 func TestAStalledReaderIsCutOff(t *testing.T) {
 	t.Parallel()
-	inBubble(t, func(t *testing.T, agent *counting, l *pipes) {
-		conn := l.dial()
+	inBubble(t, func(t *testing.T, agent *counting, l *connstest.Pipes) {
+		conn := l.Connect(t)
 		defer func() { _ = conn.Close() }()
 		// The request has a body, to verify that its time limit does not end the stream.
 		if _, err := conn.Write([]byte("GET /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}")); err != nil {
@@ -104,8 +76,8 @@ func TestAStalledReaderIsCutOff(t *testing.T) {
 
 func TestAReaderThatNeverBeginsIsCutOff(t *testing.T) {
 	t.Parallel()
-	inBubble(t, func(t *testing.T, agent *counting, l *pipes) {
-		conn := l.dial()
+	inBubble(t, func(t *testing.T, agent *counting, l *connstest.Pipes) {
+		conn := l.Connect(t)
 		defer func() { _ = conn.Close() }()
 		if _, err := conn.Write([]byte("GET /v1/events HTTP/1.1\r\nHost: a\r\n\r\n")); err != nil {
 			t.Fatal(err)
@@ -127,8 +99,8 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			inBubble(t, func(t *testing.T, agent *counting, l *pipes) {
-				conn := l.dial()
+			inBubble(t, func(t *testing.T, agent *counting, l *connstest.Pipes) {
+				conn := l.Connect(t)
 				defer func() { _ = conn.Close() }()
 				if _, err := conn.Write([]byte(request)); err != nil {
 					t.Fatal(err)
@@ -153,16 +125,16 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 // When all connections are in use, a new one replaces the oldest idle one.
 func TestIdleConnectionsAreReplaced(t *testing.T) {
 	t.Parallel()
-	inBubble(t, func(t *testing.T, _ *counting, l *pipes) {
+	inBubble(t, func(t *testing.T, _ *counting, l *connstest.Pipes) {
 		var all []net.Conn
 		for range 100 {
-			conn := l.dial()
+			conn := l.Connect(t)
 			all = append(all, conn)
 			time.Sleep(time.Millisecond)
 		}
 		synctest.Wait()
 		begun := time.Now()
-		conn := l.dial()
+		conn := l.Connect(t)
 		answer := make([]byte, 12)
 		if _, err := conn.Write([]byte("GET /v1/agent HTTP/1.1\r\nHost: a\r\n\r\n")); err != nil {
 			t.Fatal(err)

@@ -1,16 +1,13 @@
 package api_test
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"io"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rs/zerolog"
 
@@ -20,19 +17,17 @@ import (
 	"github.com/sledagent/sledagent/internal/certs/certstest"
 )
 
-// A secured is a server with TLS on a real socket.
+// A secured is a site with TLS.
 type secured struct {
-	t      *testing.T
-	ca     *certstest.CA
-	base   string
-	server *api.Server
-	log    *logBook
-	fake   *fakeAgent
+	*site
+	ca   *certstest.CA
+	log  *logBook
+	fake *fakeAgent
 }
 
 func serveTLS(t *testing.T, o api.Options) *secured {
 	t.Helper()
-	s := &secured{t: t, ca: certstest.New(t), log: new(logBook), fake: new(fakeAgent)}
+	s := &secured{ca: certstest.New(t), log: new(logBook), fake: new(fakeAgent)}
 	dir, pair := t.TempDir(), s.ca.Issue(t, "agent")
 	store := certs.New(certs.Files{Cert: certstest.Write(t, dir, "cert", pair.Cert), Key: certstest.Write(t, dir, "key", pair.Key),
 		CA: certstest.Write(t, dir, "ca", s.ca.PEM)}, zerolog.Nop())
@@ -41,23 +36,7 @@ func serveTLS(t *testing.T, o api.Options) *secured {
 	}
 	o.Log, o.TLS = zerolog.New(s.log), store.Server()
 	o.Clients = map[string]api.Role{"watch": api.Read, "stopper": api.StopOnly, "nexus": api.Operate, "spiffe://rack/nexus": api.Operate}
-	server := api.New(s.fake, o)
-	s.server = server
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(l) }()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		_ = server.Shutdown(ctx) // connections with a stalled handshake are closed at its end
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	s.base = l.Addr().String()
+	s.site = serve(t, s.fake, o)
 	return s
 }
 
@@ -72,21 +51,11 @@ func httpClient(t *testing.T, c *tls.Config) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-func (s *secured) do(c *http.Client, method, path, body string) (status int, answer string) {
-	s.t.Helper()
-	req, err := http.NewRequestWithContext(s.t.Context(), method, "https://"+s.base+path, strings.NewReader(body))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	req.Header.Set("api-version", "48.0.0")
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := c.Do(req)
-	if err != nil {
-		s.t.Fatalf("%s %s: %v", method, path, err)
-	}
-	defer resp.Body.Close()
-	data, _ := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(data)
+// as is the site for another client.
+func (s *secured) as(c *http.Client) *site {
+	other := *s.site
+	other.client = c
+	return &other
 }
 
 // Each role may do what it is for; a refusal names the client and the role, is logged, and does
@@ -122,18 +91,19 @@ func TestRoles(t *testing.T) {
 		c := s.client(client.name, client.change...)
 		for _, op := range operations {
 			before := s.fake.called()
-			status, answer := s.do(c, op.method, op.path, op.body)
+			answer := s.as(c).do(op.method, op.path, op.body)
+			status := answer.StatusCode
 			if client.role >= op.least {
 				if status != http.StatusOK && status != http.StatusCreated {
-					t.Errorf("%s for %q: %d %s", op.name, client.name, status, answer)
+					t.Errorf("%s for %q: %d %s", op.name, client.name, status, answer.body)
 				}
 				continue
 			}
 			var problem api.Error
-			if err := json.Unmarshal([]byte(answer), &problem); err != nil || status != http.StatusForbidden || problem.RequestID == "" ||
+			if err := json.Unmarshal([]byte(answer.body), &problem); err != nil || status != http.StatusForbidden || problem.RequestID == "" ||
 				!strings.Contains(problem.Message, "this needs the role ") ||
 				client.name != "" && client.name[:3] != "by-" && !strings.Contains(problem.Message, `"`+client.name+`"`) {
-				t.Errorf("%s for %q: %d %s", op.name, client.name, status, answer)
+				t.Errorf("%s for %q: %d %s", op.name, client.name, status, answer.body)
 			}
 			if after := s.fake.called(); after != before {
 				t.Errorf("%s for %q reached the agent: %s", op.name, client.name, strings.TrimPrefix(after, before))
@@ -146,8 +116,8 @@ func TestRoles(t *testing.T) {
 			}
 		}
 	}
-	if status, _ := s.do(s.client("watch"), "PUT", "/nothing", ""); status != http.StatusForbidden {
-		t.Errorf("a path that does not exist: %d", status)
+	if r := s.as(s.client("watch")).do("PUT", "/nothing", ""); r.StatusCode != http.StatusForbidden {
+		t.Errorf("a path that does not exist: %s", r.Status)
 	}
 }
 
@@ -162,20 +132,20 @@ func TestClientsWithoutAGoodCertificate(t *testing.T) {
 	foreign.Certificates = other.Client(t, other.Issue(t, "nexus")).Certificates
 	for name, c := range map[string]*tls.Config{"TLS 1.2": old, "no certificate": none, "another CA": foreign,
 		"expired": s.ca.Client(t, s.ca.Issue(t, "nexus", certstest.Expired))} {
-		if resp, err := httpClient(t, c).Get("https://" + s.base + "/zones"); err == nil {
+		if resp, err := httpClient(t, c).Get("https://" + s.addr + "/zones"); err == nil {
 			resp.Body.Close()
 			t.Errorf("%s: %s", name, resp.Status)
 		}
 	}
-	resp, err := httpClient(t, nil).Get("http://" + s.base + "/zones")
+	resp, err := httpClient(t, nil).Get("http://" + s.addr + "/zones")
 	if err == nil {
 		resp.Body.Close()
 		if resp.StatusCode == http.StatusOK {
 			t.Error("plain HTTP is answered")
 		}
 	}
-	if status, _ := s.do(httpClient(t, good), "GET", "/zones", ""); status != http.StatusOK {
-		t.Errorf("afterwards: %d", status)
+	if r := s.as(httpClient(t, good)).do("GET", "/zones", ""); r.StatusCode != http.StatusOK {
+		t.Errorf("afterwards: %s", r.Status)
 	}
 }
 
@@ -184,7 +154,7 @@ func TestStalledHandshakes(t *testing.T) {
 	t.Parallel()
 	s := serveTLS(t, api.Options{Conns: 4})
 	for range 12 {
-		c, err := net.Dial("tcp", s.base)
+		c, err := net.Dial("tcp", s.addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,8 +164,8 @@ func TestStalledHandshakes(t *testing.T) {
 		}
 	}
 	for range 3 {
-		if status, _ := s.do(s.client("nexus"), "GET", "/zones", ""); status != http.StatusOK {
-			t.Errorf("answered with %d", status)
+		if r := s.as(s.client("nexus")).do("GET", "/zones", ""); r.StatusCode != http.StatusOK {
+			t.Errorf("answered with %s", r.Status)
 		}
 	}
 }

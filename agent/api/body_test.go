@@ -1,14 +1,12 @@
 package api_test
 
 import (
-	"bytes"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/sledagent/sledagent/agent/api"
-	"github.com/sledagent/sledagent/agent/wire/wiretest"
 )
 
 const limit = 1 << 20
@@ -84,6 +82,7 @@ func TestBadBodies(t *testing.T) {
 		{"PUT", vmmURL, "", "unable to parse JSON body: at byte 0: want JSON, got the end of the body"},
 		{"PUT", vmmURL, "null", "unable to parse JSON body: at byte 4: want an object, got null"},
 		{"PUT", vmmURL, "[" + strings.Repeat("[", limit-1), "unable to parse JSON body: [0][0]"},
+		{"PUT", vmmURL, strings.Replace(newBody(), `"slot":0`, `"slot":256`, 1), "unable to parse JSON body: local_config.nics[0].slot: want an integer"},
 		{"PUT", stateURL, "", "unable to parse JSON body: at byte 0"},
 		{"PUT", stateURL, "{}", "unable to parse JSON body: state: want an object"},
 		{"PUT", stateURL, stateBody("destroyed"), `unable to parse JSON body: state.type: want one of`},
@@ -104,34 +103,5 @@ func TestTrailingBytes(t *testing.T) {
 	f := &fakeAgent{}
 	if r := serve(t, f, api.Options{}).do("PUT", stateURL, stateBody("stopped")+"}, and so on"); r.StatusCode != 200 {
 		t.Errorf("got %d %s", r.StatusCode, r.body)
-	}
-}
-
-// The error for a damaged registration names the field, and the agent is not called.
-func TestEveryDamagedFieldIsNamed(t *testing.T) {
-	t.Parallel()
-	f := &fakeAgent{}
-	s := serve(t, f, api.Options{})
-	if r := s.do("PUT", vmmURL, string(wiretest.Full())); r.StatusCode != 200 {
-		t.Fatalf("what is not damaged: %d %s", r.StatusCode, r.body)
-	}
-	before, seen := f.called(), map[string]bool{}
-	for _, d := range wiretest.Damages() {
-		if seen[d.Path] {
-			continue // package wire tests all kinds
-		}
-		seen[d.Path] = true
-		req, _ := http.NewRequest("PUT", "http://"+s.addr+vmmURL, bytes.NewReader(d.Body))
-		req.Header.Set("api-version", "48.0.0")
-		r := s.send(req)
-		_, message := r.failed(t)
-		rest, ok := strings.CutPrefix(message, "unable to parse JSON body: ")
-		path, _, _ := strings.Cut(rest, ": ")
-		if r.StatusCode != 400 || !ok || !d.Named(path) {
-			t.Errorf("%s (%s): %d %s", d.Path, d.How, r.StatusCode, message)
-		}
-	}
-	if f.called() != before {
-		t.Error("the agent was asked to register what is damaged")
 	}
 }

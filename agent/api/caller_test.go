@@ -46,17 +46,7 @@ func TestWhoAsks(t *testing.T) {
 func TestOperatorsAndRoles(t *testing.T) {
 	t.Parallel()
 	s := serveTLS(t, api.Options{})
-	req, err := http.NewRequestWithContext(t.Context(), "PUT", "https://"+s.base+stateURL, strings.NewReader(stateBody("stopped")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("api-version", "54.0.0")
-	req.Header.Set("user-agent", "sledctl")
-	resp, err := s.client("watch").Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
+	resp := s.as(s.client("watch")).do("PUT", stateURL, stateBody("stopped"), "api-version", "54.0.0", "user-agent", "sledctl")
 	if resp.StatusCode != http.StatusForbidden {
 		t.Errorf("a reader that calls itself sledctl: %s", resp.Status)
 	}

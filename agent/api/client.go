@@ -110,13 +110,6 @@ func (c *Client) Unregister(ctx context.Context, id uuid.UUID) (*vmm.Record, err
 	return c.update(ctx, http.MethodDelete, "/vmms/"+id.String(), nil)
 }
 
-// State returns a VMM's record.
-func (c *Client) State(ctx context.Context, id uuid.UUID) (vmm.Record, error) {
-	var record vmm.Record
-	err := c.call(ctx, http.MethodGet, "/vmms/"+id.String()+"/state", nil, &record)
-	return record, err
-}
-
 func (c *Client) update(ctx context.Context, method, path string, body []byte) (*vmm.Record, error) {
 	var answer updated
 	err := c.call(ctx, method, path, body, &answer)

@@ -39,7 +39,7 @@ func (s *Server) configure(c echo.Context) error {
 // registrationError returns the error of a registration. It has a code of its own while
 // the agent is loading: Nexus then tries another sled.
 func registrationError(err error) error {
-	if r, ok := errors.AsType[*vmm.Refusal](err); ok && r.Reason == vmm.Loading {
+	if vmm.Refused(err, vmm.Loading) {
 		return &problem{status: http.StatusServiceUnavailable, code: codeNotYetLoaded, cause: err}
 	}
 	return err

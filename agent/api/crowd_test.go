@@ -17,31 +17,18 @@ import (
 
 	"github.com/sledagent/sledagent/agent/api"
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/internal/conns/connstest"
 )
 
 // A crowd is a server with in-memory connections, in a bubble.
 type crowd struct {
-	t        *testing.T
-	accepted chan net.Conn
-	closed   chan struct{}
-	once     sync.Once
+	*connstest.Pipes
+	t *testing.T
 }
-
-func (c *crowd) Accept() (net.Conn, error) {
-	select {
-	case conn := <-c.accepted:
-		return conn, nil
-	case <-c.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (c *crowd) Close() error   { c.once.Do(func() { close(c.closed) }); return nil }
-func (c *crowd) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
 func inCrowd(t *testing.T, a api.Agent, o api.Options, test func(*crowd)) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &crowd{t: t, accepted: make(chan net.Conn), closed: make(chan struct{})}
+		c := &crowd{connstest.New(), t}
 		server, done := api.New(a, o), make(chan error, 1)
 		go func() { done <- server.Serve(c) }()
 		test(c)
@@ -68,8 +55,7 @@ type answer struct {
 
 // send sends a request with a Content-Length of length and the given part of its body.
 func (c *crowd) send(method, path string, length int, body string) *exchange {
-	ours, theirs := net.Pipe()
-	c.accepted <- theirs
+	ours := c.Connect(c.t)
 	x, began := &exchange{ours, make(chan answer, 1)}, time.Now()
 	go func() {
 		_, _ = fmt.Fprintf(ours, "%s %s HTTP/1.1\r\nHost: a\r\napi-version: 48.0.0\r\nContent-Length: %d\r\n\r\n%s", method, path, length, body)

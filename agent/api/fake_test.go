@@ -140,6 +140,7 @@ func (f *fakeAgent) Configure(ctx context.Context, c disposition.Config) error {
 // A site is a server on a real socket.
 type site struct {
 	t      *testing.T
+	scheme string
 	addr   string
 	server *api.Server
 	client *http.Client
@@ -151,7 +152,10 @@ func serve(t *testing.T, a api.Agent, o api.Options) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, addr: l.Addr().String(), server: api.New(a, o), client: &http.Client{Transport: &http.Transport{}}}
+	s := &site{t: t, scheme: "http://", addr: l.Addr().String(), server: api.New(a, o), client: &http.Client{Transport: &http.Transport{}}}
+	if o.TLS != nil {
+		s.scheme = "https://"
+	}
 	served := make(chan error, 1)
 	go func() { served <- s.server.Serve(l) }()
 	t.Cleanup(func() {
@@ -178,7 +182,7 @@ type reply struct {
 // not sent.
 func (s *site) do(method, path, body string, headers ...string) reply {
 	s.t.Helper()
-	req, err := http.NewRequest(method, "http://"+s.addr+path, strings.NewReader(body))
+	req, err := http.NewRequest(method, s.scheme+s.addr+path, strings.NewReader(body))
 	if err != nil {
 		s.t.Fatal(err)
 	}

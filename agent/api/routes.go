@@ -1,7 +1,6 @@
 package api
 
 import (
-	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -56,7 +55,7 @@ func (s *Server) register(c echo.Context) (rec vmm.Record, err error) {
 		return rec, err
 	}
 	registration, done, err := decodeHeld(s, c, func(body []byte) (*vmm.Registration, error) {
-		return wire.DecodeAt(versionOf(c), body)
+		return wire.Decode(versionOf(c), body)
 	})
 	if err != nil {
 		return rec, err
@@ -86,7 +85,7 @@ func (s *Server) unregister(c echo.Context) (answer updated, err error) {
 	ctx, cancel := detached(c, unregisterBudget)
 	defer cancel()
 	rec, err := s.agent.Unregister(ctx, id)
-	if r, ok := errors.AsType[*vmm.Refusal](err); ok && r.Reason == vmm.Unknown {
+	if vmm.Refused(err, vmm.Unknown) {
 		return answer, nil
 	}
 	if rec != nil {

@@ -184,8 +184,7 @@ func TestSlowClientsDelayNoOther(t *testing.T) {
 		for range 40 {
 			for _, begin := range []string{"GET /zon", "PUT " + vmmURL + host, "PUT " + vmmURL + host + "Content-Length: 900000\r\n\r\n{",
 				"PUT " + vmmURL + host + "Content-Length: 900000\r\n\r\n" + strings.Repeat(" ", 100_000)} {
-				ours, theirs := net.Pipe()
-				c.accepted <- theirs
+				ours := c.Connect(c.t)
 				go func() { _, _ = io.WriteString(ours, begin) }()
 				slow = append(slow, ours)
 			}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sledagent/sledagent/internal/bootclock"
+	"github.com/sledagent/sledagent/internal/bounded"
 )
 
 // The files in the state directory.
@@ -88,14 +89,8 @@ func (s *Store) change(f func(*State)) {
 // Remaining returns how much is left of a drain's grace.
 func (s *Store) Remaining(d *Drain) time.Duration { return d.Remaining(s.clock) }
 
-// Drain drains the sled. A repeated drain may bring the deadline forward, never push it
-// back. An error is that of writing; the drain is in force nevertheless, see Save.
-func (s *Store) Drain(ctx context.Context, by string, grace time.Duration) error {
-	s.Begin(by, grace)
-	return s.Save(ctx)
-}
-
-// Begin is Drain without the Save.
+// Begin drains the sled. A repeated drain may bring the deadline forward, never push it
+// back. It is in force at once, and on disk after a Save.
 func (s *Store) Begin(by string, grace time.Duration) {
 	boot, _ := s.clock.Boot() // an unknown boot is no other boot
 	fresh := Drain{By: by, Since: time.Now().UTC(), Grace: grace, Deadline: s.clock.Now() + grace, Boot: boot}
@@ -211,17 +206,11 @@ func (s *Store) exclusively(ctx context.Context, f func() error) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	done := make(chan error, 1)
-	go func() {
+	_, err := bounded.Do(ctx, func() error {
 		defer func() { <-s.writing }()
-		done <- f()
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+		return f()
+	})
+	return err
 }
 
 var errSlow = fmt.Errorf("writing to the state directory takes longer than %s", writeBudget)

@@ -34,6 +34,12 @@ func config(generation uint64, value Value, body string) Config {
 	return Config{Generation: generation, Disposition: value, APIVersion: 54, Body: json.RawMessage(body)}
 }
 
+// drain drains the sled and writes that.
+func drain(ctx context.Context, s *Store, by string, grace time.Duration) error {
+	s.Begin(by, grace)
+	return s.Save(ctx)
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -56,14 +62,14 @@ func TestEitherEvacuates(t *testing.T) {
 		}
 	}
 	want(Available)
-	must(t, s.Drain(ctx, "operator", time.Minute))
+	must(t, drain(ctx, s, "operator", time.Minute))
 	want(Evacuating)
 	must(t, s.Configure(ctx, config(1, Evacuating, `{}`)))
 	must(t, s.Undrain(ctx))
 	want(Evacuating)
 	must(t, s.Configure(ctx, config(2, Available, `{}`)))
 	want(Available)
-	must(t, s.Drain(ctx, "operator", time.Minute))
+	must(t, drain(ctx, s, "operator", time.Minute))
 	must(t, s.Configure(ctx, config(3, Available, `{}`)))
 	want(Evacuating)
 	must(t, s.Undrain(ctx))
@@ -85,14 +91,14 @@ func TestDeadline(t *testing.T) {
 			}
 		}
 	}
-	must(t, s.Drain(ctx, "operator", 10*time.Minute))
+	must(t, drain(ctx, s, "operator", 10*time.Minute))
 	since := s.State().Operator.Since
 	left(10 * time.Minute)
 	c.now += time.Minute
 	left(9 * time.Minute)
-	must(t, s.Drain(ctx, "nobody", time.Hour))
+	must(t, drain(ctx, s, "nobody", time.Hour))
 	left(9 * time.Minute)
-	must(t, s.Drain(ctx, "nobody", time.Minute))
+	must(t, drain(ctx, s, "nobody", time.Minute))
 	left(time.Minute)
 	if d := s.State().Operator; d.By != "operator" || !d.Since.Equal(since) || d.Grace != time.Minute {
 		t.Errorf("the drain is %+v", d)
@@ -101,7 +107,7 @@ func TestDeadline(t *testing.T) {
 	left(0)
 	c.now, c.boot = time.Second, otherBoot
 	left(0)
-	must(t, s.Drain(ctx, "operator", time.Minute))
+	must(t, drain(ctx, s, "operator", time.Minute))
 	left(time.Minute)
 }
 
@@ -193,7 +199,7 @@ func TestUnwritable(t *testing.T) {
 	if err := s.Configure(ctx, config(1, Evacuating, `{}`)); err == nil || s.State().Config != nil {
 		t.Errorf("a configuration was kept: %v", err)
 	}
-	if err := s.Drain(ctx, "operator", time.Minute); err == nil {
+	if err := drain(ctx, s, "operator", time.Minute); err == nil {
 		t.Error("the drain was written")
 	}
 	if now := s.State(); now.Value() != Evacuating || len(now.Troubles()) != 1 {
@@ -219,7 +225,7 @@ func TestHangingDisk(t *testing.T) {
 	s.writing <- struct{}{} // a write that hangs
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if err := s.Drain(ctx, "operator", time.Minute); !errors.Is(err, context.DeadlineExceeded) {
+	if err := drain(ctx, s, "operator", time.Minute); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("drain: %v", err)
 	}
 	if now := s.State(); now.Value() != Evacuating || now.Unsaved == "" {
@@ -250,13 +256,13 @@ func drainDuringUndrain(t *testing.T, grace time.Duration) {
 	t.Helper()
 	dir := t.TempDir()
 	s := Open(dir, newClock())
-	must(t, s.Drain(t.Context(), "operator", time.Hour))
+	must(t, drain(t.Context(), s, "operator", time.Hour))
 	s.writing <- struct{}{} // the disk is busy
 	undrained, was := make(chan error, 1), s.State().Operator
 	go func() { undrained <- s.undrain(context.WithoutCancel(t.Context()), was) }()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_ = s.Drain(ctx, "operator", grace) // it is in force, and not written
+	_ = drain(ctx, s, "operator", grace) // it is in force, and not written
 	<-s.writing
 	must(t, <-undrained)
 	if now := s.State(); now.Value() != Evacuating || now.Unsaved != "" {

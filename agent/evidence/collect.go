@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/sledagent/sledagent/internal/bounded"
 	"github.com/sledagent/sledagent/internal/plain"
 )
 
@@ -60,19 +61,15 @@ func (s *Store) Collect(ctx context.Context, about Subject) Collected {
 	case <-ctx.Done():
 		return c.outcome(fmt.Errorf("not begun: %d others are under way", maxCollections))
 	}
-	done := make(chan error, 1)
-	go func() {
-		err := c.make()
-		c.end()
-		<-s.places
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		return c.outcome(err)
-	case <-ctx.Done():
-		return c.outcome(errors.New("not complete in time"))
+	late, err := bounded.Do(ctx, func() error {
+		defer func() { <-s.places }()
+		defer c.end()
+		return c.make()
+	})
+	if late {
+		err = errors.New("not complete in time")
 	}
+	return c.outcome(err)
 }
 
 // A collection is one that is being made.

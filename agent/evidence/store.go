@@ -102,9 +102,6 @@ func (s *Store) Close(ctx context.Context) error {
 	}
 }
 
-// Dir is the directory of the collections.
-func (s *Store) Dir() string { return s.o.Dir }
-
 // Incomplete counts the collections that were not made, or not completely.
 func (s *Store) Incomplete() int64 { return s.incomplete.Load() }
 

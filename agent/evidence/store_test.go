@@ -208,7 +208,7 @@ func TestCanceled(t *testing.T) {
 	if s.Incomplete() != 0 {
 		t.Errorf("%d are incomplete", s.Incomplete())
 	}
-	if left := contents(t, s.Dir()); len(left) != 0 {
+	if left := contents(t, s.o.Dir); len(left) != 0 {
 		t.Errorf("an empty collection is left: %q", left)
 	}
 }

@@ -173,7 +173,7 @@ func BenchmarkRestart(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			all, err := l.Load(vmm.Limits{})
+			all, err := load(l, vmm.Limits{})
 			if err != nil || len(all) != vmms {
 				b.Fatal(len(all), err)
 			}

@@ -40,10 +40,9 @@ func quiet(t *testing.T, waiters ...<-chan error) {
 // go into the second.
 func TestSaversShareCommits(t *testing.T) {
 	t.Parallel()
-	path := newPath(t)
 	synctest.Test(t, func(t *testing.T) {
 		d := newDisk()
-		l := opened(t, path, Options{BeforeCommit: d.commit})
+		l := opened(t, newPath(t), Options{BeforeCommit: d.commit})
 		first := l.Save(vmmID(0), numbered(1, 1, 10))
 		<-d.begun
 		var waiters []<-chan error
@@ -77,7 +76,6 @@ func TestSaversShareCommits(t *testing.T) {
 				t.Errorf("VMM %s is at generation %d, the newest is 4", id, e.State.Record.VMM.Gen)
 			}
 		}
-		closed(t, l)
 	})
 }
 
@@ -85,10 +83,9 @@ func TestSaversShareCommits(t *testing.T) {
 // hangs, and what was saved meanwhile is written when it ends.
 func TestStuckDiskBlocksNoCaller(t *testing.T) {
 	t.Parallel()
-	path := newPath(t)
 	synctest.Test(t, func(t *testing.T) {
 		hang := 30 * time.Second
-		l := opened(t, path, Options{BeforeCommit: func() error {
+		l := opened(t, newPath(t), Options{BeforeCommit: func() error {
 			time.Sleep(hang)
 			return nil
 		}})
@@ -112,7 +109,6 @@ func TestStuckDiskBlocksNoCaller(t *testing.T) {
 		if all := loaded(t, l); len(all) != 1 || all[vmmID(0)].State.Record.VMM.Gen != 2 {
 			t.Errorf("loaded %+v", all)
 		}
-		closed(t, l)
 	})
 }
 
@@ -149,10 +145,9 @@ func TestWaitersAreBounded(t *testing.T) {
 func TestFailingDisk(t *testing.T) {
 	t.Parallel()
 	for _, failing := range []error{syscall.ENOSPC, syscall.EIO} {
-		path := newPath(t)
 		synctest.Test(t, func(t *testing.T) {
 			heals := time.Now().Add(5 * time.Minute)
-			l := opened(t, path, Options{BeforeCommit: func() error {
+			l := opened(t, newPath(t), Options{BeforeCommit: func() error {
 				if time.Now().Before(heals) {
 					return failing
 				}
@@ -173,7 +168,6 @@ func TestFailingDisk(t *testing.T) {
 			if all := loaded(t, l); len(all) != 1 || l.Trouble() != nil {
 				t.Errorf("15 s after the disk has healed: %d VMMs, trouble: %v", len(all), l.Trouble())
 			}
-			closed(t, l)
 		})
 	}
 }
@@ -181,10 +175,9 @@ func TestFailingDisk(t *testing.T) {
 // TestNewerReplacesWhatFailed: a failed change must not overwrite a newer one.
 func TestNewerReplacesWhatFailed(t *testing.T) {
 	t.Parallel()
-	path := newPath(t)
 	synctest.Test(t, func(t *testing.T) {
 		d := newDisk()
-		l := opened(t, path, Options{BeforeCommit: d.commit})
+		l := opened(t, newPath(t), Options{BeforeCommit: d.commit})
 		first := l.Save(vmmID(0), numbered(1, 1, 10))
 		<-d.begun
 		second := l.Save(vmmID(0), numbered(1, 2, 10))
@@ -200,7 +193,6 @@ func TestNewerReplacesWhatFailed(t *testing.T) {
 		if gen := loaded(t, l)[vmmID(0)].State.Record.VMM.Gen; gen != 2 {
 			t.Errorf("generation %d", gen)
 		}
-		closed(t, l)
 	})
 }
 
@@ -209,10 +201,9 @@ func TestNewerReplacesWhatFailed(t *testing.T) {
 func TestReusedID(t *testing.T) {
 	t.Parallel()
 	for _, lost := range []int{0, 1, 3} {
-		path := newPath(t)
 		synctest.Test(t, func(t *testing.T) {
 			d := newDisk()
-			l := opened(t, path, Options{BeforeCommit: d.commit})
+			l := opened(t, newPath(t), Options{BeforeCommit: d.commit})
 			d.ends <- nil
 			saved(t, l, vmmID(0), numbered(1, 9, 10))
 			<-d.begun
@@ -232,7 +223,6 @@ func TestReusedID(t *testing.T) {
 			if got.State.Record.VMM.Gen != 1 || got.Registration.Hostname != "2" {
 				t.Errorf("%d transactions lost: generation %d of use %s", lost, got.State.Record.VMM.Gen, got.Registration.Hostname)
 			}
-			closed(t, l)
 		})
 	}
 }
@@ -240,9 +230,8 @@ func TestReusedID(t *testing.T) {
 // TestUnwritableEntry: an entry that cannot be encoded affects only its own VMM.
 func TestUnwritableEntry(t *testing.T) {
 	t.Parallel()
-	path := newPath(t)
 	synctest.Test(t, func(t *testing.T) {
-		l := opened(t, path, Options{})
+		l := opened(t, newPath(t), Options{})
 		bad := numbered(1, 1, 10)
 		bad.State.Since = time.Unix(math.MaxInt32<<20, 0) // a year that RFC 3339 does not have
 		refused, good := l.Save(vmmID(0), bad), l.Save(vmmID(1), numbered(1, 1, 10))
@@ -271,7 +260,6 @@ func TestUnwritableEntry(t *testing.T) {
 		if all := loaded(t, l); len(all) != 1 || l.Trouble() != nil {
 			t.Errorf("%d VMMs, trouble: %v", len(all), l.Trouble())
 		}
-		closed(t, l)
 	})
 }
 
@@ -297,7 +285,6 @@ func TestCloseWritesWhatIsLeft(t *testing.T) {
 		if gen := loaded(t, l)[vmmID(0)].State.Record.VMM.Gen; gen != 2 {
 			t.Errorf("generation %d", gen)
 		}
-		closed(t, l)
 	})
 }
 
@@ -323,10 +310,9 @@ func TestCloseTellsOfWhatIsLost(t *testing.T) {
 // stuck write may still complete.
 func TestCloseDoesNotWaitForAStuckDisk(t *testing.T) {
 	t.Parallel()
-	path := newPath(t)
 	synctest.Test(t, func(t *testing.T) {
 		d := newDisk()
-		l := opened(t, path, Options{BeforeCommit: d.commit})
+		l := opened(t, newPath(t), Options{BeforeCommit: d.commit})
 		done := l.Save(vmmID(0), numbered(1, 1, 10))
 		<-d.begun
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)

@@ -103,7 +103,7 @@ func (c *crashed) holds(t *rapid.T, when string, files image, want ...map[uuid.U
 	if err != nil {
 		t.Fatalf("%s: %v", when, err)
 	}
-	all, err := l.Load(limits)
+	all, err := load(l, limits)
 	l.cancel()
 	<-l.done
 	if err != nil || l.Lost() != "" {

@@ -149,7 +149,7 @@ func openAndLoad(path string, log io.Writer) (map[uuid.UUID]string, string, erro
 	if err != nil {
 		return nil, "", err
 	}
-	all, err := l.Load(limits)
+	all, err := load(l, limits)
 	byID := map[uuid.UUID]Loaded{}
 	for _, e := range all {
 		byID[e.ID] = e

@@ -80,7 +80,6 @@ func TestEndsSurviveRestart(t *testing.T) {
 		if _, ok := l.Ended(vmmID(2)); ok {
 			t.Error("an end that was not saved")
 		}
-		closed(t, l)
 	})
 }
 
@@ -147,7 +146,6 @@ func TestEndsExpire(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		again(1, 1)
-		closed(t, l)
 	})
 }
 
@@ -230,7 +228,6 @@ func TestReusedIDHasOneEnd(t *testing.T) {
 		if !l.HasEnded(first.ID) {
 			t.Error("the second end expired with the first")
 		}
-		closed(t, l)
 	})
 }
 
@@ -266,7 +263,6 @@ func TestEndIsRetried(t *testing.T) {
 			if n := len(loaded(t, l)); (n == 1) != (name == "id reused") {
 				t.Errorf("%s: %d VMMs", name, n)
 			}
-			closed(t, l)
 		})
 	}
 }

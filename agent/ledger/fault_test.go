@@ -21,7 +21,7 @@ func TestFileThatShrinks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := l.Load(limits); !errors.Is(err, ErrDamaged) {
+	if _, err := load(l, limits); !errors.Is(err, ErrDamaged) {
 		t.Errorf("loaded: %v", err)
 	}
 	for gen := uint64(2); gen < 5; gen++ {

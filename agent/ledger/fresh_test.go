@@ -83,7 +83,6 @@ func TestSettleIsRetried(t *testing.T) {
 		if l.Fresh() {
 			t.Error("the mark was not removed when the disk had recovered")
 		}
-		closed(t, l)
 	})
 }
 

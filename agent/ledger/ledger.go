@@ -147,21 +147,11 @@ type Loaded struct {
 	Size int
 }
 
-// Load reads every VMM with its registration. limits are the agent's current ones.
-func (l *Ledger) Load(limits vmm.Limits) ([]Loaded, error) {
-	all, err := l.States(limits)
-	for i := range all {
-		if err == nil {
-			all[i].Registration, err = l.Registration(all[i].ID)
-		}
-	}
-	return all, err
-}
-
 // States reads every VMM without its registration, which is all that deadlines, stops
-// and answers need. The time it takes does not depend on the size of registrations. Open has
-// set aside what is damaged, so that one entry that cannot be decoded keeps no other from being
-// read: an error means that this agent cannot read what it has checked.
+// and answers need. limits are the agent's current ones. The time it takes does not depend on
+// the size of registrations. Open has set aside what is damaged, so that one entry that cannot
+// be decoded keeps no other from being read: an error means that this agent cannot read what it
+// has checked.
 func (l *Ledger) States(limits vmm.Limits) (all []Loaded, err error) {
 	l.contentsMu.Lock()
 	held := l.contents.clone()
@@ -195,8 +185,8 @@ func (l *Ledger) Keeps(id uuid.UUID) bool {
 // errNoRegistration is for a VMM that is not on disk.
 var errNoRegistration = errors.New("no registration on disk")
 
-// Registration reads the registration of a VMM that is on disk. Only Registration and
-// Load fail if it is damaged: the VMM can be stopped and removed without it.
+// Registration reads the registration of a VMM that is on disk. Only Registration
+// fails if it is damaged: the VMM can be stopped and removed without it.
 func (l *Ledger) Registration(id uuid.UUID) (r *vmm.Registration, err error) {
 	v, ok := l.stored(id)
 	if ok {

@@ -162,9 +162,20 @@ func (i image) put(t rapid.TB, dir string) string {
 	return filepath.Join(dir, FileName)
 }
 
+// load reads every VMM with its registration.
+func load(l *Ledger, limits vmm.Limits) ([]Loaded, error) {
+	all, err := l.States(limits)
+	for i := range all {
+		if err == nil {
+			all[i].Registration, err = l.Registration(all[i].ID)
+		}
+	}
+	return all, err
+}
+
 func loaded(t testing.TB, l *Ledger) map[uuid.UUID]Loaded {
 	t.Helper()
-	all, err := l.Load(limits)
+	all, err := load(l, limits)
 	if err != nil {
 		t.Fatal(err)
 	}

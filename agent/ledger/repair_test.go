@@ -120,7 +120,7 @@ func TestDumpIncludesDamagedVMMs(t *testing.T) {
 	bad := numbered(2, 1, 10)
 	bad.State.Record.VMM.State = "asleep"
 	saved(t, l, vmmID(2), bad)
-	if _, err := l.Load(limits); !errors.Is(err, ErrDamaged) {
+	if _, err := load(l, limits); !errors.Is(err, ErrDamaged) {
 		t.Errorf("loaded: %v", err)
 	}
 	closed(t, l)

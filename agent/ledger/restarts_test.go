@@ -77,7 +77,6 @@ func TestFaultsMoveNoDeadline(t *testing.T) {
 					t.Errorf("after a reboot %s is left of %s", left, grace)
 				}
 			}
-			closed(t, l)
 		})
 	}
 }
@@ -85,7 +84,7 @@ func TestFaultsMoveNoDeadline(t *testing.T) {
 // restored loads the VMMs and checks them.
 func (f *fickle) restored(t *testing.T, l *Ledger, want map[int]time.Time, rebooted bool) []Entry {
 	t.Helper()
-	all, err := l.Load(limits)
+	all, err := load(l, limits)
 	if err != nil || len(all) != len(want) {
 		t.Fatalf("%d VMMs of %d, %v", len(all), len(want), err)
 	}
@@ -141,6 +140,5 @@ func TestFailedSaveThenDrop(t *testing.T) {
 		if all := loaded(t, l); len(all) != 0 || l.HasEnded(vmmID(3)) {
 			t.Errorf("%d VMMs after a restart", len(all))
 		}
-		closed(t, l)
 	})
 }

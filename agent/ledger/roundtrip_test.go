@@ -190,7 +190,7 @@ func TestLimitsAreCurrent(t *testing.T) {
 	l := opened(t, newPath(t), Options{})
 	saved(t, l, uuid.New(), stopping(time.Now()))
 	other := vmm.Limits{StopGrace: 1, MaxStopGrace: 2, StartTimeout: 3, RebootTimeout: 4}
-	all, err := l.Load(other)
+	all, err := load(l, other)
 	if err != nil || len(all) != 1 || all[0].State.Limits != other {
 		t.Errorf("%+v, %v", all, err)
 	}

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"testing"
@@ -17,15 +16,9 @@ func TestSettleOffline(t *testing.T) {
 	}
 	fresh := func() bool {
 		t.Helper()
-		l, err := Open(path, Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		was := l.Fresh()
-		if err := l.Close(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-		return was
+		l := opened(t, path, Options{})
+		defer closed(t, l)
+		return l.Fresh()
 	}
 	for range 2 {
 		if !fresh() {

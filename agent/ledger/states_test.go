@@ -49,7 +49,7 @@ func TestStatesDoNotReadRegistrations(t *testing.T) {
 			t.Errorf("%v, %v", r, err)
 		}
 	}
-	if _, err := l.Load(limits); !errors.Is(err, ErrDamaged) {
+	if _, err := load(l, limits); !errors.Is(err, ErrDamaged) {
 		t.Errorf("loaded: %v", err)
 	}
 	// Such a VMM can be saved and dropped like any other.
@@ -158,8 +158,7 @@ func changeBolt(t *testing.T, path string, change func(tx *bolt.Tx) error) {
 // without reading it.
 func TestSizeIsThatOnDisk(t *testing.T) {
 	t.Parallel()
-	path := newPath(t)
-	l := opened(t, path, Options{})
+	l := opened(t, newPath(t), Options{})
 	want := map[uuid.UUID]int{}
 	for n, spec := range []int{0, 1, 2, 3, 10_000, 1 << 20} {
 		e := numbered(n, 1, spec)

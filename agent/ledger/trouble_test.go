@@ -24,10 +24,9 @@ func troubled(t *testing.T, l *Ledger, when string, want error, since time.Time)
 // end, and ends exactly when everything is on disk.
 func TestTroubleIsWhatIsNotOnDisk(t *testing.T) {
 	t.Parallel()
-	path := newPath(t)
 	synctest.Test(t, func(t *testing.T) {
 		d := newDisk()
-		l := opened(t, path, Options{BeforeCommit: d.commit})
+		l := opened(t, newPath(t), Options{BeforeCommit: d.commit})
 		troubled(t, l, "nothing was saved", nil, time.Time{})
 		first := time.Now()
 		l.Save(vmmID(0), numbered(1, 1, 10))
@@ -40,8 +39,6 @@ func TestTroubleIsWhatIsNotOnDisk(t *testing.T) {
 		troubled(t, l, "it has ended; the next one is young", nil, time.Time{})
 		d.ends <- nil
 		troubled(t, l, "all is on disk", nil, time.Time{})
-
-		closed(t, l)
 	})
 }
 
@@ -49,10 +46,9 @@ func TestTroubleIsWhatIsNotOnDisk(t *testing.T) {
 // was accepted.
 func TestTroubleLastsAsLongAsTheDiskFails(t *testing.T) {
 	t.Parallel()
-	path := newPath(t)
 	synctest.Test(t, func(t *testing.T) {
 		var failing atomic.Pointer[syscall.Errno]
-		l := opened(t, path, Options{BeforeCommit: func() error {
+		l := opened(t, newPath(t), Options{BeforeCommit: func() error {
 			if err := failing.Load(); err != nil {
 				return *err
 			}
@@ -76,7 +72,6 @@ func TestTroubleLastsAsLongAsTheDiskFails(t *testing.T) {
 			time.Sleep(15 * time.Second)
 			troubled(t, l, "the disk has recovered", nil, time.Time{})
 		}
-		closed(t, l)
 	})
 }
 
@@ -84,9 +79,8 @@ func TestTroubleLastsAsLongAsTheDiskFails(t *testing.T) {
 // save.
 func TestStallLeavesNoTrouble(t *testing.T) {
 	t.Parallel()
-	path := newPath(t)
 	synctest.Test(t, func(t *testing.T) {
-		l := opened(t, path, Options{BeforeCommit: func() error {
+		l := opened(t, newPath(t), Options{BeforeCommit: func() error {
 			time.Sleep(time.Minute)
 			return nil
 		}})
@@ -97,6 +91,5 @@ func TestStallLeavesNoTrouble(t *testing.T) {
 		troubled(t, l, "stuck", errSlow, begun)
 		time.Sleep(2 * time.Second)
 		troubled(t, l, "done", nil, time.Time{})
-		closed(t, l)
 	})
 }

@@ -51,8 +51,8 @@ type Config struct {
 	// TLS returns the configuration of one connection to the server of this name; nil means
 	// that of crypto/tls.
 	TLS func(server string) (*tls.Config, error)
-	// Transport sends the requests; nil means the client's own, without proxies.
-	Transport http.RoundTripper
+	// Dial connects to a replica; nil means that of net.Dialer.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 func (c Config) withDefaults() Config {
@@ -65,6 +65,9 @@ func (c Config) withDefaults() Config {
 	if c.Concurrency <= 0 {
 		c.Concurrency = 16
 	}
+	if c.Dial == nil {
+		c.Dial = new(net.Dialer).DialContext
+	}
 	return c
 }
 
@@ -72,7 +75,7 @@ func (c Config) withDefaults() Config {
 type Client struct {
 	cfg     Config
 	rt      http.RoundTripper
-	kept    *kept
+	kept    kept
 	peers   *peers
 	closing context.Context // ends with Close
 	end     context.CancelFunc
@@ -82,11 +85,8 @@ type Client struct {
 // New returns a client. It opens no connection and starts no goroutine.
 func New(cfg Config) *Client {
 	cfg = cfg.withDefaults()
-	c := &Client{cfg: cfg, rt: cfg.Transport, peers: newPeers(cfg.Addresses, cfg.Concurrency, cfg.ShunFor)}
-	if c.rt == nil {
-		c.kept = new(kept)
-		c.rt = transport{dial: new(net.Dialer).DialContext, secure: cfg.TLS, kept: c.kept}
-	}
+	c := &Client{cfg: cfg, peers: newPeers(cfg.Addresses, cfg.Concurrency, cfg.ShunFor)}
+	c.rt = transport{dial: cfg.Dial, secure: cfg.TLS, kept: &c.kept}
 	c.closing, c.end = context.WithCancel(context.Background())
 	return c
 }

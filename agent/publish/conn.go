@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -24,10 +23,9 @@ var errTooLong = fmt.Errorf("answer is longer than %d bytes", maxAnswer)
 // keepFor. http.Transport does not guarantee the first, and logs what an idle connection
 // receives to the standard logger.
 type transport struct {
-	dial  func(ctx context.Context, network, addr string) (net.Conn, error)
-	roots *x509.CertPool // for https; nil: the host's
-	// secure returns what is used for a connection to the server of this name instead; nil:
-	// nothing.
+	dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// secure returns what is used for a connection to the server of this name; nil: what
+	// crypto/tls has.
 	secure func(server string) (*tls.Config, error)
 	kept   *kept
 }
@@ -80,7 +78,7 @@ func (t transport) handshake(l *line, req *http.Request) error {
 	}
 	l.conn = l.raw
 	if req.URL.Scheme == "https" {
-		cfg := &tls.Config{ServerName: req.URL.Hostname(), RootCAs: t.roots}
+		cfg := &tls.Config{ServerName: req.URL.Hostname()}
 		if t.secure != nil {
 			var err error
 			if cfg, err = t.secure(cfg.ServerName); err != nil {

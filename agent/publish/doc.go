@@ -40,8 +40,7 @@
 // without a whole answer is reset, so that the kernel delivers nothing of it afterwards. A replica may
 // still process what it has received of an earlier PUT: Nexus's handlers continue when
 // the client disconnects. So an older record can be processed after a newer one; Nexus
-// then compares generations and changes nothing. (With a Config.Transport these
-// guarantees are that transport's.)
+// then compares generations and changes nothing.
 //
 // The state machine, not this package, decides what is offered when, retries, backs off
 // and gives up.

@@ -19,7 +19,7 @@ const (
 	maxKept = 16
 )
 
-// kept holds the connections between requests. Its zero value is usable; a nil one keeps none.
+// kept holds the connections between requests. Its zero value is usable.
 type kept struct {
 	mu     sync.Mutex
 	all    []keptLine // the newest is the last
@@ -34,7 +34,7 @@ type keptLine struct {
 
 // keep keeps a connection without a request for keepFor. It reports false if it does not.
 func (k *kept) keep(to string, l *line) bool {
-	if k == nil || l.read.Buffered() > 0 {
+	if l.read.Buffered() > 0 {
 		return false
 	}
 	k.mu.Lock()
@@ -82,9 +82,6 @@ func silent(conn net.Conn) bool {
 }
 
 func (k *kept) pop(to string) *line {
-	if k == nil {
-		return nil
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for i, e := range slices.Backward(k.all) {
@@ -111,9 +108,6 @@ func (k *kept) remove(l *line) bool {
 
 // close closes all connections. None is kept afterwards.
 func (k *kept) close() {
-	if k == nil {
-		return
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, e := range k.all {

@@ -20,17 +20,13 @@ const noContent = "HTTP/1.1 204 No Content\r\n\r\n"
 // connection and that of the request on it; the connection is closed after an empty answer.
 func piped(t *testing.T, answer func(connection, request int) string) (c *Client, opened *int) {
 	t.Helper()
-	c = New(Config{Addresses: []string{nexus1}})
 	opened = new(int)
-	own := c.rt.(transport)
-	own.dial = func(context.Context, string, string) (net.Conn, error) {
+	return New(Config{Addresses: []string{nexus1}, Dial: func(context.Context, string, string) (net.Conn, error) {
 		ours, theirs := net.Pipe()
 		*opened++
 		go serveConnection(theirs, func(request int) string { return answer(*opened, request) })
 		return ours, nil
-	}
-	c.rt = own
-	return c, opened
+	}}), opened
 }
 
 func serveConnection(conn net.Conn, answer func(request int) string) {

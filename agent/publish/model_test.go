@@ -23,7 +23,8 @@ func runModel(t *rapid.T) {
 	n := 0
 	f := newFake(t, func(call) reply { n++; return script[n%len(script)] })
 	addresses := []string{nexus1, nexus2, "http://[::1]:12223"}[:rapid.IntRange(1, 3).Draw(t, "replicas")]
-	c := New(Config{Addresses: addresses, Concurrency: rapid.IntRange(1, 7).Draw(t, "concurrency"), Transport: f})
+	c := New(Config{Addresses: addresses, Concurrency: rapid.IntRange(1, 7).Draw(t, "concurrency")})
+	c.rt = f
 	var puts []*modelPut
 	var wg sync.WaitGroup
 	for range rapid.IntRange(1, 40).Draw(t, "puts") {

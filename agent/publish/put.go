@@ -86,14 +86,7 @@ func (c *Client) send(ctx context.Context, to string, record []byte) (*http.Resp
 	if err != nil {
 		return nil, nil, err
 	}
-	defer resp.Body.Close()
-	if s := resp.StatusCode; s == http.StatusNoContent || s == http.StatusSwitchingProtocols {
-		return resp, nil, nil // the body of a 101 would be the connection
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	if err == nil && len(body) > maxAnswer {
-		err = errTooLong
-	}
+	body, err := io.ReadAll(resp.Body) // it is in memory
 	return resp, body, err
 }
 

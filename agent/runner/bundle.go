@@ -6,6 +6,7 @@ import (
 
 	"github.com/sledagent/sledagent/agent/bundle"
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/internal/bounded"
 	"github.com/sledagent/sledagent/zone"
 )
 
@@ -37,21 +38,8 @@ func (h *Host) evidenceBudget(ctx context.Context) (context.Context, context.Can
 func (h *Host) evidence(ctx context.Context, of func(context.Context) ([]byte, error)) ([]byte, error) {
 	ctx, cancel := h.evidenceBudget(ctx)
 	defer cancel()
-	type result struct {
-		text []byte
-		err  error
-	}
-	read := make(chan result, 1)
-	go func() {
-		text, err := of(ctx)
-		read <- result{text, err}
-	}()
-	select {
-	case r := <-read:
-		return r.text, r.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
+	text, _, err := bounded.Call(ctx, func() ([]byte, error) { return of(ctx) })
+	return text, err
 }
 
 // keepLog keeps the log of the VMM's server, and its guest's console, for the bundle.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/internal/bounded"
 	"github.com/sledagent/sledagent/zone"
 )
 
@@ -124,23 +125,15 @@ func within[T any](ctx context.Context, r *Runner, budget time.Duration, what st
 	}
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
-	type result struct {
-		value T
-		err   error
-	}
-	done := make(chan result, 1)
 	r.stuck.Add(1)
-	go func() {
-		v, err := do(ctx)
-		r.stuck.Add(-1)
-		done <- result{v, err}
-	}()
-	select {
-	case got := <-done:
-		return got.value, got.err
-	case <-ctx.Done():
-		return none, fmt.Errorf("%s: %w", what, context.Cause(ctx))
+	value, late, err := bounded.Call(ctx, func() (T, error) {
+		defer r.stuck.Add(-1)
+		return do(ctx)
+	})
+	if late {
+		err = fmt.Errorf("%s: %w", what, err)
 	}
+	return value, err
 }
 
 // zoneChanged passes on a Manager's hint about the zone. After a removal has begun

@@ -19,6 +19,7 @@ import (
 	"github.com/sledagent/sledagent/agent/meter"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/agent/wire/wiretest"
 	"github.com/sledagent/sledagent/propolis"
 	"github.com/sledagent/sledagent/watchdog"
 	"github.com/sledagent/sledagent/zone"
@@ -26,14 +27,8 @@ import (
 
 var (
 	theVMM       = uuid.MustParse("c3f5a0b2-7d64-4e0c-9a1e-0f6b8d2c4e71")
-	registration = func() *vmm.Registration {
-		reg, err := wire.Decode(wire.NewBody(wire.BodyOptions{}))
-		if err != nil {
-			panic(err)
-		}
-		return reg
-	}()
-	modelLimits = vmm.Limits{StopGrace: 30 * time.Second, MaxStopGrace: time.Hour, StartTimeout: time.Minute,
+	registration = wiretest.Registration(wire.BodyOptions{})
+	modelLimits  = vmm.Limits{StopGrace: 30 * time.Second, MaxStopGrace: time.Hour, StartTimeout: time.Minute,
 		RebootTimeout: 45 * time.Second, RetryInitial: time.Second, RetryMax: 2 * time.Second, GiveUpAfter: 24 * time.Hour}
 )
 

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/internal/bounded"
 	"github.com/sledagent/sledagent/internal/failpoint"
 	"github.com/sledagent/sledagent/zone"
 )
@@ -96,18 +97,14 @@ func (r *Runner) callPorts(ctx context.Context, what string, do func(context.Con
 	case <-ctx.Done():
 		return fmt.Errorf("%s: an earlier call is still under way: %w", what, context.Cause(ctx))
 	}
-	done := make(chan error, 1)
-	go func() {
-		err := do(ctx, r.host.Ports)
-		<-r.portCall
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
+	late, err := bounded.Do(ctx, func() error {
+		defer func() { <-r.portCall }()
+		return do(ctx, r.host.Ports)
+	})
+	if late {
+		err = fmt.Errorf("%s: %w", what, err)
 	}
+	return err
 }
 
 // port describes the VMM's port as it was made visible last.

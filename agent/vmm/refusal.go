@@ -1,5 +1,7 @@
 package vmm
 
+import "errors"
+
 // A Refusal is a request that the agent did not carry out, and why. It is an
 // error; the sled API gives each Reason its status code.
 type Refusal struct {
@@ -13,6 +15,12 @@ func (r *Refusal) Error() string {
 		return r.Reason.String()
 	}
 	return r.Reason.String() + ": " + r.Detail
+}
+
+// Refused reports whether an error is a Refusal for a reason.
+func Refused(err error, why Reason) bool {
+	r, ok := errors.AsType[*Refusal](err)
+	return ok && r.Reason == why
 }
 
 // A Reason says why a request was refused.

@@ -8,7 +8,7 @@ import (
 )
 
 // A Registration is what the agent uses of Nexus's request to register a VMM
-// (InstanceEnsureBody), whatever its version. It is made by wire.DecodeAt and is not
+// (InstanceEnsureBody), whatever its version. It is made by wire.Decode and is not
 // changed afterwards.
 type Registration struct {
 	InstanceID   uuid.UUID

@@ -1,9 +1,6 @@
 package vmm
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // Step is the whole of a VMM's rules: what state it is in after an input, and
 // what has to be done about it. It does nothing itself and depends on nothing
@@ -114,12 +111,4 @@ func answer(c *step) { c.add(Answer{To: Caller}) }
 
 func refuse(r Reason, detail string) func(*step) {
 	return func(c *step) { c.add(Refuse{To: Caller, Reason: r, Detail: detail}) }
-}
-
-// Ends lists the phases that a VMM can be in after an input in a phase, the phase
-// itself included, as the table has it.
-func Ends(p Phase, k Kind) []Phase {
-	to := append([]Phase{p}, table[p][k].to...)
-	slices.Sort(to)
-	return slices.Compact(to)
 }

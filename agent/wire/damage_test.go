@@ -13,7 +13,7 @@ import (
 
 func TestDecodeNamesTheDamagedField(t *testing.T) {
 	t.Parallel()
-	if _, err := wire.Decode(wiretest.Full()); err != nil {
+	if _, err := decode(wiretest.Full()); err != nil {
 		t.Fatalf("Decode of the undamaged body: %v", err)
 	}
 	all := wiretest.Damages()
@@ -21,7 +21,7 @@ func TestDecodeNamesTheDamagedField(t *testing.T) {
 		t.Fatalf("only %d damages", len(all))
 	}
 	for _, d := range all {
-		got, err := wire.Decode(d.Body)
+		got, err := decode(d.Body)
 		bad, ok := errors.AsType[*wire.Error](err)
 		switch {
 		case !ok:
@@ -47,7 +47,7 @@ func TestUnknownKeysAreTolerated(t *testing.T) {
 		if body == compact.String() {
 			t.Fatalf("%s is not in the body", at)
 		}
-		if _, err := wire.Decode([]byte(body)); err != nil {
+		if _, err := decode([]byte(body)); err != nil {
 			t.Errorf("unknown key in %s}: %v", at, err)
 		}
 	}

@@ -18,13 +18,10 @@ import (
 // An Error is why a body is refused.
 type Error = dropshot.Invalid
 
-// Decode decodes and validates the body of a registration (InstanceEnsureBody) of the
-// newest version. The error is an *Error. The Registration shares no memory with the
+// Decode decodes and validates the body of a registration (InstanceEnsureBody) as it is at a
+// version of the API. The error is an *Error. The Registration shares no memory with the
 // body.
-func Decode(body []byte) (*vmm.Registration, error) { return DecodeAt(Newest, body) }
-
-// DecodeAt is Decode for a registration as it is at a version of the API.
-func DecodeAt(version uint64, body []byte) (*vmm.Registration, error) {
+func Decode(version uint64, body []byte) (*vmm.Registration, error) {
 	checked, b, err := decodeAs[ensureBody](version, "vmm_register", body)
 	if err != nil {
 		return nil, err

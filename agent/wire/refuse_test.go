@@ -72,7 +72,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"bytes that are no characters":   {[]string{`"hostname":"demo"`, "\"hostname\":\"demo\",\"x\":\"\xff\""}, "local_config.x: want JSON, got invalid UTF-8"},
 		"a long value, of which it cuts": {[]string{`"hostname":"demo"`, `"hostname":"` + strings.Repeat("é", 500) + `"`}, strings.Repeat("é", 24) + `..."`},
 	} {
-		_, err := wire.Decode(edited(t, tt.edit...))
+		_, err := decode(edited(t, tt.edit...))
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want %q", name, err, tt.want)
 		}
@@ -99,7 +99,7 @@ func TestDecodeIsLenient(t *testing.T) {
 		"the greatest generation":       {`"gen":2`, `"gen":9223372032559808511`},
 		"the stopped state":             {`"state":"starting"`, `"state":"stopped"`},
 	} {
-		if _, err := wire.Decode(append(edited(t, edit...), " }{ trailing"...)); err != nil {
+		if _, err := decode(append(edited(t, edit...), " }{ trailing"...)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -120,7 +120,7 @@ func TestDecodeErrorsOfSyntax(t *testing.T) {
 		"{\"a\":\"\n\"}":         "a: want JSON",
 		"\xef\xbb\xbf{}":         "want JSON",
 	} {
-		_, err := wire.Decode([]byte(body))
+		_, err := decode([]byte(body))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Decode(%q) = %v; want %q", body, err, want)
 		}
@@ -150,7 +150,7 @@ func TestDecodeIsBounded(t *testing.T) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		began := time.Now()
-		_, err := wire.Decode(body)
+		_, err := decode(body)
 		took := time.Since(began)
 		runtime.ReadMemStats(&after)
 		if err == nil {
@@ -177,7 +177,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		_, _ = wire.DecodeState(body)
 		_, _ = wire.DecodeSnapshot(body)
-		r, err := wire.Decode(body)
+		r, err := decode(body)
 		if err != nil {
 			if bad, ok := errors.AsType[*wire.Error](err); !ok || bad.Want == "" || bad.Got == "" {
 				t.Errorf("an error that says nothing: %#v", err)

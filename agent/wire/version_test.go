@@ -81,7 +81,7 @@ var shapes = []struct {
 		[]string{encrypted, plain}, 8000, ""},
 }
 
-func TestDecodeAt(t *testing.T) {
+func TestDecodeAtVersions(t *testing.T) {
 	t.Parallel()
 	id := func(n byte) uuid.UUID {
 		id := uuid.MustParse("6c1d0000-0000-4b00-8000-000000000000")
@@ -99,7 +99,7 @@ func TestDecodeAt(t *testing.T) {
 		}
 		body := fixture(t, s.first)
 		for _, version := range []uint64{s.first, s.last} {
-			got, err := wire.DecodeAt(version, body)
+			got, err := wire.Decode(version, body)
 			if err != nil {
 				t.Errorf("at %d: %v", version, err)
 				continue
@@ -113,7 +113,7 @@ func TestDecodeAt(t *testing.T) {
 			}
 		}
 		if s.last < wire.Newest {
-			if _, err := wire.DecodeAt(s.last+1, body); pathOf(err) != s.next {
+			if _, err := wire.Decode(s.last+1, body); pathOf(err) != s.next {
 				t.Errorf("the registration of %d at %d: %v; want an error at %q", s.first, s.last+1, err, s.next)
 			}
 		}
@@ -133,7 +133,7 @@ func TestMembersOfLaterVersions(t *testing.T) {
 			first = 44
 		}
 		body := strings.Replace(string(fixture(t, first)), `"local_config": {`, `"local_config": {`+extra+`,`, 1)
-		if _, err := wire.DecodeAt(version, []byte(body)); err != nil {
+		if _, err := wire.Decode(version, []byte(body)); err != nil {
 			t.Errorf("at %d: %v", version, err)
 		}
 	}
@@ -171,7 +171,7 @@ func TestExternalIPs(t *testing.T) {
 		if tt.old != "" {
 			text = []byte(strings.Replace(string(text), tt.old, tt.now, 1))
 		}
-		_, err = wire.DecodeAt(tt.version, text)
+		_, err = wire.Decode(tt.version, text)
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.want)) {
 			t.Errorf("%s: %v; want %q", name, err, tt.want)
 		}
@@ -192,7 +192,7 @@ func TestDuplicatesOfAddresses(t *testing.T) {
 		}
 		body = strings.Replace(body, old, now, 1)
 	}
-	got, err := wire.Decode([]byte(body))
+	got, err := decode([]byte(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestServes(t *testing.T) {
 	}
 }
 
-func TestDecodeAtAcceptsTheContractsOlderBodies(t *testing.T) {
+func TestDecodeAcceptsTheContractsOlderBodies(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(contract.Path(t, "older/bodies/v*.json"))
 	if err != nil || len(files) < 12 {
@@ -229,7 +229,7 @@ func TestDecodeAtAcceptsTheContractsOlderBodies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := wire.DecodeAt(version, body); err != nil {
+		if _, err := wire.Decode(version, body); err != nil {
 			t.Errorf("%s: %v", filepath.Base(file), err)
 		}
 	}

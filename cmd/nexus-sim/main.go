@@ -34,19 +34,14 @@ func main() {
 }
 
 func command(stdout, stderr io.Writer) *cobra.Command {
-	root := &cobra.Command{
+	root := usage.Program(&cobra.Command{
 		Use:               "nexus-sim",
 		Short:             "A simulated Nexus that receives VMM records",
 		Version:           version,
-		Args:              usage.NoSuchCommand,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		SilenceUsage:      true,
-		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
-	}
+	}, runCommand(), faultsCommand())
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(runCommand(), faultsCommand())
 	return root
 }
 

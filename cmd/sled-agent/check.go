@@ -1,9 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,8 +18,6 @@ import (
 	"github.com/sledagent/sledagent/cmd/sled-agent/internal/hostcheck"
 	"github.com/sledagent/sledagent/config"
 	"github.com/sledagent/sledagent/internal/certs"
-	"github.com/sledagent/sledagent/zone/illumos"
-	"github.com/sledagent/sledagent/zone/illumos/bhyve"
 	"github.com/sledagent/sledagent/zone/process"
 )
 
@@ -114,10 +110,10 @@ func hostChecks(cfg *config.Config) []hostcheck.Check {
 	}
 	nexus := hostcheck.Nexus{Addresses: cfg.Nexus.Addresses, DNS: cfg.Nexus.DNS, Scheme: "http"}
 	if t := cfg.Nexus.TLS; t.On() {
-		store := certs.New(certs.Files{Cert: t.Cert, Key: t.Key, CA: t.CA}, zerolog.Nop())
-		all = append(all, hostcheck.Certs("nexus.tls", store))
 		nexus.Scheme = "https"
-		nexus.TLS = func(server string) (*tls.Config, error) { return store.Client(cmp.Or(t.ServerName, server)) }
+		var store *certs.Store
+		store, nexus.TLS = nexusTLS(t, zerolog.Nop())
+		all = append(all, hostcheck.Certs("nexus.tls", store))
 	}
 	all = append(all, nexus.Reachable())
 	if cfg.Zones.Backend.On(runtime.GOOS) == config.BackendIllumos {
@@ -162,8 +158,7 @@ func illumosChecks(cfg *config.Config) []hostcheck.Check {
 		}
 	}
 	return append(all, hostcheck.Findings("zones", func(ctx context.Context) ([]hostcheck.Result, error) {
-		m, err := illumos.New(illumos.Config{CommandPath: c.CommandPath, ZoneRoot: c.ZoneRoot, Brand: c.Brand, Image: c.Image, Link: c.Link,
-			Service: c.Service, Gateway: c.Gateway, Prefix: cfg.Zones.Prefix, Log: zerolog.Nop(), VM: bhyve.New(c.VMMCtl, vmmDir, "")})
+		m, _, err := newIllumos(cfg, zerolog.Nop())
 		if err != nil {
 			return nil, err
 		}

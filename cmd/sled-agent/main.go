@@ -83,19 +83,14 @@ func complain(text string) {
 }
 
 func command() *cobra.Command {
-	root := &cobra.Command{
+	return usage.Program(&cobra.Command{
 		Use:   "sled-agent",
 		Short: "Runs a sled's VMMs on behalf of a control plane",
 		Long: `sled-agent runs on every sled. The control plane asks it over HTTP to register,
 run, stop, reboot and unregister VMMs. It makes a zone for each, watches it,
 reports its state upward and removes it. A stop that was accepted ends.`,
-		Version:       version,
-		Args:          usage.NoSuchCommand,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		SilenceErrors: true, SilenceUsage: true,
-	}
-	root.AddCommand(runCommand(), checkCommand(), ledgerCommand())
-	return root
+		Version: version,
+	}, runCommand(), checkCommand(), ledgerCommand())
 }
 
 func runCommand() *cobra.Command {

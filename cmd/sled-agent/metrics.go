@@ -12,15 +12,17 @@ import (
 	"github.com/sledagent/sledagent/zone/stats"
 )
 
+func gauge(name, help string, f func() float64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sled_agent_" + name, Help: help}, f)
+}
+
+func counter(name, help string, f func() float64) prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "sled_agent_" + name, Help: help}, f)
+}
+
 // collectors returns the metrics of the agent itself; the admin server adds those of
 // the VMMs.
 func collectors(a *agent.Agent, n *publish.Client, z *zones, b *bundle.Store, e *evidence.Store, log *logging.Log, t *troubles) []prometheus.Collector {
-	gauge := func(name, help string, f func() float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sled_agent_" + name, Help: help}, f)
-	}
-	counter := func(name, help string, f func() float64) prometheus.Collector {
-		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "sled_agent_" + name, Help: help}, f)
-	}
 	all := []prometheus.Collector{
 		a.Meter(),
 		stats.NewCollector(z.stats),

@@ -7,9 +7,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
 
 	"github.com/sledagent/sledagent/agent/publish"
 	"github.com/sledagent/sledagent/agent/publish/srv"
+	"github.com/sledagent/sledagent/config"
 	"github.com/sledagent/sledagent/internal/certs"
 )
 
@@ -20,10 +22,7 @@ func (d *daemon) openNexus() {
 		ShunFor: cfg.RetryMax, Log: d.log.Logger}
 	if cfg.TLS.On() {
 		scheme = "https"
-		d.nexusCerts = certs.New(certs.Files{Cert: cfg.TLS.Cert, Key: cfg.TLS.Key, CA: cfg.TLS.CA}, d.log.Logger)
-		o.TLS = func(server string) (*tls.Config, error) {
-			return d.nexusCerts.Client(cmp.Or(cfg.TLS.ServerName, server))
-		}
+		d.nexusCerts, o.TLS = nexusTLS(cfg.TLS, d.log.Logger)
 	}
 	d.nexus = publish.New(o)
 	if len(cfg.DNS) == 0 {
@@ -32,6 +31,12 @@ func (d *daemon) openNexus() {
 	d.resolver = srv.New(srv.Options{Servers: cfg.DNS, Log: d.log.Logger,
 		Found:  func(all []netip.AddrPort) { d.nexus.SetReplicas(baseURLs(scheme, all)) },
 		Report: func(err error) { d.troubles.set("nexus.dns", err) }})
+}
+
+// nexusTLS returns the files of [nexus.tls], and what a connection to a server of Nexus's uses.
+func nexusTLS(t config.ClientTLS, log zerolog.Logger) (*certs.Store, func(server string) (*tls.Config, error)) {
+	store := certs.New(certs.Files{Cert: t.Cert, Key: t.Key, CA: t.CA}, log)
+	return store, func(server string) (*tls.Config, error) { return store.Client(cmp.Or(t.ServerName, server)) }
 }
 
 // findNexus runs the resolver, if there is one, until the agent ends.
@@ -52,33 +57,26 @@ func baseURLs(scheme string, addrs []netip.AddrPort) []string {
 // nexusCollectors returns the metrics of the replicas of Nexus. r is nil if they are not found
 // by DNS.
 func nexusCollectors(n *publish.Client, r *srv.Resolver) []prometheus.Collector {
-	gauge := func(name, help string, f func() float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sled_agent_nexus_" + name, Help: help}, f)
-	}
-	counter := func(name, help string, f func(srv.Stats) uint64) prometheus.Collector {
-		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "sled_agent_nexus_" + name, Help: help}, func() float64 {
-			if r == nil {
-				return 0
-			}
-			return float64(f(r.Stats()))
-		})
+	stats := func() srv.Stats { return srv.Stats{} }
+	if r != nil {
+		stats = r.Stats
 	}
 	return []prometheus.Collector{
-		gauge("replicas", "Replicas of Nexus that are known.", func() float64 {
+		gauge("nexus_replicas", "Replicas of Nexus that are known.", func() float64 {
 			all, _ := n.Replicas()
 			return float64(len(all))
 		}),
-		gauge("replicas_avoided", "Replicas of Nexus that gave no answer and are avoided while another one answers.", func() float64 {
+		gauge("nexus_replicas_avoided", "Replicas of Nexus that gave no answer and are avoided while another one answers.", func() float64 {
 			_, avoided := n.Replicas()
 			return float64(avoided)
 		}),
-		counter("resolutions_total", "Resolutions of Nexus's name by DNS.", func(s srv.Stats) uint64 { return s.Resolutions }),
-		counter("resolutions_failed_total", "Resolutions of Nexus's name without a whole answer.", func(s srv.Stats) uint64 { return s.Failed }),
-		gauge("resolved_age_seconds", "Age of the last whole answer of DNS; without DNS 0.", func() float64 {
+		counter("nexus_resolutions_total", "Resolutions of Nexus's name by DNS.", func() float64 { return float64(stats().Resolutions) }),
+		counter("nexus_resolutions_failed_total", "Resolutions of Nexus's name without a whole answer.", func() float64 { return float64(stats().Failed) }),
+		gauge("nexus_resolved_age_seconds", "Age of the last whole answer of DNS; without DNS 0.", func() float64 {
 			if r == nil {
 				return 0
 			}
-			return time.Since(r.Stats().Good).Seconds()
+			return time.Since(stats().Good).Seconds()
 		}),
 	}
 }

@@ -60,12 +60,18 @@ func openProcess(cfg *config.Config, log zerolog.Logger) (*zones, error) {
 	return &zones{Manager: m, isolation: m.Isolation(), stats: m, zoneadm: likeZoneadm(m), close: m.Close}, nil
 }
 
-func openIllumos(cfg *config.Config, log zerolog.Logger) (*zones, error) {
+// newIllumos makes a manager of zones of illumos with the host's hypervisor.
+func newIllumos(cfg *config.Config, log zerolog.Logger) (*illumos.Manager, *bhyve.Host, error) {
 	c := cfg.Zones.Illumos
 	vm := bhyve.New(c.VMMCtl, vmmDir, "")
 	m, err := illumos.New(illumos.Config{CommandPath: c.CommandPath, ZoneRoot: c.ZoneRoot, Brand: c.Brand, Image: c.Image,
 		Link: c.Link, Service: c.Service, Gateway: c.Gateway, Prefix: cfg.Zones.Prefix,
 		MaxTasks: cfg.Zones.MaxTasks, Log: log, VM: vm})
+	return m, vm, err
+}
+
+func openIllumos(cfg *config.Config, log zerolog.Logger) (*zones, error) {
+	m, vm, err := newIllumos(cfg, log)
 	if err != nil {
 		return nil, err
 	}

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,7 +12,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
-	"github.com/rs/zerolog"
 
 	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/agent/admin/admintest"
@@ -43,7 +40,7 @@ func newTerminal(t *testing.T, env ...string) *terminal {
 		fmt.Fprintln(os.Stderr, "SKIP", t.Name()+": there is no tmux (apt-get install tmux); sledctl top is NOT tested on a terminal")
 		t.Skip("there is no tmux")
 	}
-	x := &terminal{t, filepath.Join(shortDir(t), "tmux")}
+	x := &terminal{t, admintest.Socket(t)}
 	args := []string{"new-session", "-d", "-x", "80", "-y", "24"}
 	for _, e := range append(env, "PS1=$ ", "LC_ALL=C.UTF-8", beSledctl+"=1") {
 		args = append(args, "-e", e)
@@ -85,33 +82,6 @@ func (x *terminal) shows(texts ...string) string {
 	return ""
 }
 
-// shortDir returns a directory whose path is short enough for sockets.
-func shortDir(t *testing.T) string {
-	dir, err := os.MkdirTemp("", "top")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
-}
-
-// serve serves an agent until stop is called.
-func serve(t *testing.T, agent admin.Agent, socket string) (stop func()) {
-	l, err := admin.Listen(socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv, served := admin.New(agent, admin.Options{Log: zerolog.Nop()}), make(chan error, 1)
-	go func() { served <- srv.Serve(l) }()
-	return func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := errors.Join(srv.Shutdown(ctx), <-served); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
 func vm(hostname string, state vmm.WireState, left time.Duration) vmm.Status {
 	now := time.Now()
 	s := vmm.Status{ID: uuid.NewSHA1(uuid.Nil, []byte(hostname)), Hostname: hostname, Phase: "active", Since: now, Zone: "zone-of-" + hostname,
@@ -127,11 +97,11 @@ func vm(hostname string, state vmm.WireState, left time.Duration) vmm.Status {
 // terminal afterwards.
 func TestTopOnATerminal(t *testing.T) {
 	t.Parallel()
-	socket := filepath.Join(shortDir(t), "a")
+	socket := admintest.Socket(t)
 	x := newTerminal(t, "SLED_AGENT_SOCKET="+socket)
 	web, db := vm("web-1", vmm.WireRunning, 0), vm("db-1", vmm.WireStopping, time.Hour)
 	agent := admintest.New(admin.About{Version: "0.1.0", Nexus: []string{"http://[::1]:1"}}, web, db)
-	stop := serve(t, agent, socket)
+	stop := admintest.Serve(t, agent, socket, admin.Options{})
 
 	x.types("echo before; stty -g >"+socket+".tty; "+os.Args[0]+" top; echo left with $?", "Enter")
 	screen := x.shows("sled-agent 0.1.0, well", "1 replica", "web-1", "db-1", "████████ stop ", "q quit", "-before")
@@ -161,8 +131,7 @@ func TestTopOnATerminal(t *testing.T) {
 	stop()
 	x.shows("cannot reach agent since", "db-1")
 	agent.Put(vm("mail", vmm.WireRunning, 0))
-	stop = serve(t, agent, socket)
-	defer func() { stop() }()
+	admintest.Serve(t, agent, socket, admin.Options{})
 	x.shows("mail", "-cannot reach")
 
 	x.tmux("resize-window", "-x", "110", "-y", "30")
@@ -184,9 +153,9 @@ func TestTopOnATerminal(t *testing.T) {
 // A signal leaves the terminal as it was, too, and has the exit code of an interrupt.
 func TestTopEndedByASignal(t *testing.T) {
 	t.Parallel()
-	socket := filepath.Join(shortDir(t), "a")
+	socket := admintest.Socket(t)
 	x := newTerminal(t, "SLED_AGENT_SOCKET="+socket, "NO_COLOR=1")
-	defer serve(t, admintest.New(admin.About{}, vm("web-1", vmm.WireRunning, 0)), socket)()
+	admintest.Serve(t, admintest.New(admin.About{}, vm("web-1", vmm.WireRunning, 0)), socket, admin.Options{})
 	// The program has the pid of the shell that is replaced by it.
 	x.types("stty -g >"+socket+".tty; sh -c 'echo $$ >"+socket+".pid; exec "+os.Args[0]+" top'; echo left with $?", "Enter")
 	x.shows("web-1", "q quit")

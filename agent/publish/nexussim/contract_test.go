@@ -1,6 +1,7 @@
 package nexussim
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -83,9 +84,9 @@ func TestRefusals(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t, Options{})
-			r := httptest.NewRequest(or(tt.method, http.MethodPut), or(tt.path, path), strings.NewReader(or(tt.body, good)))
+			r := httptest.NewRequest(cmp.Or(tt.method, http.MethodPut), cmp.Or(tt.path, path), strings.NewReader(cmp.Or(tt.body, good)))
 			if tt.version != "-" {
-				r.Header.Set("api-version", or(tt.version, APIVersion))
+				r.Header.Set("api-version", cmp.Or(tt.version, APIVersion))
 			}
 			if tt.ctype != "" {
 				r.Header.Set("Content-Type", tt.ctype)
@@ -100,13 +101,6 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }
 
 // checkAnswer verifies what all answers of dropshot have in common, and returns the

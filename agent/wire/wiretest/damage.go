@@ -1,4 +1,4 @@
-// Package wiretest has damaged bodies of the sled API, for tests of code that reads them.
+// Package wiretest has registrations, and damaged bodies of the sled API, for tests.
 package wiretest
 
 import (
@@ -10,6 +10,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/sledagent/sledagent/agent/vmm"
+	"github.com/sledagent/sledagent/agent/wire"
 )
 
 //go:embed full.json
@@ -18,6 +21,15 @@ var full []byte
 // Full returns a valid registration with every field and every kind of component of the
 // API's document.
 func Full() []byte { return bytes.Clone(full) }
+
+// Registration returns the registration of a small VMM.
+func Registration(o wire.BodyOptions) *vmm.Registration {
+	r, err := wire.Decode(wire.Newest, wire.NewBody(o))
+	if err != nil {
+		panic(err)
+	}
+	return r
+}
 
 // A Damage is a registration damaged at one path.
 type Damage struct {

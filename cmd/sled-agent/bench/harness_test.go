@@ -25,6 +25,7 @@ import (
 	"github.com/sledagent/sledagent/agent/runner"
 	"github.com/sledagent/sledagent/agent/vmm"
 	"github.com/sledagent/sledagent/agent/wire"
+	"github.com/sledagent/sledagent/agent/wire/wiretest"
 	"github.com/sledagent/sledagent/propolis"
 	"github.com/sledagent/sledagent/zone"
 	"github.com/sledagent/sledagent/zone/process"
@@ -168,12 +169,8 @@ func (v vm) zone() string { return prefix + v.id.String() }
 
 // begin registers a VMM and starts it.
 func (r *harness) begin(o wire.BodyOptions) (v vm, err error) {
-	reg, err := wire.Decode(wire.NewBody(o))
-	if err != nil {
-		return v, err
-	}
 	v.id = uuid.New()
-	if _, err := r.Register(r.b.Context(), v.id, reg); err != nil {
+	if _, err := r.Register(r.b.Context(), v.id, wiretest.Registration(o)); err != nil {
 		return v, err
 	}
 	r.mu.Lock()

@@ -58,7 +58,7 @@ func TestRegister(t *testing.T) {
 	if req.Method != "PUT" || req.Path != "/vmms/"+id.String() {
 		t.Errorf("asked %s %s", req.Method, req.Path)
 	}
-	made, err := wire.Decode([]byte(req.Body))
+	made, err := wire.Decode(wire.Newest, []byte(req.Body))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,15 +74,7 @@ accepted. A sled that Nexus evacuates as well takes no VMMs until Nexus says
 otherwise. It is no error if there is no drain.`,
 		Example: "  sledctl undrain",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.within(cmd.Context(), requestTimeout, func(ctx context.Context) error {
-				now, err := a.admin.EndDrain(ctx)
-				if err != nil {
-					return err
-				}
-				return a.print(now, func(v view.View) string { return v.Drain(now) })
-			})
-		},
+		RunE:    answers(a, (*admin.Client).EndDrain, view.View.Drain),
 	}
 }
 

@@ -68,8 +68,7 @@ func (a *app) events(ctx context.Context, query admin.EventQuery, digits int) er
 	for resumed := false; ; resumed = true {
 		err := a.stream(ctx, query, digits, &last)
 		ended := err == nil || !refused(err)
-		var output *exitError
-		if !query.Follow || ctx.Err() != nil || errors.As(err, &output) || !ended && !(resumed && transient(err)) {
+		if !query.Follow || ctx.Err() != nil || errors.As(err, new(*exitError)) || !ended && !(resumed && transient(err)) {
 			return err
 		}
 		if ended {
@@ -88,9 +87,7 @@ func (a *app) events(ctx context.Context, query admin.EventQuery, digits int) er
 
 // refused reports whether err is a refused connection or a refusal by the agent.
 func refused(err error) bool {
-	var noAgent *admin.NoAgentError
-	var answer *admin.Error
-	return errors.As(err, &noAgent) || errors.As(err, &answer)
+	return errors.As(err, new(*admin.NoAgentError)) || errors.As(err, new(*admin.Error))
 }
 
 // stream prints the events of one stream that are later than last, and advances last.

@@ -80,11 +80,11 @@ func exitCode(err error) int {
 
 // explain returns the text of an error with a hint.
 func explain(err error) string {
-	var noAgent *admin.NoAgentError
+	noAgent := errors.As(err, new(*admin.NoAgentError))
 	switch {
-	case errors.As(err, &noAgent) && errors.Is(err, syscall.EACCES):
+	case noAgent && errors.Is(err, syscall.EACCES):
 		return err.Error() + ": run sledctl as that user"
-	case errors.As(err, &noAgent):
+	case noAgent:
 		return err.Error() + ": is sled-agent running? try --socket"
 	case errors.Is(err, context.Canceled):
 		return "interrupted"

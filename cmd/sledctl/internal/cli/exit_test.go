@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sledagent/sledagent/agent/admin"
+	"github.com/sledagent/sledagent/agent/admin/admintest"
 	"github.com/sledagent/sledagent/agent/vmm"
 )
 
@@ -47,7 +48,7 @@ func TestCommandsWithoutTheSocket(t *testing.T) {
 	t.Parallel()
 	api := newSledAPI(t)
 	api.answers(http.StatusOK, updated{new(record(vmm.WireStopping, 3))})
-	r := run(t.Context(), []string{"--socket", socketPath(t), "--api", api.URL, "vmm", "stop", stopID.String()})
+	r := run(t.Context(), []string{"--socket", admintest.Socket(t), "--api", api.URL, "vmm", "stop", stopID.String()})
 	if want := stopID.String() + " is stopping, generation 3\n"; r.code != 0 || r.out != want {
 		t.Errorf("%+v", r)
 	}

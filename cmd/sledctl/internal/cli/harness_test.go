@@ -7,14 +7,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
 	"github.com/sledagent/sledagent/agent/admin"
@@ -34,59 +31,18 @@ type sled struct {
 
 func newSled(t *testing.T, vmms ...vmm.Status) *sled {
 	t.Helper()
-	s := &sled{t: t, agent: admintest.New(theAgent(), vmms...), socket: socketPath(t)}
+	s := &sled{t: t, agent: admintest.New(theAgent(), vmms...), socket: admintest.Socket(t)}
 	s.api = newSledAPI(t)
 	about := theAgent()
 	about.API = s.api.URL
 	s.agent.SetAbout(about)
-	serveBoth(t, s.agent, s.socket, s.api.Config.Handler)
+	admintest.Serve(t, s.agent, s.socket, admin.Options{PropolisVersion: "6.0.0", Sled: s.api.Config.Handler})
 	return s
-}
-
-// socketPath returns a short path: a Unix socket's path is limited to about 100
-// characters, and t.TempDir's grows with the test's name.
-func socketPath(t *testing.T) string {
-	t.Helper()
-	path, remove, err := shortPath()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(remove)
-	return path
-}
-
-func shortPath() (path string, remove func(), err error) {
-	dir, err := os.MkdirTemp("", "ctl")
-	return filepath.Join(dir, "a"), func() { _ = os.RemoveAll(dir) }, err
 }
 
 func serveAdmin(t *testing.T, agent admin.Agent, socket string) (stop func()) {
 	t.Helper()
-	return serveBoth(t, agent, socket, nil)
-}
-
-// serveBoth serves the admin API with a sled API.
-func serveBoth(t *testing.T, agent admin.Agent, socket string, sled http.Handler) (stop func()) {
-	t.Helper()
-	l, err := admin.Listen(socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := admin.New(agent, admin.Options{Log: zerolog.Nop(), PropolisVersion: "6.0.0", Sled: sled})
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(l) }()
-	stop = sync.OnceFunc(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := srv.Shutdown(ctx); err != nil {
-			t.Error(err)
-		}
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(stop)
-	return stop
+	return admintest.Serve(t, agent, socket, admin.Options{})
 }
 
 // result is the output and the exit code of a command.

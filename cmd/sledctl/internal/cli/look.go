@@ -91,14 +91,6 @@ func (a *app) agentCommand() *cobra.Command {
 		Example: `  sledctl agent
   sledctl agent -o json | jq -r .api`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.within(cmd.Context(), requestTimeout, func(ctx context.Context) error {
-				about, err := a.admin.About(ctx)
-				if err != nil {
-					return err
-				}
-				return a.print(about, func(v view.View) string { return v.About(about) })
-			})
-		},
+		RunE: answers(a, (*admin.Client).About, view.View.About),
 	}
 }

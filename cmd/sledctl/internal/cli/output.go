@@ -11,7 +11,6 @@ import (
 	"strings"
 	"text/template"
 
-	"github.com/google/uuid"
 	"github.com/itchyny/gojq"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -183,38 +182,27 @@ func encode(answer any) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// An identified answer has ids that it does not show as JSON, or not all of it has any.
-type identified interface{ ids() []uuid.UUID }
-
-// A namedAnswer is about things with names rather than ids.
+// A namedAnswer is about things that have names, or ids that it does not show as JSON.
 type namedAnswer interface{ names() []string }
 
 func printNames(w io.Writer, answer any) error {
-	if named, ok := answer.(namedAnswer); ok {
-		for _, name := range named.names() {
-			if _, err := fmt.Fprintln(w, name); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	var ids []uuid.UUID
+	var names []string
 	switch answer := answer.(type) {
 	case []vmm.Status:
 		for _, s := range answer {
-			ids = append(ids, s.ID)
+			names = append(names, s.ID.String())
 		}
 	case vmm.Status:
-		ids = append(ids, answer.ID)
+		names = append(names, answer.ID.String())
 	case *vmm.Status:
 		if answer != nil {
-			ids = append(ids, answer.ID)
+			names = append(names, answer.ID.String())
 		}
-	case identified:
-		ids = answer.ids()
+	case namedAnswer:
+		names = answer.names()
 	}
-	for _, id := range ids {
-		if _, err := fmt.Fprintln(w, id); err != nil {
+	for _, name := range names {
+		if _, err := fmt.Fprintln(w, name); err != nil {
 			return err
 		}
 	}

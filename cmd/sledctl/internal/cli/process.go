@@ -49,20 +49,16 @@ agent is started again.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.within(cmd.Context(), requestTimeout, func(ctx context.Context) error {
-				ask := a.admin.LogLevel
-				switch {
-				case reset:
-					ask = a.admin.ResetLogLevel
-				case len(args) > 0:
-					ask = func(ctx context.Context) (admin.LogLevel, error) { return a.admin.SetLogLevel(ctx, args[0], span) }
+			ask := (*admin.Client).LogLevel
+			switch {
+			case reset:
+				ask = (*admin.Client).ResetLogLevel
+			case len(args) > 0:
+				ask = func(c *admin.Client, ctx context.Context) (admin.LogLevel, error) {
+					return c.SetLogLevel(ctx, args[0], span)
 				}
-				now, err := ask(ctx)
-				if err != nil {
-					return err
-				}
-				return a.print(now, func(v view.View) string { return levelText(v, now) })
-			})
+			}
+			return answers(a, ask, levelText)(cmd, args)
 		},
 	}
 	cmd.Flags().DurationVar(&span, "for", 10*time.Minute, "how long, at most 24h")
@@ -85,19 +81,11 @@ func (a *app) configCommand() *cobra.Command {
 looks like a secret in the server's command line is not shown.`,
 		Example: "  sledctl agent config -o json | jq '.values[\"watchdog.stop_grace\"]'",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.within(cmd.Context(), requestTimeout, func(ctx context.Context) error {
-				c, err := a.admin.Config(ctx)
-				if err != nil {
-					return err
-				}
-				return a.print(c, func(view.View) string { return configText(c) })
-			})
-		},
+		RunE:    answers(a, (*admin.Client).Config, configText),
 	}
 }
 
-func configText(c admin.Config) string {
+func configText(_ view.View, c admin.Config) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "# from %s\n", c.File)
 	for _, name := range slices.Sorted(maps.Keys(c.Values)) {
@@ -120,19 +108,11 @@ Certificates and the web configuration file of the metrics are read again when t
 change, without a reload.`,
 		Example: "  sled-agent check --config /etc/sled-agent/sled-agent.toml && sledctl agent reload",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.within(cmd.Context(), requestTimeout, func(ctx context.Context) error {
-				done, err := a.admin.Reload(ctx)
-				if err != nil {
-					return err
-				}
-				return a.print(done, func(view.View) string { return reloadText(done) })
-			})
-		},
+		RunE:    answers(a, (*admin.Client).Reload, reloadText),
 	}
 }
 
-func reloadText(r admin.Reloaded) string {
+func reloadText(_ view.View, r admin.Reloaded) string {
 	text := "nothing has changed\n"
 	if len(r.Applied) > 0 {
 		text = "changed: " + strings.Join(r.Applied, ", ") + "\n"

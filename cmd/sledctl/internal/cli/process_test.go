@@ -1,12 +1,8 @@
 package cli
 
 import (
-	"context"
 	"errors"
-	"testing"
 	"time"
-
-	"github.com/rs/zerolog"
 
 	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/agent/vmm"
@@ -48,24 +44,4 @@ func (p *process) Reload(vmm.Who) (admin.Reloaded, error) {
 		return admin.Reloaded{}, errors.New(p.wrong)
 	}
 	return admin.Reloaded{Applied: []string{"log.level", "evidence.keep"}, Restart: []string{"nexus.addresses"}}, nil
-}
-
-// serveProcess serves a process and returns the socket.
-func serveProcess(t *testing.T, agent admin.Agent, p admin.Process) (socket string) {
-	t.Helper()
-	socket = socketPath(t)
-	l, err := admin.Listen(socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv, served := admin.New(agent, admin.Options{Log: zerolog.Nop(), Process: p}), make(chan error, 1)
-	go func() { served <- srv.Serve(l) }()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := errors.Join(srv.Shutdown(ctx), <-served); err != nil {
-			t.Error(err)
-		}
-	})
-	return socket
 }

@@ -89,7 +89,7 @@ type registered struct {
 	Record vmm.Record `json:"record"`
 }
 
-func (r registered) ids() []uuid.UUID { return []uuid.UUID{r.ID} }
+func (r registered) names() []string { return []string{r.ID.String()} }
 
 // maxRegistration is the sled API's limit in bytes.
 const maxRegistration = 1 << 20

@@ -7,12 +7,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/agent/admin/admintest"
 )
 
 func TestReport(t *testing.T) {
 	t.Parallel()
-	socket := serveProcess(t, admintest.New(theAgent(), well()), &process{})
+	socket := admintest.Socket(t)
+	admintest.Serve(t, admintest.New(theAgent(), well()), socket, admin.Options{Process: &process{}})
 	file := filepath.Join(t.TempDir(), "r.tar.gz")
 	sledctl := func(args ...string) result { return run(t.Context(), append([]string{"--socket", socket}, args...)) }
 	r := sledctl("report", "3f2a", "--file", file, "-o", "json")
@@ -48,7 +50,7 @@ func TestReport(t *testing.T) {
 func TestReportWithoutAgent(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "r.tar.gz")
-	r := run(t.Context(), []string{"--socket", socketPath(t), "report", "web-1", "--file", file})
+	r := run(t.Context(), []string{"--socket", admintest.Socket(t), "report", "web-1", "--file", file})
 	if r.code != exitDone || !strings.Contains(r.out, "agent.json: no agent listens on") || !strings.Contains(r.out, "vmms/web-1: find VMM web-1: no agent listens on") {
 		t.Errorf("exit %d, %s %s", r.code, r.out, r.err)
 	}

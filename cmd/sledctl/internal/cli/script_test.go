@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"github.com/rs/zerolog"
 
 	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/agent/admin/admintest"
@@ -134,7 +132,7 @@ func cmdSled(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	s := scriptOf(ts)
 	s.agent = scriptSleds[args[0]]()
-	path, remove, err := shortPath()
+	path, remove, err := admintest.ShortPath()
 	ts.Check(err)
 	ts.Defer(remove)
 	s.api = startSledAPI()
@@ -142,16 +140,11 @@ func cmdSled(ts *testscript.TestScript, neg bool, args []string) {
 	about := s.agent.About()
 	about.API = s.api.URL
 	s.agent.SetAbout(about)
-	l, err := admin.Listen(path)
-	ts.Check(err)
-	srv := admin.New(s.agent, admin.Options{Log: zerolog.Nop(), PropolisVersion: "6.0.0", Sled: s.api.Config.Handler,
+	stop, err := admintest.Start(s.agent, path, admin.Options{PropolisVersion: "6.0.0", Sled: s.api.Config.Handler,
 		Process: &process{level: admin.LogLevel{Level: "info", Configured: "info"}}})
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(l) }()
+	ts.Check(err)
 	ts.Defer(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := errors.Join(srv.Shutdown(ctx), <-served); err != nil {
+		if err := stop(); err != nil {
 			ts.Logf("shut down: %v", err)
 		}
 	})

@@ -259,14 +259,14 @@ type vmmResult struct {
 	Error  string `json:"error,omitempty"`
 }
 
-// ids returns the VMMs for which it succeeded.
-func (all vmmResults) ids() (ids []uuid.UUID) {
+// names returns the ids of the VMMs for which it succeeded.
+func (all vmmResults) names() (names []string) {
 	for _, r := range all {
 		if r.Error == "" {
-			ids = append(ids, r.ID)
+			names = append(names, r.ID.String())
 		}
 	}
-	return ids
+	return names
 }
 
 // changed is the record of a VMM, which as JSON does not have its id.
@@ -277,7 +277,7 @@ type changed struct {
 
 func (c changed) MarshalJSON() ([]byte, error) { return json.Marshal(c.record) }
 
-func (c changed) ids() []uuid.UUID { return []uuid.UUID{c.id} }
+func (c changed) names() []string { return []string{c.id.String()} }
 
 func join(lines []string, with string) string {
 	if len(lines) == 0 {

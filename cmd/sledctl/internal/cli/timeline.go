@@ -16,7 +16,7 @@ var parts = []string{string(life.Stop), string(life.Removal), string(life.Whole)
 // chart is the answer of the timeline command.
 type chart struct{ life.Chart }
 
-func (c chart) ids() []uuid.UUID { return []uuid.UUID{c.ID} }
+func (c chart) names() []string { return []string{c.ID.String()} }
 
 func (c chart) svg() string { return c.SVG() }
 

@@ -187,15 +187,12 @@ func joinReason(how, why string) string {
 // transient reports whether an error may come from a restart of the agent. VMs survive
 // it, so the wait goes on.
 func transient(err error) bool {
-	var noAgent *admin.NoAgentError
 	var refused *admin.Error
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err != nil // the wait's own context; its loop handles that
-	case errors.As(err, &noAgent):
-		return true
 	case errors.As(err, &refused):
 		return refused.Status == http.StatusServiceUnavailable
 	}
-	return true // a broken connection
+	return true // no agent, or a broken connection
 }

@@ -123,7 +123,7 @@ func TestWait(t *testing.T) {
 // VMs survive a restart of the agent, and so does a wait for one.
 func TestWaitAcrossAgentRestart(t *testing.T) {
 	t.Parallel()
-	agent, socket := admintest.New(theAgent(), stopping()), socketPath(t)
+	agent, socket := admintest.New(theAgent(), stopping()), admintest.Socket(t)
 	stop := serveAdmin(t, agent, socket)
 	s := &sled{t: t, agent: agent, socket: socket}
 	b := s.begin("vmm wait " + stopID.String() + " --for destroyed")
@@ -205,7 +205,7 @@ func TestFollowEvents(t *testing.T) {
 // A followed stream continues with the next agent and repeats no event.
 func TestFollowEventsAcrossAgentRestart(t *testing.T) {
 	t.Parallel()
-	agent, socket := admintest.New(theAgent(), stopping()), socketPath(t)
+	agent, socket := admintest.New(theAgent(), stopping()), admintest.Socket(t)
 	stop := serveAdmin(t, agent, socket)
 	s := &sled{t: t, agent: agent, socket: socket}
 	lines := make(chan string, 100)

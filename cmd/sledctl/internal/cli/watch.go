@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sledagent/sledagent/agent/admin"
 	"github.com/sledagent/sledagent/cmd/sledctl/internal/view"
 )
 
@@ -45,6 +46,16 @@ func (a *app) show(ctx context.Context, watch watchFlag, see look) error {
 		}
 		return a.print(answer, text)
 	})
+}
+
+// answers returns the code of a command that asks the agent once and shows the answer.
+func answers[T any](a *app, ask func(*admin.Client, context.Context) (T, error), text func(view.View, T) string) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		return a.show(cmd.Context(), false, func(ctx context.Context) (any, func(view.View) string, error) {
+			answer, err := ask(a.admin, ctx)
+			return answer, func(v view.View) string { return text(v, answer) }, err
+		})
+	}
 }
 
 // watch shows what a look finds once a second. Once it has found something, a restart of the

@@ -98,7 +98,7 @@ func TestWatchOnATerminal(t *testing.T) {
 // Elsewhere the output is repeated, in every format, also after a restart of the agent.
 func TestWatchWithoutATerminal(t *testing.T) {
 	t.Parallel()
-	agent, socket := admintest.New(theAgent(), well()), socketPath(t)
+	agent, socket := admintest.New(theAgent(), well()), admintest.Socket(t)
 	stop := serveAdmin(t, agent, socket)
 	s := &sled{t: t, agent: agent, socket: socket}
 	out := &frames{drawn: make(chan string, 1)}
@@ -116,7 +116,7 @@ func TestWatchWithoutATerminal(t *testing.T) {
 // Without an agent there is nothing to watch.
 func TestWatchWithoutAnAgent(t *testing.T) {
 	t.Parallel()
-	r := run(t.Context(), []string{"--socket", socketPath(t), "status", "--watch"}, columns80x24)
+	r := run(t.Context(), []string{"--socket", admintest.Socket(t), "status", "--watch"}, columns80x24)
 	if r.code != exitOther || !strings.Contains(r.err, "no agent listens") || r.out != "" {
 		t.Errorf("%+v", r)
 	}
