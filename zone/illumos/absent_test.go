@@ -106,9 +106,7 @@ func TestRemovalOfOmittedZone(t *testing.T) {
 	t.Parallel()
 	h := newScripted(t)
 	m := h.manager()
-	if _, err := m.Create(bounded(t), testSpec()); err != nil {
-		t.Fatal(err)
-	}
+	h.create(m)
 	if err := m.Boot(bounded(t), testZone); err != nil {
 		t.Fatal(err)
 	}
@@ -122,10 +120,7 @@ func TestRemovalOfOmittedZone(t *testing.T) {
 		t.Error("the removal ended")
 	}
 	h.on("zoneadm-list", "")
-	if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
-		t.Error(err)
-	}
-	h.wantNothing()
+	h.wantGone(m)
 }
 
 // A configuration without an index entry, left by a killed zonecfg, is removed.
@@ -137,8 +132,5 @@ func TestHalfConfiguredZoneIsRemoved(t *testing.T) {
 	if _, err := m.Create(bounded(t), testSpec()); err == nil {
 		t.Error("Create succeeded")
 	}
-	if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
-		t.Error(err)
-	}
-	h.wantNothing()
+	h.wantGone(m)
 }

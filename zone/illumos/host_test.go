@@ -168,6 +168,31 @@ func (h *scripted) managerOf(cfg Config) *Manager {
 	return m
 }
 
+// create creates the zone of most tests.
+func (h *scripted) create(m *Manager) {
+	h.t.Helper()
+	if _, err := m.Create(bounded(h.t), testSpec()); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// step performs one step of its removal.
+func (h *scripted) step(m *Manager, rung zone.Rung) {
+	h.t.Helper()
+	if err := m.Remove(bounded(h.t), rung, testZone); err != nil {
+		h.t.Error(err)
+	}
+}
+
+// wantGone removes it and checks that nothing is left.
+func (h *scripted) wantGone(m *Manager) {
+	h.t.Helper()
+	if err := zone.EnsureGone(bounded(h.t), m, testZone, quick); err != nil {
+		h.t.Error(err)
+	}
+	h.wantNothing()
+}
+
 // wantNothingRun fails the test if a command was run in the case of.
 func (h *scripted) wantNothingRun(of any) {
 	h.t.Helper()

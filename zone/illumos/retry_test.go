@@ -26,9 +26,7 @@ func TestRemovalRetries(t *testing.T) {
 	} {
 		h := newScripted(t)
 		m := h.manager()
-		if _, err := m.Create(bounded(t), testSpec()); err != nil {
-			t.Fatal(err)
-		}
+		h.create(m)
 		h.setState(testZone, zone.Running)
 		h.on(test.command, `[ ! -e "$dir/refused" ] || { ordinary "$@" && exit; }
 			touch "$dir/refused"; `+test.then+`
@@ -96,9 +94,7 @@ func TestLockOfAnother(t *testing.T) {
 		t.Errorf("got error %v, %d commands are left behind", err, m.LeftBehind())
 	}
 	h.on("zoneadm-uninstall", "")
-	if err := m.Remove(bounded(t), zone.RungUninstall, testZone); err != nil {
-		t.Error(err)
-	}
+	h.step(m, zone.RungUninstall)
 }
 
 // Another program may delete the zone at the same time.
@@ -107,12 +103,8 @@ func TestConcurrentDeletion(t *testing.T) {
 	for _, command := range []string{"zonecfg-export", "zonecfg-delete"} {
 		h := newScripted(t)
 		m := h.manager()
-		if _, err := m.Create(bounded(t), testSpec()); err != nil {
-			t.Fatal(err)
-		}
-		if err := m.Remove(bounded(t), zone.RungUninstall, testZone); err != nil {
-			t.Fatal(err)
-		}
+		h.create(m)
+		h.step(m, zone.RungUninstall)
 		h.on(command, `state "$zone" absent; rm "$dir/configs/$zone.xml"; echo "$zone: No such zone configured" >&2; exit 1`)
 		if err := m.Remove(bounded(t), zone.RungDelete, testZone); err != nil {
 			t.Errorf("%s: %v", command, err)

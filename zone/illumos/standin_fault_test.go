@@ -38,10 +38,7 @@ func TestOddLists(t *testing.T) {
 		t.Errorf("in an unknown state: %+v, error %v", i, err)
 	}
 	unknown.Release()
-	if err := zone.EnsureGone(s.ctx(), m, alice, quick); err != nil {
-		t.Fatal(err)
-	}
-	s.wantNothing()
+	s.wantGone(m, alice)
 }
 
 // A running zone that the list omits is not reported as absent or ended, with or
@@ -63,9 +60,7 @@ func testOmittedZone(s *sled, said string) {
 		}
 	}
 	omitted.Release()
-	if err := zone.EnsureGone(s.ctx(), seeing, alice, quick); err != nil {
-		s.t.Fatal(err)
-	}
+	s.ensureGone(seeing, alice)
 	if i, err := blind.Look(s.ctx(), alice); err != nil || i.State != zone.Absent {
 		s.t.Errorf("removed, it is %v, error %v", i.State, err)
 	}
@@ -130,10 +125,7 @@ func TestCreateOverInstalledZone(t *testing.T) {
 	if err := m.Remove(s.ctx(), zone.RungUninstall, alice); err == nil || s.State(alice) != "installed" {
 		t.Errorf("got error %v, the zone is %q", err, s.State(alice))
 	}
-	if err := zone.EnsureGone(s.ctx(), other, alice, quick); err != nil {
-		t.Fatal(err)
-	}
-	s.wantNothing()
+	s.wantGone(other, alice)
 }
 
 // A server that has ended in a running zone is distinguished from one that is being
@@ -181,9 +173,7 @@ func TestRefusedNICs(t *testing.T) {
 		if _, err := m.Create(s.ctx(), spec); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got error %v, want %q in it", name, err, test.want)
 		}
-		if err := zone.EnsureGone(s.ctx(), m, bob, quick); err != nil {
-			t.Fatal(err)
-		}
+		s.ensureGone(m, bob)
 	}
 	over := s.managerOf(func(c *illumos.Config) { c.Link = "underlay0" })
 	if _, err := over.Create(s.ctx(), s.spec(bob)); err == nil || !strings.Contains(err.Error(), "underlay0") {
@@ -213,10 +203,7 @@ func TestGatewayOnHost(t *testing.T) {
 	if z, _ := s.Zone(alice); z.Properties["config/gateway"] != "::7" {
 		t.Errorf("the gateway is %q", z.Properties["config/gateway"])
 	}
-	if err := zone.EnsureGone(s.ctx(), m, alice, quick); err != nil {
-		t.Fatal(err)
-	}
-	s.wantNothing()
+	s.wantGone(m, alice)
 }
 
 // A full /var makes every hook of the brand fail, including halt. The error gives

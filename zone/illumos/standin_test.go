@@ -124,6 +124,21 @@ func (s *sled) mustBoot(m *illumos.Manager, name string) {
 	}
 }
 
+// ensureGone removes a zone.
+func (s *sled) ensureGone(m *illumos.Manager, name string) {
+	s.t.Helper()
+	if err := zone.EnsureGone(s.ctx(), m, name, quick); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// wantGone removes the last zone and checks that nothing is left.
+func (s *sled) wantGone(m *illumos.Manager, name string) {
+	s.t.Helper()
+	s.ensureGone(m, name)
+	s.wantNothing()
+}
+
 // wantNothing checks that the host is in its initial state.
 func (s *sled) wantNothing() {
 	s.t.Helper()
@@ -171,10 +186,7 @@ func TestLifecycleOnHost(t *testing.T) {
 	if _, err := m.Tail(s.ctx(), alice, 4096); err != nil {
 		t.Error(err)
 	}
-	if err := zone.EnsureGone(s.ctx(), m, alice, quick); err != nil {
-		t.Fatal(err)
-	}
-	s.wantNothing()
+	s.wantGone(m, alice)
 }
 
 // A restarted agent removes a zone in any state.
@@ -208,10 +220,7 @@ func TestEnsureGoneOnHost(t *testing.T) {
 			if got := s.State(alice); got != test.state {
 				t.Fatalf("the zone is %q, want %q", got, test.state)
 			}
-			if err := zone.EnsureGone(s.ctx(), s.manager(), alice, quick); err != nil {
-				t.Fatal(err)
-			}
-			s.wantNothing()
+			s.wantGone(s.manager(), alice)
 		})
 	}
 }
@@ -240,9 +249,7 @@ func TestStuckZone(t *testing.T) {
 			go func() { removed <- zone.EnsureGone(s.ctx(), impatient{m}, alice, quick) }()
 			s.Eventually("it is stuck", func() bool { return s.State(alice) == state })
 			s.mustBoot(m, bob)
-			if err := zone.EnsureGone(s.ctx(), m, bob, quick); err != nil {
-				t.Fatal(err)
-			}
+			s.ensureGone(m, bob)
 			select {
 			case err := <-removed:
 				t.Fatalf("the removal of a stuck zone returned %v", err)
@@ -277,9 +284,7 @@ func TestCommandsDie(t *testing.T) {
 			death := s.Inject(illumostest.Fault{Do: illumostest.Die, When: where[0], Command: where[1], Verb: where[2], Times: 1})
 			// The fault may strike here or in the removal.
 			_ = s.boot(s.manager(), alice)
-			if err := zone.EnsureGone(s.ctx(), s.manager(), alice, quick); err != nil {
-				t.Fatal(err)
-			}
+			s.ensureGone(s.manager(), alice)
 			if death.Struck() != 1 {
 				t.Error("no command has died")
 			}

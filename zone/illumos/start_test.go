@@ -65,9 +65,7 @@ func TestUninstallBreaksOffCreate(t *testing.T) {
 		created <- err
 	}()
 	h.await("the install to hang", func() bool { return h.has("hangs") })
-	if err := m.Remove(bounded(t), zone.RungUninstall, testZone); err != nil {
-		t.Error(err)
-	}
+	h.step(m, zone.RungUninstall)
 	if err := <-created; !errors.Is(err, zonelock.ErrRemoved) {
 		t.Errorf("Create ended with %v", err)
 	}
@@ -360,17 +358,12 @@ func TestStartRetriesLists(t *testing.T) {
 			m := h.manager()
 			// Every second list fails.
 			h.on("zoneadm-list", `echo >>"$dir/lists"; [ $(($(wc -l <"$dir/lists") % 2)) = 0 ] && ordinary; `+bad)
-			if _, err := m.Create(bounded(t), testSpec()); err != nil {
-				t.Fatal(err)
-			}
+			h.create(m)
 			if err := m.Boot(bounded(t), testZone); err != nil {
 				t.Fatal(err)
 			}
 			h.on("zoneadm-list", "")
-			if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
-				t.Fatal(err)
-			}
-			h.wantNothing()
+			h.wantGone(m)
 		})
 	}
 }
