@@ -1,45 +1,14 @@
 package illumos_test
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sledagent/sledagent/zone"
 	"github.com/sledagent/sledagent/zone/illumos"
 	"github.com/sledagent/sledagent/zone/illumos/illumostest"
 )
-
-// A list can contain more or less than expected.
-func TestOddLists(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
-	m := s.manager()
-	s.mustBoot(m, alice)
-	look := func() (zone.Info, error) { return m.Look(s.ctx(), alice) }
-	before, err := look()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, do := range []string{illumostest.Garbage, illumostest.Truncate} {
-		f := s.Inject(illumostest.Fault{Do: do, Command: "zoneadm", Verb: "list"})
-		if i, err := look(); err == nil {
-			t.Errorf("%s: a look saw %v", do, i.State)
-		}
-		f.Release()
-	}
-	s.Inject(illumostest.Fault{Do: illumostest.ExtraFields, Object: alice})
-	if i, err := look(); err != nil || i != before {
-		t.Errorf("with further fields: %+v, error %v, want %+v", i, err, before)
-	}
-	unknown := s.Inject(illumostest.Fault{Do: illumostest.UnknownState, Object: alice, Text: "hibernating"})
-	if i, err := look(); err != nil || i.State != zone.Unknown {
-		t.Errorf("in an unknown state: %+v, error %v", i, err)
-	}
-	unknown.Release()
-	s.wantGone(m, alice)
-}
 
 // A running zone that the list omits is not reported as absent or ended, with or
 // without access to the host's configurations.
@@ -63,41 +32,6 @@ func testOmittedZone(s *sled, said string) {
 	s.ensureGone(seeing, alice)
 	if i, err := blind.Look(s.ctx(), alice); err != nil || i.State != zone.Absent {
 		s.t.Errorf("removed, it is %v, error %v", i.State, err)
-	}
-	s.wantNothing()
-}
-
-// A hanging list delays its callers, and the next call succeeds.
-func TestHangingList(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
-	m := s.manager()
-	hang := s.Inject(illumostest.Fault{Do: illumostest.Hang, Command: "zoneadm", Verb: "list", Times: 1})
-	short, cancel := context.WithTimeout(s.ctx(), 100*time.Millisecond)
-	defer cancel()
-	if _, err := m.Look(short, alice); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("the look that hangs ended with %v", err)
-	}
-	if i, err := m.Look(s.ctx(), alice); err != nil || i.State != zone.Absent {
-		t.Errorf("the next saw %v, error %v", i.State, err)
-	}
-	hang.Release()
-}
-
-// Links that are busy after a halt are removed once they are no longer busy.
-func TestBusyLink(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
-	m := s.manager()
-	s.mustBoot(m, alice)
-	busy := s.Inject(illumostest.Fault{Do: illumostest.LinkBusy, Object: "oxControlInstance0"})
-	removed := make(chan error, 1)
-	go func() { removed <- zone.EnsureGone(s.ctx(), m, alice, quick) }()
-	busy.WaitStruck(2)
-	if s.State(alice) != "configured" {
-		t.Errorf("the zone is %q while its link exists", s.State(alice))
-	}
-	busy.Release()
-	if err := <-removed; err != nil {
-		t.Fatal(err)
 	}
 	s.wantNothing()
 }
@@ -183,27 +117,6 @@ func TestRefusedNICs(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.wantNothing()
-}
-
-// The gateway is a working address of the host that the server reaches.
-func TestGatewayOnHost(t *testing.T) {
-	s := newSled(t, illumostest.Options{Addresses: []illumostest.Address{
-		{Name: "underlay0/old6", Type: "static", Addr: "::9/64", State: "duplicate"},
-		{Name: "underlay0/far6", Type: "static", Addr: "fd00::1/64"},
-	}})
-	m := s.manager()
-	if err := m.Check(s.ctx()); err != nil {
-		t.Error(err)
-	}
-	if _, err := m.Create(s.ctx(), s.spec(alice)); err == nil || !strings.Contains(err.Error(), "::9/64 on underlay0 (duplicate)") {
-		t.Errorf("got error %v", err)
-	}
-	s.Run("ipadm", "create-addr", "-t", "-T", "static", "-a", "::7/64", "underlay0/sled6")
-	s.mustBoot(m, alice)
-	if z, _ := s.Zone(alice); z.Properties["config/gateway"] != "::7" {
-		t.Errorf("the gateway is %q", z.Properties["config/gateway"])
-	}
-	s.wantGone(m, alice)
 }
 
 // A full /var makes every hook of the brand fail, including halt. The error gives

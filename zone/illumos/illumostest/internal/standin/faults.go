@@ -27,10 +27,6 @@ const (
 	// Truncate removes the second half of the command's output.
 	Truncate = "truncate"
 
-	// ExtraFields makes zoneadm list add fields to the zone's line.
-	ExtraFields = "extra-fields"
-	// UnknownState makes zoneadm list print Text as the zone's state.
-	UnknownState = "unknown-state"
 	// Omit makes zoneadm list omit the zone and exit with 0, as it does with a zone
 	// that it cannot read. It prints Text, if any, on standard error.
 	Omit = "omit"
@@ -52,8 +48,6 @@ const (
 	VarFull = "var-full"
 	// BrandExit makes the brand's install hook exit with Exit.
 	BrandExit = "brand-exit"
-	// LinkBusy makes deleting the link fail. The object is the link.
-	LinkBusy = "link-busy"
 )
 
 var named = map[string]Fault{
@@ -62,7 +56,6 @@ var named = map[string]Fault{
 	Silent:      {Do: Fail, Command: "svc.configd"},
 	VarFull:     {Do: Fail, Command: "brand", Exit: 255, Text: "/var/log/omicron-brand.log: No space left on device"},
 	BrandExit:   {Do: Fail, Command: "brand", Verb: "install"},
-	LinkBusy:    {Do: Fail, Command: "dladm", Verb: "delete-vnic", Text: "dladm: vnic deletion failed: link busy"},
 }
 
 // Values of Fault.When.

@@ -72,8 +72,6 @@ type Dataset struct{ Name, Mountpoint string }
 type Address struct {
 	// Name is LINK/NAME.
 	Name, Type, Addr string
-	// State is "ok" if empty.
-	State string
 }
 
 // Options configure a host. With the zero value it has an etherstub underlay_stub0,
