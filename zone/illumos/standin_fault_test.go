@@ -62,33 +62,6 @@ func TestCreateOverInstalledZone(t *testing.T) {
 	s.wantGone(other, alice)
 }
 
-// A server that has ended in a running zone is distinguished from one that is being
-// restarted, and from an unknown state.
-func TestServerIsGone(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
-	m := s.manager()
-	s.mustBoot(m, alice)
-	failed := func() string {
-		why, err := m.ServerFailed(s.ctx(), alice)
-		if err != nil {
-			t.Error(err)
-		}
-		return why
-	}
-	if why := failed(); why != "" {
-		t.Errorf("a running server is reported as failed: %s", why)
-	}
-	silent := s.Inject(illumostest.Fault{Do: illumostest.Silent, Object: alice})
-	if why, err := m.ServerFailed(s.ctx(), alice); err == nil {
-		t.Errorf("without an answer from the repository: got %q", why)
-	}
-	silent.Release()
-	if r := s.Run("svcadm", "-z", alice, "disable", illumostest.DefaultService); r.Exit != 0 {
-		t.Fatal(r)
-	}
-	s.Eventually("the server to end", func() bool { return strings.Contains(failed(), "is disabled and has no process") })
-}
-
 // The error for a NIC that the host refuses explains what to do.
 func TestRefusedNICs(t *testing.T) {
 	s := newSled(t, illumostest.Options{})

@@ -20,7 +20,6 @@ const (
 	VarFull     = standin.VarFull
 	Stuck       = standin.Stuck
 	Maintenance = standin.Maintenance
-	Silent      = standin.Silent
 	// For all links:
 	LinksAway = standin.LinksAway
 )

@@ -41,8 +41,6 @@ const (
 	Stuck = "stuck"
 	// Maintenance puts the zone's server into maintenance instead of starting it.
 	Maintenance = "maintenance"
-	// Silent keeps the zone's repository from answering.
-	Silent = "silent"
 	// VarFull simulates a full /var of the host: every hook of the zone's brand
 	// fails, including halt.
 	VarFull = "var-full"
@@ -53,7 +51,6 @@ const (
 var named = map[string]Fault{
 	Stuck:       {Do: Hang, When: During},
 	Maintenance: {Do: Fail, Command: "svc.startd"},
-	Silent:      {Do: Fail, Command: "svc.configd"},
 	VarFull:     {Do: Fail, Command: "brand", Exit: 255, Text: "/var/log/omicron-brand.log: No space left on device"},
 	BrandExit:   {Do: Fail, Command: "brand", Verb: "install"},
 }
@@ -76,8 +73,8 @@ type Fault struct {
 	// in zoneadmd, while the zone is ready (boot), shutting_down or down (halt).
 	When string `json:",omitempty"`
 	// Command is zoneadm, dladm, ...; zoneadmd, which performs boot, ready and halt;
-	// brand, with the hooks install, boot, halt and uninstall; svc.startd, which
-	// starts the server; or svc.configd, which svcs queries.
+	// brand, with the hooks install, boot, halt and uninstall; or svc.startd, which
+	// starts the server.
 	Command string `json:",omitempty"`
 	// Verb is the subcommand: halt, create-vnic, ...
 	Verb string `json:",omitempty"`

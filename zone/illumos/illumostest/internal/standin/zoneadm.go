@@ -154,7 +154,7 @@ func (c *call) setState(state string) {
 		z.State = state
 		z.UUID = cmp.Or(z.UUID, uuid.NewString())
 		if state == Configured {
-			z.UUID, z.Properties, z.Disabled = "", nil, false
+			z.UUID, z.Properties = "", nil
 		}
 	})
 	c.Locked(c.writeIndex)
