@@ -242,7 +242,7 @@ func TestGateway(t *testing.T) {
 	t.Parallel()
 	h := newScripted(t)
 	gateway := func(m *Manager, server string) (netip.Addr, error) {
-		links, err := m.control.links(bounded(t))
+		links, err := m.vnics.links(bounded(t))
 		if err != nil {
 			t.Fatal(err)
 		}
