@@ -36,32 +36,6 @@ func testOmittedZone(s *sled, said string) {
 	s.wantNothing()
 }
 
-// If a zone is already installed, zonecfg create changes it and exits with 0. Create
-// then does not install it, and the removal does not remove it.
-func TestCreateOverInstalledZone(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
-	m := s.manager()
-	hidden := s.Inject(illumostest.Fault{Do: illumostest.Hang, Command: "zonecfg", Verb: "-f", Times: 1})
-	made := make(chan error, 1)
-	go func() {
-		_, err := m.Create(s.ctx(), s.spec(alice))
-		made <- err
-	}()
-	hidden.WaitStruck(1)
-	other := s.manager()
-	if _, err := other.Create(s.ctx(), s.spec(alice)); err != nil {
-		t.Fatal(err)
-	}
-	hidden.Release()
-	if err := <-made; !errors.Is(err, zone.ErrExists) {
-		t.Errorf("got error %v, want ErrExists", err)
-	}
-	if err := m.Remove(s.ctx(), zone.RungUninstall, alice); err == nil || s.State(alice) != "installed" {
-		t.Errorf("got error %v, the zone is %q", err, s.State(alice))
-	}
-	s.wantGone(other, alice)
-}
-
 // The error for a NIC that the host refuses explains what to do.
 func TestRefusedNICs(t *testing.T) {
 	s := newSled(t, illumostest.Options{})
