@@ -169,9 +169,28 @@ func (h *scripted) managerOf(cfg Config) *Manager {
 }
 
 // create creates the zone of most tests.
+func create(t *testing.T, m *Manager) error {
+	_, err := m.Create(bounded(t), testSpec())
+	return err
+}
+
+func createAndBoot(t *testing.T, m *Manager) error {
+	if err := create(t, m); err != nil {
+		return err
+	}
+	return m.Boot(bounded(t), testZone)
+}
+
+// begin calls a function in the background and returns where its error comes.
+func begin(call func() error) <-chan error {
+	ended := make(chan error, 1)
+	go func() { ended <- call() }()
+	return ended
+}
+
 func (h *scripted) create(m *Manager) {
 	h.t.Helper()
-	if _, err := m.Create(bounded(h.t), testSpec()); err != nil {
+	if err := create(h.t, m); err != nil {
 		h.t.Fatal(err)
 	}
 }

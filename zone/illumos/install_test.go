@@ -56,7 +56,7 @@ func TestHalfConfiguration(t *testing.T) {
 	m := h.manager()
 	h.on("zonecfg-create", `head -3 "$4" >"$dir/configs/$zone.xml"; state "$zone" configured
 		echo "On line 4 of $4: Resource incomplete." >&2; exit 1`)
-	if _, err := m.Create(bounded(t), testSpec()); err == nil || !strings.Contains(err.Error(), "Resource incomplete") {
+	if err := create(t, m); err == nil || !strings.Contains(err.Error(), "Resource incomplete") {
 		t.Errorf("got error %v", err)
 	}
 	if log := h.log(); strings.Contains(log, "install") || strings.Contains(log, "create-vnic") {

@@ -58,11 +58,7 @@ func TestBootOvertakesRemoval(t *testing.T) {
 	h.on("zoneadm-uninstall", `[ ! -e "$dir/uninstalling" ] || { ordinary "$@" && exit; }
 		touch "$dir/uninstalling"; await booted
 		echo "zoneadm: zone '$zone': uninstall operation is invalid for running zones." >&2; exit 1`)
-	started := make(chan error, 1)
-	go func() {
-		_, err := m.Create(bounded(t), testSpec())
-		started <- errors.Join(err, m.Boot(bounded(t), testZone))
-	}()
+	started := begin(func() error { return createAndBoot(t, m) })
 	h.await("the boot to be under way", func() bool { return h.has("booting") })
 	if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
 		t.Fatal(err)
@@ -86,8 +82,7 @@ func TestLockOfAnother(t *testing.T) {
 	h.on("zoneadm-uninstall", `trap '' HUP; touch "$dir/waiting"; await never`)
 	ctx, cancel := context.WithCancel(bounded(t))
 	defer cancel()
-	ended := make(chan error, 1)
-	go func() { ended <- m.Remove(ctx, zone.RungUninstall, testZone) }()
+	ended := begin(func() error { return m.Remove(ctx, zone.RungUninstall, testZone) })
 	h.await("the uninstall to wait", func() bool { return h.has("waiting") })
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) || errors.Is(err, command.ErrLeft) || m.LeftBehind() != 0 {

@@ -186,11 +186,7 @@ func TestSurvivingCommandBlocksRemoval(t *testing.T) {
 			m := h.manager()
 			m.commands.Kill = func(int) error { return nil }
 			h.on(verb, `touch "$dir/hangs"; await let-go`)
-			created := make(chan error, 1)
-			go func() {
-				_, err := m.Create(bounded(t), testSpec())
-				created <- err
-			}()
+			created := begin(func() error { return create(t, m) })
 			h.await("the command to hang", func() bool { return h.has("hangs") })
 			trying, cancel := context.WithCancel(bounded(t))
 			removal := quick
