@@ -35,7 +35,7 @@ var faulty = []illumostest.Fault{
 // Under random faults, with and without access to the host's configurations, no
 // running zone is reported as ended, and no removal ends before everything is gone.
 func TestUnreliableHost(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
+	s := newSled(t)
 	seeing := s.manager()
 	blind := s.managerOf(func(c *illumos.Config) { c.ZonesDir = "/nonexistent" })
 	managers := []*illumos.Manager{seeing, blind}

@@ -14,7 +14,7 @@ import (
 // without access to the host's configurations.
 func TestOmittedZone(t *testing.T) {
 	for how, said := range map[string]string{"silently": "", "with a line": "zoneadm: zone '" + alice + "': could not get zone path"} {
-		t.Run(how, func(t *testing.T) { testOmittedZone(newSled(t, illumostest.Options{}), said) })
+		t.Run(how, func(t *testing.T) { testOmittedZone(newSled(t), said) })
 	}
 }
 
@@ -38,7 +38,7 @@ func testOmittedZone(s *sled, said string) {
 
 // The error for a NIC that the host refuses explains what to do.
 func TestRefusedNICs(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
+	s := newSled(t)
 	m := s.manager()
 	s.mustBoot(m, alice)
 	for name, test := range map[string]struct {
@@ -69,7 +69,7 @@ func TestRefusedNICs(t *testing.T) {
 // A full /var makes every hook of the brand fail, including halt. The error gives
 // the reason, and the zone is removed when there is space again.
 func TestFullVar(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
+	s := newSled(t)
 	m := s.manager()
 	full := s.Inject(illumostest.Fault{Do: illumostest.VarFull})
 	if err := s.boot(m, bob); err == nil || !strings.Contains(err.Error(), "No space left on device") {
@@ -101,7 +101,7 @@ func TestFullVar(t *testing.T) {
 // While dlmgmtd is not available, every link seems absent. The removal does not end
 // until they are really removed.
 func TestRemovalWithoutDlmgmtd(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
+	s := newSled(t)
 	m := s.manager()
 	s.mustBoot(m, alice)
 	away := s.Inject(illumostest.Fault{Do: illumostest.LinksAway})

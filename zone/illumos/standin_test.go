@@ -36,13 +36,13 @@ type sled struct {
 	fresh struct{ links, datasets map[string]bool }
 }
 
-func newSled(t *testing.T, o illumostest.Options) *sled {
+func newSled(t *testing.T) *sled {
 	t.Helper()
 	t.Parallel()
 	if os.Getenv("SLOW_TESTS") != "1" {
 		t.Skip("runs hundreds of processes")
 	}
-	s := &sled{Host: illumostest.Install(t, t.TempDir(), o), t: t}
+	s := &sled{Host: illumostest.Install(t, t.TempDir(), illumostest.Options{}), t: t}
 	s.fresh.links, s.fresh.datasets = keys(s.Links()), keys(s.Datasets())
 	return s
 }
@@ -155,7 +155,7 @@ func (s *sled) wantNothing() {
 }
 
 func TestLifecycleOnHost(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
+	s := newSled(t)
 	m := s.manager()
 	spec := s.spec(alice)
 	made, err := m.Create(s.ctx(), spec)
@@ -205,7 +205,7 @@ func TestEnsureGoneOnHost(t *testing.T) {
 		{state: "running", fault: illumostest.Fault{Do: illumostest.Maintenance}},
 	} {
 		t.Run(test.state+test.fault.Do, func(t *testing.T) {
-			s := newSled(t, illumostest.Options{})
+			s := newSled(t)
 			if test.fault.Do != "" {
 				s.Inject(test.fault)
 			}
@@ -241,7 +241,7 @@ func (m impatient) Remove(ctx context.Context, rung zone.Rung, name string) erro
 func TestStuckZone(t *testing.T) {
 	for _, state := range []string{"shutting_down", "down"} {
 		t.Run(state, func(t *testing.T) {
-			s := newSled(t, illumostest.Options{})
+			s := newSled(t)
 			m := s.manager()
 			s.mustBoot(m, alice)
 			stuck := s.Inject(illumostest.Fault{Do: illumostest.Stuck, Object: alice, State: state})
@@ -279,7 +279,7 @@ func TestCommandsDie(t *testing.T) {
 		"before zfs destroy", "during zoneadm list",
 	} {
 		t.Run(at, func(t *testing.T) {
-			s := newSled(t, illumostest.Options{})
+			s := newSled(t)
 			where := strings.Fields(at)
 			death := s.Inject(illumostest.Fault{Do: illumostest.Die, When: where[0], Command: where[1], Verb: where[2], Times: 1})
 			// The fault may strike here or in the removal.
@@ -295,7 +295,7 @@ func TestCommandsDie(t *testing.T) {
 
 // Many zones are created and removed concurrently.
 func TestManyZones(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
+	s := newSled(t)
 	m := s.manager()
 	const zones = 8
 	done := make(chan error, zones)
