@@ -73,40 +73,25 @@ func heap() int64 {
 // room, when a poll for generation 2 has arrived.
 func serveQuiet(t *testing.T, waiting chan<- struct{}) net.Addr {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
+	return listen(t, func(conn net.Conn) {
+		r := bufio.NewReaderSize(conn, 512)
 		for {
-			conn, err := listener.Accept()
+			req, err := http.ReadRequest(r)
 			if err != nil {
 				return
 			}
-			go func() {
-				defer conn.Close()
-				r := bufio.NewReaderSize(conn, 512)
-				for {
-					req, err := http.ReadRequest(r)
-					if err != nil {
-						return
-					}
-					if body, _ := io.ReadAll(req.Body); string(body) == `{"gen":0}` {
-						io.WriteString(conn, reply(200, `{"gen":1,"state":"Running","migration":{}}`))
-						continue
-					}
-					select {
-					case waiting <- struct{}{}:
-					default:
-					}
-					conn.Read(make([]byte, 1))
-					return
-				}
-			}()
+			if body, _ := io.ReadAll(req.Body); string(body) == `{"gen":0}` {
+				io.WriteString(conn, reply(200, `{"gen":1,"state":"Running","migration":{}}`))
+				continue
+			}
+			select {
+			case waiting <- struct{}{}:
+			default:
+			}
+			conn.Read(make([]byte, 1))
+			return
 		}
-	}()
-	return listener.Addr()
+	})
 }
 
 // A connection ends with its call, and a watch's connections with the watch.

@@ -1,7 +1,6 @@
 package propolis
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"log"
@@ -65,29 +64,32 @@ func serve(t *testing.T, o Options, h http.HandlerFunc) *Client {
 // connection to talk, and then closes it.
 func serveRaw(t *testing.T, o Options, talk func(net.Conn)) *Client {
 	t.Helper()
+	return dial(t, listen(t, asked(talk)), o)
+}
+
+// listen passes each connection on the loopback to talk and then closes it.
+func listen(t *testing.T, talk func(net.Conn)) net.Addr {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				req, err := http.ReadRequest(bufio.NewReader(conn))
-				if err != nil {
-					return
-				}
-				io.Copy(io.Discard, req.Body)
-				talk(conn)
-			}()
+	go accept(listener, talk)
+	return listener.Addr()
+}
+
+func accept(listener net.Listener, talk func(net.Conn)) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
 		}
-	}()
-	return dial(t, listener.Addr(), o)
+		go func() {
+			defer conn.Close()
+			talk(conn)
+		}()
+	}
 }
 
 func dial(t *testing.T, addr net.Addr, o Options) *Client {

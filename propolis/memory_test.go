@@ -67,18 +67,7 @@ func inMemory(t *testing.T, answer func(m *memory, gen uint64, w http.ResponseWr
 func inMemoryRaw(t *testing.T, talk func(net.Conn), test func(*testing.T, *memory)) {
 	t.Helper()
 	serve := func(m *memory) func() {
-		go func() {
-			for {
-				conn, err := m.Accept()
-				if err != nil {
-					return
-				}
-				go func() {
-					defer conn.Close()
-					talk(conn)
-				}()
-			}
-		}()
+		go accept(m, talk)
 		return func() { m.Close() }
 	}
 	synctest.Test(t, func(t *testing.T) { inBubble(t, serve, test) })

@@ -18,6 +18,16 @@ import (
 
 const name = "oxz_propolis-server_c3f5a0b2-7d64-4e0c-9a1e-0f6b8d2c4e71"
 
+// hosted runs a test in a bubble, with a host whose zone is in a state.
+func hosted(t *testing.T, s zone.State, test func(t *testing.T, h *zonetest.Host)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		h := zonetest.New(zonetest.Hooks{})
+		h.Put(name, s)
+		test(t, h)
+	})
+}
+
 // remove removes a zone in a bubble and returns how long it took and its reports.
 func remove(t *testing.T, h *zonetest.Host, r zone.Removal) (time.Duration, []zone.Report) {
 	t.Helper()
@@ -60,9 +70,7 @@ func TestEveryStateIsRemoved(t *testing.T) {
 	for state, rungsWanted := range want {
 		t.Run(state.String(), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				h := zonetest.New(zonetest.Hooks{})
-				h.Put(name, state)
+			hosted(t, state, func(t *testing.T, h *zonetest.Host) {
 				took, reports := remove(t, h, zone.Removal{})
 				if got := rungs(reports); got != rungsWanted || took != 0 {
 					t.Errorf("took %s: %s\nwant %s", took, got, rungsWanted)
@@ -78,9 +86,7 @@ func TestFailedRungIsRetried(t *testing.T) {
 		zonetest.Uninstall, zonetest.Delete, zonetest.Release} {
 		t.Run(string(op), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				h := zonetest.New(zonetest.Hooks{})
-				h.Put(name, zone.Running)
+			hosted(t, zone.Running, func(t *testing.T, h *zonetest.Host) {
 				h.SetFault(name, op, zonetest.Fault{Fail: true, Times: 7})
 				took, reports := remove(t, h, zone.Removal{})
 				var last time.Time
@@ -100,9 +106,7 @@ func TestFailedRungIsRetried(t *testing.T) {
 
 func TestZoneStuckDownIsHaltedAgain(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		h := zonetest.New(zonetest.Hooks{})
-		h.Put(name, zone.Running)
+	hosted(t, zone.Running, func(t *testing.T, h *zonetest.Host) {
 		h.SetFault(name, zonetest.Halt, zonetest.Fault{Stuck: zone.Down})
 		time.AfterFunc(time.Hour, func() { h.SetFault(name, zonetest.Halt, zonetest.Fault{}) })
 		took, reports := remove(t, h, zone.Removal{})
@@ -123,9 +127,7 @@ func TestZoneStuckDownIsHaltedAgain(t *testing.T) {
 
 func TestDeafCallsAreAbandonedAndCapped(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		h := zonetest.New(zonetest.Hooks{})
-		h.Put(name, zone.Running)
+	hosted(t, zone.Running, func(t *testing.T, h *zonetest.Host) {
 		h.SetFault(name, zonetest.Halt, zonetest.Fault{Hang: true, Deaf: true})
 		var abandoned atomic.Int64
 		most := int64(0)
@@ -153,9 +155,7 @@ func TestOneHangDelaysTheRemovalByOneBudget(t *testing.T) {
 	for _, op := range []zonetest.Op{zonetest.Look, zonetest.Kill, zonetest.Halt, zonetest.Uninstall} {
 		t.Run(string(op), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				h := zonetest.New(zonetest.Hooks{})
-				h.Put(name, zone.Running)
+			hosted(t, zone.Running, func(t *testing.T, h *zonetest.Host) {
 				h.SetFault(name, op, zonetest.Fault{Hang: true, Deaf: true, Times: 1})
 				took, _ := remove(t, h, zone.Removal{})
 				budget := zone.Budget(zone.Rung(op))
@@ -170,9 +170,7 @@ func TestOneHangDelaysTheRemovalByOneBudget(t *testing.T) {
 
 func TestEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		h := zonetest.New(zonetest.Hooks{})
-		h.Put(name, zone.Running)
+	hosted(t, zone.Running, func(t *testing.T, h *zonetest.Host) {
 		h.SetFault(name, zonetest.Halt, zonetest.Fault{Fail: true})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -195,9 +193,7 @@ func TestOtherRungsAreTriedWhileOneFails(t *testing.T) {
 		for _, fault := range []zonetest.Fault{{Fail: true}, {Hang: true}, {Hang: true, Deaf: true}} {
 			t.Run(string(tt.op), func(t *testing.T) {
 				t.Parallel()
-				synctest.Test(t, func(t *testing.T) {
-					h := zonetest.New(zonetest.Hooks{})
-					h.Put(name, zone.Running)
+				hosted(t, zone.Running, func(t *testing.T, h *zonetest.Host) {
 					h.SetFault(name, tt.op, fault)
 					ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 					defer cancel()
@@ -246,9 +242,7 @@ func TestJudgeNeedsProof(t *testing.T) {
 // A rung that is interrupted with the removal is not reported as failed.
 func TestInterruptedRungHasNotFailed(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		h := zonetest.New(zonetest.Hooks{})
-		h.Put(name, zone.Running)
+	hosted(t, zone.Running, func(t *testing.T, h *zonetest.Host) {
 		h.SetFault(name, zonetest.Halt, zonetest.Fault{Hang: true})
 		defer h.Unhang()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -279,9 +273,7 @@ func TestRemovalSurvivesTransientFaults(t *testing.T) {
 				Stuck: rapid.SampledFrom([]zone.State{zone.Unknown, zone.ShuttingDown, zone.Down}).Draw(rt, "stuck"),
 				Delay: time.Duration(rapid.IntRange(0, 100).Draw(rt, "delay")) * time.Second}
 		}
-		synctest.Test(t, func(t *testing.T) {
-			h := zonetest.New(zonetest.Hooks{})
-			h.Put(name, state)
+		hosted(t, state, func(t *testing.T, h *zonetest.Host) {
 			for op, f := range faults {
 				h.SetFault(name, op, f)
 			}
@@ -314,9 +306,7 @@ func TestNames(t *testing.T) {
 func TestRemovalWaitsForWhatWasKilled(t *testing.T) {
 	t.Parallel()
 	for after, want := range map[time.Duration]time.Duration{0: 0, 300 * time.Millisecond: 300 * time.Millisecond, time.Hour: time.Second} {
-		synctest.Test(t, func(t *testing.T) {
-			h := zonetest.New(zonetest.Hooks{})
-			h.Put(name, zone.Running)
+		hosted(t, zone.Running, func(t *testing.T, h *zonetest.Host) {
 			ended := make(chan struct{})
 			timer := time.AfterFunc(after, func() { close(ended) })
 			defer timer.Stop()

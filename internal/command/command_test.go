@@ -45,6 +45,15 @@ func newSet(t *testing.T, script string) (*Set, string) {
 	return s, dir
 }
 
+// letGo ends the scripts that wait for it.
+func letGo(t *testing.T, s *Set, dir string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, "tool.go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "those left behind", func() bool { return s.Count() == 0 })
+}
+
 func tool(args ...string) Call { return Call{Argv: append([]string{"tool"}, args...), For: "z1"} }
 
 // await polls until a condition is true.
@@ -240,10 +249,7 @@ func TestLeave(t *testing.T) {
 	if err := s.Run(t.Context(), other); !errors.Is(err, ErrLeft) {
 		t.Errorf("another zone's command gave error %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "tool.go"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	await(t, "those left behind", func() bool { return s.Count() == 0 })
+	letGo(t, s, dir)
 	if err := s.Run(t.Context(), Call{Argv: call.Argv, For: "z1"}); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
@@ -274,10 +280,7 @@ func TestMaxLeft(t *testing.T) {
 	if err := s.Run(t.Context(), halt); !errors.Is(err, ErrLeft) {
 		t.Errorf("a halt: got error %v, want that it was run", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "tool.go"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	await(t, "those left behind", func() bool { return s.Count() == 0 })
+	letGo(t, s, dir)
 }
 
 // A command that is stuck is replaced, each time after a longer pause.
@@ -301,10 +304,7 @@ func TestStuckIsReplaced(t *testing.T) {
 	if refused[0] > 0 || refused[4] == 0 || refused[4] < refused[2] {
 		t.Errorf("refused, by the number of stuck runs: %v", refused)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "tool.go"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	await(t, "those left behind", func() bool { return s.Count() == 0 })
+	letGo(t, s, dir)
 }
 
 // A command that survives SIGKILL is left behind.
@@ -323,10 +323,7 @@ func TestSurvivesKill(t *testing.T) {
 	if s.Making("z2") != nil {
 		t.Error("it counts for another zone")
 	}
-	if err := os.WriteFile(filepath.Join(dir, "tool.go"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	await(t, "the survivor", func() bool { return s.Count() == 0 })
+	letGo(t, s, dir)
 }
 
 func TestEndedContext(t *testing.T) {

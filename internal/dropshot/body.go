@@ -14,9 +14,6 @@ import (
 // MaxBody is the limit of both APIs in production, in bytes.
 const MaxBody = 1 << 20
 
-// HasBody reports whether the operation's requests have a body.
-func (o *Operation) HasBody() bool { return o.body != nil }
-
 // Body reads a request's body and checks it.
 func (o *Operation) Body(r *http.Request) (json.RawMessage, *Error) {
 	body, refusal := ReadBody(r)

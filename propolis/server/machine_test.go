@@ -24,15 +24,26 @@ type stage struct {
 	puppet *puppet
 }
 
-func newStage(t *testing.T) *stage {
+// staged runs a test in a bubble.
+func staged(t *testing.T, test func(t *testing.T, s *stage)) {
 	t.Helper()
-	s := &stage{}
-	s.server = server.New(server.Options{Newest: dropshot.Version{7}, Make: func(vm *server.VM) server.Machine {
-		s.puppet = &puppet{vm: vm}
-		return s.puppet
-	}})
-	s.Client = servertest.InProcess(t, s.server.Handler(), s.server.Close)
-	return s
+	synctest.Test(t, func(t *testing.T) {
+		s := &stage{}
+		s.server = server.New(server.Options{Newest: dropshot.Version{7}, Make: func(vm *server.VM) server.Machine {
+			s.puppet = &puppet{vm: vm}
+			return s.puppet
+		}})
+		s.Client = servertest.InProcess(t, s.server.Handler(), s.server.Close)
+		test(t, s)
+	})
+}
+
+// wantCalls compares what the machine has been called.
+func (p *puppet) wantCalls(t *testing.T, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, p.calls); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
 }
 
 // ensure begins a PUT /instance; its answer follows.
@@ -96,8 +107,7 @@ func TestQueue(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t)
+			staged(t, func(t *testing.T, s *stage) {
 				s.ensure(servertest.ColdStart)
 				s.puppet.calls = nil
 				var got []string
@@ -126,50 +136,39 @@ func TestQueue(t *testing.T) {
 // PUT /instance is answered when the machine was made, or was not.
 func TestMake(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t)
+	staged(t, func(t *testing.T, s *stage) {
 		got := s.ensure(servertest.ColdStart)
 		s.Want(s.Put("Run"), "Failed Dependency NoInstance")
 		s.tell(end(server.Failed))
 		s.Want(<-got, "Internal Server Error Internal")
 		first := s.puppet
 		got = s.ensure(servertest.MigrationTarget)
-		if diff := cmp.Diff([]string{"make", "close"}, first.calls); diff != "" {
-			t.Errorf("replaced machine (-want +got):\n%s", diff)
-		}
+		first.wantCalls(t, "make", "close")
 		s.tell((*server.VM).Made)
 		s.Want(<-got, "Created")
 		s.Want(s.Put("Stop"), "No Content")
-		if diff := cmp.Diff([]string{"make"}, s.puppet.calls); diff != "" {
-			t.Errorf("machine that arrives (-want +got):\n%s", diff)
-		}
+		s.puppet.wantCalls(t, "make")
 		s.tell((*server.VM).Runs)
-		if diff := cmp.Diff([]string{"make", "stop"}, s.puppet.calls); diff != "" {
-			t.Errorf("machine that has arrived (-want +got):\n%s", diff)
-		}
+		s.puppet.wantCalls(t, "make", "stop")
 	})
 }
 
 // What a machine tells after Close has no effect.
 func TestToldTooLate(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t)
+	staged(t, func(t *testing.T, s *stage) {
 		s.ensure(servertest.ColdStart)
 		s.tell((*server.VM).Made)
 		s.server.Close()
 		s.tell(func(*server.VM) { t.Error("told after Close") })
-		if diff := cmp.Diff([]string{"make", "close"}, s.puppet.calls); diff != "" {
-			t.Errorf("calls (-want +got):\n%s", diff)
-		}
+		s.puppet.wantCalls(t, "make", "close")
 	})
 }
 
 // A soft request is forced when its time is over.
 func TestForced(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t)
+	staged(t, func(t *testing.T, s *stage) {
 		s.ensure(servertest.ColdStart)
 		s.tell((*server.VM).Made)
 		s.tell((*server.VM).Runs)
@@ -178,9 +177,7 @@ func TestForced(t *testing.T) {
 		s.Want(s.Put7("Reboot", "30"), "No Content")
 		time.Sleep(30 * time.Second) // sleep: in a bubble, advances its time
 		synctest.Wait()
-		if diff := cmp.Diff([]string{"make", "run", "press", "reboot"}, s.puppet.calls); diff != "" {
-			t.Errorf("calls (-want +got):\n%s", diff)
-		}
+		s.puppet.wantCalls(t, "make", "run", "press", "reboot")
 	})
 }
 
@@ -213,8 +210,7 @@ func TestSnapshots(t *testing.T) {
 		r.release <- err
 		c.Want(<-got, want)
 	}
-	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t)
+	staged(t, func(t *testing.T, s *stage) {
 		s.ensure(servertest.ColdStart)
 		s.tell((*server.VM).Made)
 		s.Want(s.Call(http.MethodPost, path, ""), "Not Found")

@@ -106,26 +106,19 @@ func TestRemovalOfOmittedZone(t *testing.T) {
 	t.Parallel()
 	h := newScripted(t)
 	m := h.manager()
-	if _, err := m.Create(bounded(t), testSpec()); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Boot(bounded(t), testZone); err != nil {
+	if err := createAndBoot(t, m); err != nil {
 		t.Fatal(err)
 	}
 	h.on("zoneadm-list", `echo >>"$dir/lists"; `+listsNothing)
 	ctx, cancel := context.WithCancel(bounded(t))
-	removed := make(chan error, 1)
-	go func() { removed <- zone.EnsureGone(ctx, m, testZone, quick) }()
+	removed := begin(func() error { return zone.EnsureGone(ctx, m, testZone, quick) })
 	h.await("some looks", func() bool { return strings.Count(h.read("lists"), "\n") > 6 })
 	cancel()
 	if err := <-removed; err == nil {
 		t.Error("the removal ended")
 	}
 	h.on("zoneadm-list", "")
-	if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
-		t.Error(err)
-	}
-	h.wantNothing()
+	h.wantGone(m)
 }
 
 // A configuration without an index entry, left by a killed zonecfg, is removed.
@@ -134,11 +127,8 @@ func TestHalfConfiguredZoneIsRemoved(t *testing.T) {
 	h := newScripted(t)
 	m := h.manager()
 	h.on("zonecfg-create", `cp "$4" "$dir/configs/$zone.xml"; kill -9 $$`)
-	if _, err := m.Create(bounded(t), testSpec()); err == nil {
+	if err := create(t, m); err == nil {
 		t.Error("Create succeeded")
 	}
-	if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
-		t.Error(err)
-	}
-	h.wantNothing()
+	h.wantGone(m)
 }

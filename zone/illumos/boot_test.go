@@ -130,8 +130,7 @@ func TestBootContinuesWithoutCaller(t *testing.T) {
 	h.on("zoneadm-boot", `touch "$dir/booting"; await let-go; ordinary`)
 	ctx, cancel := context.WithCancel(bounded(t))
 	defer cancel()
-	booted := make(chan error, 1)
-	go func() { booted <- m.Boot(ctx, testZone) }()
+	booted := begin(func() error { return m.Boot(ctx, testZone) })
 	h.await("the boot to be under way", func() bool { return h.has("booting") })
 	cancel()
 	if err := <-booted; !errors.Is(err, command.ErrLeft) || !errors.Is(err, context.Canceled) {

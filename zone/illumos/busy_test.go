@@ -32,20 +32,13 @@ func TestHostIsBusy(t *testing.T) {
 			h := newScripted(t)
 			m := h.manager()
 			h.on(test.command, `[ ! -e "$dir/short" ] || { ordinary "$@"; exit; }; touch "$dir/short"; echo "`+test.text+`" >&2; exit 1`)
-			start := func() error {
-				_, err := m.Create(bounded(t), testSpec())
-				if err == nil {
-					err = m.Boot(bounded(t), testZone)
-				}
-				return err
-			}
-			if err := start(); err == nil || errors.Is(err, zone.ErrBusy) != test.busy || !strings.Contains(err.Error(), test.text) {
+			if err := createAndBoot(t, m); err == nil || errors.Is(err, zone.ErrBusy) != test.busy || !strings.Contains(err.Error(), test.text) {
 				t.Errorf("got error %v, want busy %v", err, test.busy)
 			}
 			if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
 				t.Fatal(err)
 			}
-			if err := start(); err != nil {
+			if err := createAndBoot(t, m); err != nil {
 				t.Errorf("again: %v", err)
 			}
 		})

@@ -35,7 +35,7 @@ var faulty = []illumostest.Fault{
 // Under random faults, with and without access to the host's configurations, no
 // running zone is reported as ended, and no removal ends before everything is gone.
 func TestUnreliableHost(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
+	s := newSled(t)
 	seeing := s.manager()
 	blind := s.managerOf(func(c *illumos.Config) { c.ZonesDir = "/nonexistent" })
 	managers := []*illumos.Manager{seeing, blind}
@@ -82,10 +82,7 @@ func TestUnreliableHost(t *testing.T) {
 	group.Wait()
 	s.ReleaseAll()
 	t.Logf("%d looks, of which %d failed", looks, failed)
-	if err := zone.EnsureGone(s.ctx(), seeing, alice, quick); err != nil {
-		t.Fatal(err)
-	}
-	s.wantNothing()
+	s.wantGone(seeing, alice)
 }
 
 // injectFaults injects random faults one after another, each for a short time.

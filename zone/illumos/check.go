@@ -41,7 +41,7 @@ func (m *Manager) Check(ctx context.Context) error {
 // Findings are the results of the checks of Check, one by one. near is an address in the
 // prefix of the servers' addresses, or the zero Addr if that is not known.
 func (m *Manager) Findings(ctx context.Context, near netip.Addr) []Finding {
-	links, err := m.control.links(ctx)
+	links, err := m.vnics.links(ctx)
 	if err != nil {
 		return []Finding{{"datalinks", err, "dladm show-link has to work: see svcs datalink-management"}}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -68,7 +69,7 @@ func (m *Manager) create(ctx context.Context, spec zone.Spec) (zone.Made, error)
 	if path := m.zonePath(spec.Name); !notExist(path) {
 		return zone.Made{}, fmt.Errorf("%w, at least its zonepath %s", zone.ErrExists, path)
 	}
-	links, err := m.control.links(ctx)
+	links, err := m.vnics.links(ctx)
 	if err != nil {
 		return zone.Made{}, err
 	}
@@ -117,7 +118,7 @@ func (m *Manager) configureWithLinks(ctx context.Context, spec zone.Spec) ([]str
 		if made, err = m.makeLinks(ctx, spec, links); err == nil {
 			return links, nil
 		}
-		if !LinkExists(err) {
+		if !errors.Is(err, errLinkExists) {
 			return nil, err
 		}
 		m.facts.setForeign(links[made])
@@ -133,21 +134,11 @@ func (m *Manager) configureWithLinks(ctx context.Context, spec zone.Spec) ([]str
 }
 
 func (m *Manager) chooseLinks(ctx context.Context, spec zone.Spec) ([]string, error) {
-	bases := []string{m.control.Base()}
-	for range spec.NICs {
-		bases = append(bases, m.ports.Base())
-	}
-	existing, err := m.control.Names(ctx)
+	existing, err := m.vnics.names(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if len(spec.NICs) > 0 && m.cfg.Ports != nil {
-		ports, err := m.ports.Names(ctx)
-		if err != nil {
-			return nil, err
-		}
-		existing = append(existing, ports...)
-	}
+	bases := append([]string{controlBase}, slices.Repeat([]string{guestBase}, len(spec.NICs))...)
 	return m.facts.choose(spec.Name, existing, bases), nil
 }
 

@@ -67,14 +67,10 @@ func TestRecalledZoneIsRemoved(t *testing.T) {
 func TestZonePathIsTheListedOne(t *testing.T) {
 	t.Parallel()
 	h := newScripted(t)
-	if _, err := h.manager().Create(bounded(t), testSpec()); err != nil {
-		t.Fatal(err)
-	}
+	h.create(h.manager())
 	m := h.managerOf(h.changed())
 	m.Recall(testZone, zone.Made{Path: "/"})
-	if err := m.Remove(bounded(t), zone.RungUninstall, testZone); err != nil {
-		t.Fatal(err)
-	}
+	h.step(m, zone.RungUninstall)
 	if h.has("root/" + testZone) {
 		t.Error("the zonepath is left")
 	}

@@ -83,9 +83,8 @@ func TestHaltContinuesWithoutCaller(t *testing.T) {
 	if !errors.Is(err, command.ErrTooMany) || !errors.Is(err, context.Canceled) {
 		t.Errorf("got error %v, want that it was waited for", err)
 	}
-	last := make(chan error, 1)
 	before = lists()
-	go func() { last <- m.Remove(bounded(t), zone.RungHalt, testZone) }()
+	last := begin(func() error { return m.Remove(bounded(t), zone.RungHalt, testZone) })
 	// One list may be from the previous call.
 	h.await("the last halt to wait for others", func() bool { return lists() >= before+3 })
 	h.write("let-go", "")
@@ -102,8 +101,7 @@ func haltUntil(h *scripted, m *Manager, what string, holds func() bool) error {
 	h.t.Helper()
 	ctx, cancel := context.WithCancel(bounded(h.t))
 	defer cancel()
-	ended := make(chan error, 1)
-	go func() { ended <- m.Remove(ctx, zone.RungHalt, testZone) }()
+	ended := begin(func() error { return m.Remove(ctx, zone.RungHalt, testZone) })
 	h.await(what, holds)
 	cancel()
 	return <-ended
@@ -131,9 +129,7 @@ func TestHaltAfterOtherFailures(t *testing.T) {
 			if err := m.Remove(short, zone.RungKill, testZone); err == nil {
 				t.Error("a kill that failed returned no error")
 			}
-			if err := m.Remove(bounded(t), zone.RungHalt, testZone); err != nil {
-				t.Error(err)
-			}
+			h.step(m, zone.RungHalt)
 			if !h.has("halted") {
 				t.Error("no halt was run")
 			}

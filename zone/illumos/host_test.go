@@ -168,6 +168,50 @@ func (h *scripted) managerOf(cfg Config) *Manager {
 	return m
 }
 
+// create creates the zone of most tests.
+func create(t *testing.T, m *Manager) error {
+	_, err := m.Create(bounded(t), testSpec())
+	return err
+}
+
+func createAndBoot(t *testing.T, m *Manager) error {
+	if err := create(t, m); err != nil {
+		return err
+	}
+	return m.Boot(bounded(t), testZone)
+}
+
+// begin calls a function in the background and returns where its error comes.
+func begin(call func() error) <-chan error {
+	ended := make(chan error, 1)
+	go func() { ended <- call() }()
+	return ended
+}
+
+func (h *scripted) create(m *Manager) {
+	h.t.Helper()
+	if err := create(h.t, m); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// step performs one step of its removal.
+func (h *scripted) step(m *Manager, rung zone.Rung) {
+	h.t.Helper()
+	if err := m.Remove(bounded(h.t), rung, testZone); err != nil {
+		h.t.Error(err)
+	}
+}
+
+// wantGone removes it and checks that nothing is left.
+func (h *scripted) wantGone(m *Manager) {
+	h.t.Helper()
+	if err := zone.EnsureGone(bounded(h.t), m, testZone, quick); err != nil {
+		h.t.Error(err)
+	}
+	h.wantNothing()
+}
+
 // wantNothingRun fails the test if a command was run in the case of.
 func (h *scripted) wantNothingRun(of any) {
 	h.t.Helper()

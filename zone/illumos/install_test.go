@@ -33,10 +33,7 @@ func TestInstallChecksState(t *testing.T) {
 		if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
 			t.Errorf("%s: got error %v, want %q", test.name, err, test.err)
 		}
-		if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
-			t.Error(err)
-		}
-		h.wantNothing()
+		h.wantGone(m)
 	}
 }
 
@@ -46,9 +43,7 @@ func TestInstallWithOption(t *testing.T) {
 	h := newScripted(t)
 	cfg := h.config()
 	cfg.Image = []string{"-s", "/opt/propolis.zfs.xz"}
-	if _, err := h.managerOf(cfg).Create(bounded(t), testSpec()); err != nil {
-		t.Fatal(err)
-	}
+	h.create(h.managerOf(cfg))
 	if !strings.Contains(h.log(), " install -s /opt/propolis.zfs.xz\n") {
 		t.Errorf("commands:\n%s", h.log())
 	}
@@ -61,16 +56,13 @@ func TestHalfConfiguration(t *testing.T) {
 	m := h.manager()
 	h.on("zonecfg-create", `head -3 "$4" >"$dir/configs/$zone.xml"; state "$zone" configured
 		echo "On line 4 of $4: Resource incomplete." >&2; exit 1`)
-	if _, err := m.Create(bounded(t), testSpec()); err == nil || !strings.Contains(err.Error(), "Resource incomplete") {
+	if err := create(t, m); err == nil || !strings.Contains(err.Error(), "Resource incomplete") {
 		t.Errorf("got error %v", err)
 	}
 	if log := h.log(); strings.Contains(log, "install") || strings.Contains(log, "create-vnic") {
 		t.Errorf("Create continued: %s", log)
 	}
-	if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
-		t.Error(err)
-	}
-	h.wantNothing()
+	h.wantGone(m)
 }
 
 // A listed zone can be deleted before its configuration is read, and a configuration
@@ -95,9 +87,7 @@ func TestNothingIsHeldOpen(t *testing.T) {
 	t.Parallel()
 	h := newScripted(t)
 	m := h.manager()
-	if _, err := m.Create(bounded(t), testSpec()); err != nil {
-		t.Fatal(err)
-	}
+	h.create(m)
 	h.write("root/"+testZone+"/root/var/svc/log/system-illumos-propolis-server:default.log", "line\n")
 	if _, err := m.Tail(bounded(t), testZone, 10); err != nil {
 		t.Fatal(err)

@@ -32,12 +32,8 @@ func TestLinkIsGone(t *testing.T) {
 			t.Parallel()
 			h := newScripted(t)
 			m := h.manager()
-			if _, err := m.Create(bounded(t), testSpec()); err != nil {
-				t.Fatal(err)
-			}
-			if err := m.Remove(bounded(t), zone.RungUninstall, testZone); err != nil {
-				t.Fatal(err)
-			}
+			h.create(m)
+			h.step(m, zone.RungUninstall)
 			h.on("dladm-delete-vnic", test.remove)
 			h.on("dladm-show-link", test.list)
 			if err := m.Remove(bounded(t), zone.RungDelete, testZone); (err == nil) != test.ok {
@@ -48,10 +44,7 @@ func TestLinkIsGone(t *testing.T) {
 			}
 			h.on("dladm-delete-vnic", "")
 			h.on("dladm-show-link", "")
-			if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
-				t.Error(err)
-			}
-			h.wantNothing()
+			h.wantGone(m)
 		})
 	}
 }
@@ -150,12 +143,8 @@ func TestHalfExport(t *testing.T) {
 			t.Parallel()
 			h := newScripted(t)
 			m := h.manager()
-			if _, err := m.Create(bounded(t), testSpec()); err != nil {
-				t.Fatal(err)
-			}
-			if err := m.Remove(bounded(t), zone.RungUninstall, testZone); err != nil {
-				t.Fatal(err)
-			}
+			h.create(m)
+			h.step(m, zone.RungUninstall)
 			h.on("zonecfg-export", script)
 			other := h.manager() // knows links only from the configuration
 			if err := other.Remove(bounded(t), zone.RungDelete, testZone); err == nil || !h.has("configs/"+testZone+".xml") {

@@ -92,11 +92,8 @@ func (m *Manager) unmakeLinks(ctx context.Context, name string, links []string) 
 }
 
 func (m *Manager) unmakeLink(ctx context.Context, owner, link string) error {
-	switch {
-	case named(link, m.control.Base()):
-		return m.control.Remove(ctx, owner, link)
-	case named(link, m.ports.Base()), slices.Contains(m.facts.of(owner).made, link):
-		return m.ports.Remove(ctx, owner, link)
+	if ownLink.MatchString(link) || slices.Contains(m.facts.of(owner).made, link) {
+		return m.vnics.remove(ctx, owner, link)
 	}
 	return nil // not the agent's, such as a physical link passed to the zone
 }
@@ -105,8 +102,9 @@ func (m *Manager) unmakeLink(ctx context.Context, owner, link string) error {
 // the guest's NIC i-1.
 func (m *Manager) makeLink(ctx context.Context, spec zone.Spec, i int, link string) error {
 	m.facts.change(spec.Name, func(f *fact) { f.made = append(f.made, link) })
-	if i == 0 {
-		return m.control.Make(ctx, spec.Name, link, zone.NIC{MTU: controlMTU})
+	nic := zone.NIC{MTU: controlMTU}
+	if i > 0 {
+		nic = spec.NICs[i-1]
 	}
-	return m.ports.Make(ctx, spec.Name, link, spec.NICs[i-1])
+	return m.vnics.make(ctx, spec.Name, link, nic)
 }

@@ -55,8 +55,6 @@ type Config struct {
 	Log      zerolog.Logger
 	// VM destroys kernel VMs; nil if the host has none.
 	VM VMDestroyer
-	// Ports provides the guests' datalinks; nil for VNICs over Link.
-	Ports Ports
 }
 
 // A VMDestroyer destroys kernel VMs that outlive their zones. A VM's name is its
@@ -71,8 +69,7 @@ type VMDestroyer interface {
 type Manager struct {
 	cfg      Config
 	commands *command.Set
-	control  vnics
-	ports    Ports
+	vnics    vnics
 	zones    *lister
 	facts    *facts
 	// loading is a semaphore of one: it serializes loadLinks.
@@ -116,13 +113,9 @@ func New(cfg Config) (*Manager, error) {
 		return nil, fmt.Errorf("use illumos zones: find commands: %w", err)
 	}
 	cfg.ZonesDir = cmp.Or(cfg.ZonesDir, zonesDir)
-	m := &Manager{cfg: cfg, commands: set, ports: cfg.Ports, mnttab: mountTables[runtime.GOOS], haltPoll: time.Second, listBudget: listBudget}
+	m := &Manager{cfg: cfg, commands: set, vnics: vnics{set, cfg.Link}, mnttab: mountTables[runtime.GOOS], haltPoll: time.Second, listBudget: listBudget}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.pkill = &pkill{commands: set, ctx: m.ctx, background: &m.background, patience: sharedTime}
-	m.control = vnics{commands: set, over: cfg.Link, base: controlBase}
-	if m.ports == nil {
-		m.ports = vnics{commands: set, over: cfg.Link, base: guestBase}
-	}
 	m.zones = newLister(m.listZones)
 	m.facts, m.loading = newFacts(), make(chan struct{}, 1)
 	return m, nil

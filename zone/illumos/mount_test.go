@@ -17,14 +17,10 @@ func TestParentDatasetIsKept(t *testing.T) {
 	}{{"$dir/root", false}, {"$5", true}, {"$5/root", false}, {"none", false}} {
 		h := newScripted(t)
 		m := h.manager()
-		if _, err := m.Create(bounded(t), testSpec()); err != nil {
-			t.Fatal(err)
-		}
+		h.create(m)
 		h.on("zfs-list", `printf 'rpool/zones/a\t%s\n' "`+test.mountpoint+`"`)
 		h.on("zfs-destroy", `rm -rf "$dir/root/`+testZone+`"`)
-		if err := m.Remove(bounded(t), zone.RungUninstall, testZone); err != nil {
-			t.Error(err)
-		}
+		h.step(m, zone.RungUninstall)
 		if got := strings.Contains(h.log(), "zfs destroy -r rpool/zones/a\n"); got != test.destroyed {
 			t.Errorf("mounted on %s: destroyed %v", test.mountpoint, got)
 		}
@@ -38,9 +34,7 @@ func TestBusyDatasetIsAnError(t *testing.T) {
 	t.Parallel()
 	h := newScripted(t)
 	m := h.manager()
-	if _, err := m.Create(bounded(t), testSpec()); err != nil {
-		t.Fatal(err)
-	}
+	h.create(m)
 	h.on("zfs-list", `printf 'rpool/zones/a\t%s\n' "$5"`)
 	h.on("zfs-destroy", `echo "cannot unmount: Device busy" >&2; exit 1`)
 	if err := m.Remove(bounded(t), zone.RungUninstall, testZone); err == nil || !strings.Contains(err.Error(), "Device busy") {
@@ -79,9 +73,7 @@ func TestUninstallUnmounts(t *testing.T) {
 	t.Parallel()
 	h := newScripted(t)
 	m := h.manager()
-	if _, err := m.Create(bounded(t), testSpec()); err != nil {
-		t.Fatal(err)
-	}
+	h.create(m)
 	m.mnttab = h.path("bin/mnttab")
 	path := h.path("bin/root/" + testZone)
 	h.write("mnttab", fmt.Sprintf("r\t/\tzfs\t\t1\np\t%[1]s/root\tzfs\t\t1\na\t%[1]s/root/a\tlofs\t\t1\nb\t%[1]s/root/a/b\tlofs\t\t1\nx\t%[1]sx/root/a\tlofs\t\t1\n", path))
@@ -96,9 +88,7 @@ func TestUninstallUnmounts(t *testing.T) {
 		t.Errorf("commands:\n%s", h.log())
 	}
 	h.write("mnttab", "r\t/\tzfs\t\t1\n")
-	if err := m.Remove(bounded(t), zone.RungUninstall, testZone); err != nil {
-		t.Error(err)
-	}
+	h.step(m, zone.RungUninstall)
 	if h.has("root/" + testZone) {
 		t.Error("the zonepath is left")
 	}
@@ -112,9 +102,7 @@ func TestUninstallUnmountsByForce(t *testing.T) {
 	m.mnttab = h.path("bin/mnttab")
 	h.write("mnttab", "r\t/\tzfs\t\t1\na\t"+h.path("bin/root/"+testZone)+"/root/a\tlofs\t\t1\n")
 	h.on("umount-umount", `[ "$1" = -f ] && printf 'r\t/\tzfs\t\t1\n' >"$dir/mnttab"`)
-	if err := m.Remove(bounded(t), zone.RungUninstall, testZone); err != nil {
-		t.Error(err)
-	}
+	h.step(m, zone.RungUninstall)
 	h.setState(testZone, zone.Installed)
 	h.write("mnttab", "r\t/\tzfs\t\t1\na\t"+h.path("bin/root/"+testZone)+"/root/a\tlofs\t\t1\n")
 	h.on("umount-umount", `echo "umount: busy" >&2; exit 1`)

@@ -14,7 +14,7 @@ import (
 
 // A port becomes what is described, whatever it was before, also by a later process.
 func TestOPTEPort(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
+	s := newSled(t)
 	if r := s.Run("opteadm", "create-xde", "opte0"); r.Exit != 0 {
 		t.Fatal(r)
 	}

@@ -133,8 +133,7 @@ func (m *Manager) hostAddrs(ctx context.Context, links []link) ([]parse.Addr, er
 func (m *Manager) hostInterfaces(links []link) []string {
 	interfaces := []string{m.cfg.Link}
 	for _, l := range links {
-		zones := named(l.name, m.control.Base()) || named(l.name, m.ports.Base())
-		if l.over == m.cfg.Link && !zones {
+		if l.over == m.cfg.Link && !ownLink.MatchString(l.name) {
 			interfaces = append(interfaces, l.name)
 		}
 	}

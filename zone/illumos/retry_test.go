@@ -26,9 +26,7 @@ func TestRemovalRetries(t *testing.T) {
 	} {
 		h := newScripted(t)
 		m := h.manager()
-		if _, err := m.Create(bounded(t), testSpec()); err != nil {
-			t.Fatal(err)
-		}
+		h.create(m)
 		h.setState(testZone, zone.Running)
 		h.on(test.command, `[ ! -e "$dir/refused" ] || { ordinary "$@" && exit; }
 			touch "$dir/refused"; `+test.then+`
@@ -60,11 +58,7 @@ func TestBootOvertakesRemoval(t *testing.T) {
 	h.on("zoneadm-uninstall", `[ ! -e "$dir/uninstalling" ] || { ordinary "$@" && exit; }
 		touch "$dir/uninstalling"; await booted
 		echo "zoneadm: zone '$zone': uninstall operation is invalid for running zones." >&2; exit 1`)
-	started := make(chan error, 1)
-	go func() {
-		_, err := m.Create(bounded(t), testSpec())
-		started <- errors.Join(err, m.Boot(bounded(t), testZone))
-	}()
+	started := begin(func() error { return createAndBoot(t, m) })
 	h.await("the boot to be under way", func() bool { return h.has("booting") })
 	if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
 		t.Fatal(err)
@@ -88,17 +82,14 @@ func TestLockOfAnother(t *testing.T) {
 	h.on("zoneadm-uninstall", `trap '' HUP; touch "$dir/waiting"; await never`)
 	ctx, cancel := context.WithCancel(bounded(t))
 	defer cancel()
-	ended := make(chan error, 1)
-	go func() { ended <- m.Remove(ctx, zone.RungUninstall, testZone) }()
+	ended := begin(func() error { return m.Remove(ctx, zone.RungUninstall, testZone) })
 	h.await("the uninstall to wait", func() bool { return h.has("waiting") })
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) || errors.Is(err, command.ErrLeft) || m.LeftBehind() != 0 {
 		t.Errorf("got error %v, %d commands are left behind", err, m.LeftBehind())
 	}
 	h.on("zoneadm-uninstall", "")
-	if err := m.Remove(bounded(t), zone.RungUninstall, testZone); err != nil {
-		t.Error(err)
-	}
+	h.step(m, zone.RungUninstall)
 }
 
 // Another program may delete the zone at the same time.
@@ -107,12 +98,8 @@ func TestConcurrentDeletion(t *testing.T) {
 	for _, command := range []string{"zonecfg-export", "zonecfg-delete"} {
 		h := newScripted(t)
 		m := h.manager()
-		if _, err := m.Create(bounded(t), testSpec()); err != nil {
-			t.Fatal(err)
-		}
-		if err := m.Remove(bounded(t), zone.RungUninstall, testZone); err != nil {
-			t.Fatal(err)
-		}
+		h.create(m)
+		h.step(m, zone.RungUninstall)
 		h.on(command, `state "$zone" absent; rm "$dir/configs/$zone.xml"; echo "$zone: No such zone configured" >&2; exit 1`)
 		if err := m.Remove(bounded(t), zone.RungDelete, testZone); err != nil {
 			t.Errorf("%s: %v", command, err)

@@ -1,54 +1,20 @@
 package illumos_test
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sledagent/sledagent/zone"
 	"github.com/sledagent/sledagent/zone/illumos"
 	"github.com/sledagent/sledagent/zone/illumos/illumostest"
 )
 
-// A list can contain more or less than expected.
-func TestOddLists(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
-	m := s.manager()
-	s.mustBoot(m, alice)
-	look := func() (zone.Info, error) { return m.Look(s.ctx(), alice) }
-	before, err := look()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, do := range []string{illumostest.Garbage, illumostest.Truncate} {
-		f := s.Inject(illumostest.Fault{Do: do, Command: "zoneadm", Verb: "list"})
-		if i, err := look(); err == nil {
-			t.Errorf("%s: a look saw %v", do, i.State)
-		}
-		f.Release()
-	}
-	s.Inject(illumostest.Fault{Do: illumostest.ExtraFields, Object: alice})
-	if i, err := look(); err != nil || i != before {
-		t.Errorf("with further fields: %+v, error %v, want %+v", i, err, before)
-	}
-	unknown := s.Inject(illumostest.Fault{Do: illumostest.UnknownState, Object: alice, Text: "hibernating"})
-	if i, err := look(); err != nil || i.State != zone.Unknown {
-		t.Errorf("in an unknown state: %+v, error %v", i, err)
-	}
-	unknown.Release()
-	if err := zone.EnsureGone(s.ctx(), m, alice, quick); err != nil {
-		t.Fatal(err)
-	}
-	s.wantNothing()
-}
-
 // A running zone that the list omits is not reported as absent or ended, with or
 // without access to the host's configurations.
 func TestOmittedZone(t *testing.T) {
 	for how, said := range map[string]string{"silently": "", "with a line": "zoneadm: zone '" + alice + "': could not get zone path"} {
-		t.Run(how, func(t *testing.T) { testOmittedZone(newSled(t, illumostest.Options{}), said) })
+		t.Run(how, func(t *testing.T) { testOmittedZone(newSled(t), said) })
 	}
 }
 
@@ -63,109 +29,16 @@ func testOmittedZone(s *sled, said string) {
 		}
 	}
 	omitted.Release()
-	if err := zone.EnsureGone(s.ctx(), seeing, alice, quick); err != nil {
-		s.t.Fatal(err)
-	}
+	s.ensureGone(seeing, alice)
 	if i, err := blind.Look(s.ctx(), alice); err != nil || i.State != zone.Absent {
 		s.t.Errorf("removed, it is %v, error %v", i.State, err)
 	}
 	s.wantNothing()
 }
 
-// A hanging list delays its callers, and the next call succeeds.
-func TestHangingList(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
-	m := s.manager()
-	hang := s.Inject(illumostest.Fault{Do: illumostest.Hang, Command: "zoneadm", Verb: "list", Times: 1})
-	short, cancel := context.WithTimeout(s.ctx(), 100*time.Millisecond)
-	defer cancel()
-	if _, err := m.Look(short, alice); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("the look that hangs ended with %v", err)
-	}
-	if i, err := m.Look(s.ctx(), alice); err != nil || i.State != zone.Absent {
-		t.Errorf("the next saw %v, error %v", i.State, err)
-	}
-	hang.Release()
-}
-
-// Links that are busy after a halt are removed once they are no longer busy.
-func TestBusyLink(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
-	m := s.manager()
-	s.mustBoot(m, alice)
-	busy := s.Inject(illumostest.Fault{Do: illumostest.LinkBusy, Object: "oxControlInstance0"})
-	removed := make(chan error, 1)
-	go func() { removed <- zone.EnsureGone(s.ctx(), m, alice, quick) }()
-	busy.WaitStruck(2)
-	if s.State(alice) != "configured" {
-		t.Errorf("the zone is %q while its link exists", s.State(alice))
-	}
-	busy.Release()
-	if err := <-removed; err != nil {
-		t.Fatal(err)
-	}
-	s.wantNothing()
-}
-
-// If a zone is already installed, zonecfg create changes it and exits with 0. Create
-// then does not install it, and the removal does not remove it.
-func TestCreateOverInstalledZone(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
-	m := s.manager()
-	hidden := s.Inject(illumostest.Fault{Do: illumostest.Hang, Command: "zonecfg", Verb: "-f", Times: 1})
-	made := make(chan error, 1)
-	go func() {
-		_, err := m.Create(s.ctx(), s.spec(alice))
-		made <- err
-	}()
-	hidden.WaitStruck(1)
-	other := s.manager()
-	if _, err := other.Create(s.ctx(), s.spec(alice)); err != nil {
-		t.Fatal(err)
-	}
-	hidden.Release()
-	if err := <-made; !errors.Is(err, zone.ErrExists) {
-		t.Errorf("got error %v, want ErrExists", err)
-	}
-	if err := m.Remove(s.ctx(), zone.RungUninstall, alice); err == nil || s.State(alice) != "installed" {
-		t.Errorf("got error %v, the zone is %q", err, s.State(alice))
-	}
-	if err := zone.EnsureGone(s.ctx(), other, alice, quick); err != nil {
-		t.Fatal(err)
-	}
-	s.wantNothing()
-}
-
-// A server that has ended in a running zone is distinguished from one that is being
-// restarted, and from an unknown state.
-func TestServerIsGone(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
-	m := s.manager()
-	s.mustBoot(m, alice)
-	failed := func() string {
-		why, err := m.ServerFailed(s.ctx(), alice)
-		if err != nil {
-			t.Error(err)
-		}
-		return why
-	}
-	if why := failed(); why != "" {
-		t.Errorf("a running server is reported as failed: %s", why)
-	}
-	silent := s.Inject(illumostest.Fault{Do: illumostest.Silent, Object: alice})
-	if why, err := m.ServerFailed(s.ctx(), alice); err == nil {
-		t.Errorf("without an answer from the repository: got %q", why)
-	}
-	silent.Release()
-	if r := s.Run("svcadm", "-z", alice, "disable", illumostest.DefaultService); r.Exit != 0 {
-		t.Fatal(r)
-	}
-	s.Eventually("the server to end", func() bool { return strings.Contains(failed(), "is disabled and has no process") })
-}
-
 // The error for a NIC that the host refuses explains what to do.
 func TestRefusedNICs(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
+	s := newSled(t)
 	m := s.manager()
 	s.mustBoot(m, alice)
 	for name, test := range map[string]struct {
@@ -181,9 +54,7 @@ func TestRefusedNICs(t *testing.T) {
 		if _, err := m.Create(s.ctx(), spec); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got error %v, want %q in it", name, err, test.want)
 		}
-		if err := zone.EnsureGone(s.ctx(), m, bob, quick); err != nil {
-			t.Fatal(err)
-		}
+		s.ensureGone(m, bob)
 	}
 	over := s.managerOf(func(c *illumos.Config) { c.Link = "underlay0" })
 	if _, err := over.Create(s.ctx(), s.spec(bob)); err == nil || !strings.Contains(err.Error(), "underlay0") {
@@ -195,34 +66,10 @@ func TestRefusedNICs(t *testing.T) {
 	s.wantNothing()
 }
 
-// The gateway is a working address of the host that the server reaches.
-func TestGatewayOnHost(t *testing.T) {
-	s := newSled(t, illumostest.Options{Addresses: []illumostest.Address{
-		{Name: "underlay0/old6", Type: "static", Addr: "::9/64", State: "duplicate"},
-		{Name: "underlay0/far6", Type: "static", Addr: "fd00::1/64"},
-	}})
-	m := s.manager()
-	if err := m.Check(s.ctx()); err != nil {
-		t.Error(err)
-	}
-	if _, err := m.Create(s.ctx(), s.spec(alice)); err == nil || !strings.Contains(err.Error(), "::9/64 on underlay0 (duplicate)") {
-		t.Errorf("got error %v", err)
-	}
-	s.Run("ipadm", "create-addr", "-t", "-T", "static", "-a", "::7/64", "underlay0/sled6")
-	s.mustBoot(m, alice)
-	if z, _ := s.Zone(alice); z.Properties["config/gateway"] != "::7" {
-		t.Errorf("the gateway is %q", z.Properties["config/gateway"])
-	}
-	if err := zone.EnsureGone(s.ctx(), m, alice, quick); err != nil {
-		t.Fatal(err)
-	}
-	s.wantNothing()
-}
-
 // A full /var makes every hook of the brand fail, including halt. The error gives
 // the reason, and the zone is removed when there is space again.
 func TestFullVar(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
+	s := newSled(t)
 	m := s.manager()
 	full := s.Inject(illumostest.Fault{Do: illumostest.VarFull})
 	if err := s.boot(m, bob); err == nil || !strings.Contains(err.Error(), "No space left on device") {
@@ -254,7 +101,7 @@ func TestFullVar(t *testing.T) {
 // While dlmgmtd is not available, every link seems absent. The removal does not end
 // until they are really removed.
 func TestRemovalWithoutDlmgmtd(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
+	s := newSled(t)
 	m := s.manager()
 	s.mustBoot(m, alice)
 	away := s.Inject(illumostest.Fault{Do: illumostest.LinksAway})

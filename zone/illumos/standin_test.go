@@ -36,13 +36,13 @@ type sled struct {
 	fresh struct{ links, datasets map[string]bool }
 }
 
-func newSled(t *testing.T, o illumostest.Options) *sled {
+func newSled(t *testing.T) *sled {
 	t.Helper()
 	t.Parallel()
 	if os.Getenv("SLOW_TESTS") != "1" {
 		t.Skip("runs hundreds of processes")
 	}
-	s := &sled{Host: illumostest.Install(t, t.TempDir(), o), t: t}
+	s := &sled{Host: illumostest.Install(t, t.TempDir(), illumostest.Options{}), t: t}
 	s.fresh.links, s.fresh.datasets = keys(s.Links()), keys(s.Datasets())
 	return s
 }
@@ -124,6 +124,21 @@ func (s *sled) mustBoot(m *illumos.Manager, name string) {
 	}
 }
 
+// ensureGone removes a zone.
+func (s *sled) ensureGone(m *illumos.Manager, name string) {
+	s.t.Helper()
+	if err := zone.EnsureGone(s.ctx(), m, name, quick); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// wantGone removes the last zone and checks that nothing is left.
+func (s *sled) wantGone(m *illumos.Manager, name string) {
+	s.t.Helper()
+	s.ensureGone(m, name)
+	s.wantNothing()
+}
+
 // wantNothing checks that the host is in its initial state.
 func (s *sled) wantNothing() {
 	s.t.Helper()
@@ -140,7 +155,7 @@ func (s *sled) wantNothing() {
 }
 
 func TestLifecycleOnHost(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
+	s := newSled(t)
 	m := s.manager()
 	spec := s.spec(alice)
 	made, err := m.Create(s.ctx(), spec)
@@ -171,10 +186,7 @@ func TestLifecycleOnHost(t *testing.T) {
 	if _, err := m.Tail(s.ctx(), alice, 4096); err != nil {
 		t.Error(err)
 	}
-	if err := zone.EnsureGone(s.ctx(), m, alice, quick); err != nil {
-		t.Fatal(err)
-	}
-	s.wantNothing()
+	s.wantGone(m, alice)
 }
 
 // A restarted agent removes a zone in any state.
@@ -193,7 +205,7 @@ func TestEnsureGoneOnHost(t *testing.T) {
 		{state: "running", fault: illumostest.Fault{Do: illumostest.Maintenance}},
 	} {
 		t.Run(test.state+test.fault.Do, func(t *testing.T) {
-			s := newSled(t, illumostest.Options{})
+			s := newSled(t)
 			if test.fault.Do != "" {
 				s.Inject(test.fault)
 			}
@@ -208,10 +220,7 @@ func TestEnsureGoneOnHost(t *testing.T) {
 			if got := s.State(alice); got != test.state {
 				t.Fatalf("the zone is %q, want %q", got, test.state)
 			}
-			if err := zone.EnsureGone(s.ctx(), s.manager(), alice, quick); err != nil {
-				t.Fatal(err)
-			}
-			s.wantNothing()
+			s.wantGone(s.manager(), alice)
 		})
 	}
 }
@@ -232,7 +241,7 @@ func (m impatient) Remove(ctx context.Context, rung zone.Rung, name string) erro
 func TestStuckZone(t *testing.T) {
 	for _, state := range []string{"shutting_down", "down"} {
 		t.Run(state, func(t *testing.T) {
-			s := newSled(t, illumostest.Options{})
+			s := newSled(t)
 			m := s.manager()
 			s.mustBoot(m, alice)
 			stuck := s.Inject(illumostest.Fault{Do: illumostest.Stuck, Object: alice, State: state})
@@ -240,9 +249,7 @@ func TestStuckZone(t *testing.T) {
 			go func() { removed <- zone.EnsureGone(s.ctx(), impatient{m}, alice, quick) }()
 			s.Eventually("it is stuck", func() bool { return s.State(alice) == state })
 			s.mustBoot(m, bob)
-			if err := zone.EnsureGone(s.ctx(), m, bob, quick); err != nil {
-				t.Fatal(err)
-			}
+			s.ensureGone(m, bob)
 			select {
 			case err := <-removed:
 				t.Fatalf("the removal of a stuck zone returned %v", err)
@@ -272,14 +279,12 @@ func TestCommandsDie(t *testing.T) {
 		"before zfs destroy", "during zoneadm list",
 	} {
 		t.Run(at, func(t *testing.T) {
-			s := newSled(t, illumostest.Options{})
+			s := newSled(t)
 			where := strings.Fields(at)
 			death := s.Inject(illumostest.Fault{Do: illumostest.Die, When: where[0], Command: where[1], Verb: where[2], Times: 1})
 			// The fault may strike here or in the removal.
 			_ = s.boot(s.manager(), alice)
-			if err := zone.EnsureGone(s.ctx(), s.manager(), alice, quick); err != nil {
-				t.Fatal(err)
-			}
+			s.ensureGone(s.manager(), alice)
 			if death.Struck() != 1 {
 				t.Error("no command has died")
 			}
@@ -290,7 +295,7 @@ func TestCommandsDie(t *testing.T) {
 
 // Many zones are created and removed concurrently.
 func TestManyZones(t *testing.T) {
-	s := newSled(t, illumostest.Options{})
+	s := newSled(t)
 	m := s.manager()
 	const zones = 8
 	done := make(chan error, zones)

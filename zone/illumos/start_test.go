@@ -32,14 +32,7 @@ func TestRemovalBreaksOffStart(t *testing.T) {
 				h.on("svcprop-run", "echo maintenance")
 			}
 			h.on(command, hang)
-			started := make(chan error, 1)
-			go func() {
-				_, err := m.Create(bounded(t), testSpec())
-				if err == nil {
-					err = m.Boot(bounded(t), testZone)
-				}
-				started <- err
-			}()
+			started := begin(func() error { return createAndBoot(t, m) })
 			h.await("the start to hang", func() bool { return h.has("hangs") })
 			if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
 				t.Fatal(err)
@@ -59,15 +52,9 @@ func TestUninstallBreaksOffCreate(t *testing.T) {
 	h := newScripted(t)
 	m := h.manager()
 	h.on("zoneadm-install", `state "$zone" incomplete; touch "$dir/hangs"; exec sleep 600`)
-	created := make(chan error, 1)
-	go func() {
-		_, err := m.Create(bounded(t), testSpec())
-		created <- err
-	}()
+	created := begin(func() error { return create(t, m) })
 	h.await("the install to hang", func() bool { return h.has("hangs") })
-	if err := m.Remove(bounded(t), zone.RungUninstall, testZone); err != nil {
-		t.Error(err)
-	}
+	h.step(m, zone.RungUninstall)
 	if err := <-created; !errors.Is(err, zonelock.ErrRemoved) {
 		t.Errorf("Create ended with %v", err)
 	}
@@ -81,8 +68,7 @@ func TestLockPerZone(t *testing.T) {
 	m := h.manager()
 	h.setState(testZone, zone.Installed)
 	h.on("zoneadm-uninstall", `touch "$dir/hangs"; [ "$zone" != `+testZone+` ] || await let-go; state "$zone" configured`)
-	done := make(chan error, 1)
-	go func() { done <- m.Remove(bounded(t), zone.RungUninstall, testZone) }()
+	done := begin(func() error { return m.Remove(bounded(t), zone.RungUninstall, testZone) })
 	h.await("the uninstall to hang", func() bool { return h.has("hangs") })
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -170,7 +156,7 @@ func TestForeignLinkIsKept(t *testing.T) {
 		echo net0 >"$dir/links/$link"
 		echo "dladm: vnic creation over $4 failed: object already exists" >&2 && exit 1`)
 	h.on("zonecfg-delete", "exit 1")
-	if _, err := m.Create(bounded(t), testSpec()); err == nil {
+	if err := create(t, m); err == nil {
 		t.Fatal("Create succeeded")
 	}
 	h.on("zonecfg-delete", "")
@@ -244,7 +230,7 @@ func TestGateway(t *testing.T) {
 	t.Parallel()
 	h := newScripted(t)
 	gateway := func(m *Manager, server string) (netip.Addr, error) {
-		links, err := m.control.links(bounded(t))
+		links, err := m.vnics.links(bounded(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -360,17 +346,11 @@ func TestStartRetriesLists(t *testing.T) {
 			m := h.manager()
 			// Every second list fails.
 			h.on("zoneadm-list", `echo >>"$dir/lists"; [ $(($(wc -l <"$dir/lists") % 2)) = 0 ] && ordinary; `+bad)
-			if _, err := m.Create(bounded(t), testSpec()); err != nil {
-				t.Fatal(err)
-			}
-			if err := m.Boot(bounded(t), testZone); err != nil {
+			if err := createAndBoot(t, m); err != nil {
 				t.Fatal(err)
 			}
 			h.on("zoneadm-list", "")
-			if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
-				t.Fatal(err)
-			}
-			h.wantNothing()
+			h.wantGone(m)
 		})
 	}
 }

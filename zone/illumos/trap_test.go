@@ -95,12 +95,8 @@ func TestDeleteKeepsConfigurationOfBusyLinks(t *testing.T) {
 	t.Parallel()
 	h := newScripted(t)
 	m := h.manager()
-	if _, err := m.Create(bounded(t), testSpec()); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Remove(bounded(t), zone.RungUninstall, testZone); err != nil {
-		t.Fatal(err)
-	}
+	h.create(m)
+	h.step(m, zone.RungUninstall)
 	h.on("dladm-delete-vnic", `[ "$2" = oxGuest0 ] || { rm "$dir/links/$2" && exit; }
 		echo "dladm: vnic deletion failed: link busy" >&2; exit 1`)
 	if err := m.Remove(bounded(t), zone.RungDelete, testZone); err == nil || !strings.Contains(err.Error(), "link busy") {
@@ -120,9 +116,7 @@ func TestDeleteKeepsConfigurationOfBusyLinks(t *testing.T) {
 		t.Error("a link is left")
 	}
 	h.on("zonecfg-delete", "")
-	if err := other.Remove(bounded(t), zone.RungDelete, testZone); err != nil {
-		t.Error(err)
-	}
+	h.step(other, zone.RungDelete)
 	h.wantNothing()
 }
 
@@ -132,9 +126,7 @@ func TestDeleteKeepsOtherLinks(t *testing.T) {
 	h := newScripted(t)
 	h.setState(testZone, zone.Configured)
 	h.write("configs/"+testZone+".xml", "set zonepath=/zones/z\nadd net\nset physical=igb0\nend\nadd net\nset physical=oxControlInstanceX1\nend\n")
-	if err := h.manager().Remove(bounded(t), zone.RungDelete, testZone); err != nil {
-		t.Fatal(err)
-	}
+	h.step(h.manager(), zone.RungDelete)
 	if strings.Contains(h.log(), "delete-vnic") {
 		t.Errorf("commands: %s", h.log())
 	}
@@ -146,15 +138,11 @@ func TestReleaseAfterDeletionByHand(t *testing.T) {
 	t.Parallel()
 	h := newScripted(t)
 	m := h.manager()
-	if _, err := m.Create(bounded(t), testSpec()); err != nil {
-		t.Fatal(err)
-	}
+	h.create(m)
 	h.write("links/oxControlInstance77", "")
 	_ = os.Remove(h.path("bin/configs/" + testZone + ".xml"))
 	h.setState(testZone, zone.Absent)
-	if err := m.Remove(bounded(t), zone.RungRelease, testZone); err != nil {
-		t.Fatal(err)
-	}
+	h.step(m, zone.RungRelease)
 	if !h.has("links/oxControlInstance77") {
 		t.Error("a link that may be another agent's was removed")
 	}
@@ -167,9 +155,7 @@ func TestReleaseTriesAll(t *testing.T) {
 	t.Parallel()
 	h := newScripted(t)
 	m := h.manager()
-	if _, err := m.Create(bounded(t), testSpec()); err != nil {
-		t.Fatal(err)
-	}
+	h.create(m)
 	_ = os.Remove(h.path("bin/configs/" + testZone + ".xml"))
 	h.setState(testZone, zone.Absent)
 	m.mnttab = h.path("bin/mnttab") // it does not exist
@@ -185,9 +171,7 @@ func TestReleaseTriesAll(t *testing.T) {
 	}
 	h.on("dladm-delete-vnic", "")
 	h.write("mnttab", "r\t/\tzfs\t\t1\n")
-	if err := m.Remove(bounded(t), zone.RungRelease, testZone); err != nil {
-		t.Error(err)
-	}
+	h.step(m, zone.RungRelease)
 	h.wantNothing()
 }
 
@@ -202,11 +186,7 @@ func TestSurvivingCommandBlocksRemoval(t *testing.T) {
 			m := h.manager()
 			m.commands.Kill = func(int) error { return nil }
 			h.on(verb, `touch "$dir/hangs"; await let-go`)
-			created := make(chan error, 1)
-			go func() {
-				_, err := m.Create(bounded(t), testSpec())
-				created <- err
-			}()
+			created := begin(func() error { return create(t, m) })
 			h.await("the command to hang", func() bool { return h.has("hangs") })
 			trying, cancel := context.WithCancel(bounded(t))
 			removal := quick
@@ -225,10 +205,7 @@ func TestSurvivingCommandBlocksRemoval(t *testing.T) {
 				t.Errorf("it is %+v, error %v, want %v", i, err, state)
 			}
 			h.write("let-go", "")
-			if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
-				t.Error(err)
-			}
-			h.wantNothing()
+			h.wantGone(m)
 		})
 	}
 }

@@ -61,9 +61,7 @@ func TestMountedFilesAreKept(t *testing.T) {
 			t.Parallel()
 			h := newScripted(t)
 			m := h.manager()
-			if _, err := m.Create(bounded(t), testSpec()); err != nil {
-				t.Fatal(err)
-			}
+			h.create(m)
 			point := h.path("bin/root/"+testZone) + below
 			if err := os.MkdirAll(point, 0o700); err != nil {
 				t.Fatal(err)
@@ -86,10 +84,7 @@ func TestMountedFilesAreKept(t *testing.T) {
 				t.Errorf("mounted: %v, without its file: %v", points, lost)
 			}
 			h.unmountAll()
-			if err := zone.EnsureGone(bounded(t), m, testZone, quick); err != nil {
-				t.Error(err)
-			}
-			h.wantNothing()
+			h.wantGone(m)
 		})
 	}
 }

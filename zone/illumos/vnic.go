@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/sledagent/sledagent/internal/command"
 	"github.com/sledagent/sledagent/zone"
@@ -20,43 +20,21 @@ const (
 	guestBase   = "oxGuest"
 )
 
+// ownLink matches the names that Create chooses.
+var ownLink = regexp.MustCompile(`^(` + controlBase + `|` + guestBase + `)[0-9]+$`)
+
 // controlMTU is the MTU of the underlay, over which Propolis serves.
 const controlMTU = 9000
 
-// errLinkExists is the error of Make if the name is taken.
+// errLinkExists is the error of make if the name is taken.
 var errLinkExists = errors.New("a datalink of that name exists")
-
-// Ports provides the datalinks of guests' NICs. Its methods must be safe for
-// concurrent use.
-type Ports interface {
-	// Base returns the names of its links without their numbers. All links with such
-	// names are treated as its own and removed with their zones.
-	Base() string
-	// Names returns the name of every link on the host that a new one could
-	// collide with. It may return other names as well.
-	Names(ctx context.Context) ([]string, error)
-	// Make creates a link for a NIC of zone owner. If the name is taken, it returns
-	// an error for which LinkExists returns true.
-	Make(ctx context.Context, owner, link string, nic zone.NIC) error
-	// Remove removes a link of zone owner. It returns nil if the link does not exist.
-	Remove(ctx context.Context, owner, link string) error
-}
-
-// LinkExists reports whether err means that a datalink's name is taken.
-func LinkExists(err error) bool { return errors.Is(err, errLinkExists) }
 
 // vnics provides VNICs over one datalink. They are temporary (-t): like running
 // zones, they do not survive a boot of the host.
 type vnics struct {
 	commands *command.Set
 	over     string
-	base     string
 }
-
-var _ Ports = vnics{}
-
-// Base implements Ports.
-func (v vnics) Base() string { return v.base }
 
 // A link is one datalink of the host.
 type link struct {
@@ -90,8 +68,8 @@ func (v vnics) links(ctx context.Context) ([]link, error) {
 	return all, nil
 }
 
-// Names implements Ports. It returns all datalinks of the host.
-func (v vnics) Names(ctx context.Context) ([]string, error) {
+// names returns the name of every datalink of the host.
+func (v vnics) names(ctx context.Context) ([]string, error) {
 	all, err := v.links(ctx)
 	var names []string
 	for _, l := range all {
@@ -100,8 +78,8 @@ func (v vnics) Names(ctx context.Context) ([]string, error) {
 	return names, err
 }
 
-// Make implements Ports.
-func (v vnics) Make(ctx context.Context, owner, link string, nic zone.NIC) error {
+// make creates a link for a NIC of zone owner.
+func (v vnics) make(ctx context.Context, owner, link string, nic zone.NIC) error {
 	argv := []string{"dladm", "create-vnic", "-t", "-l", v.over}
 	if nic.MAC != "" {
 		argv = append(argv, "-m", nic.MAC)
@@ -127,15 +105,15 @@ func (v vnics) Make(ctx context.Context, owner, link string, nic zone.NIC) error
 	return v.commands.Run(ctx, command.Call{Argv: argv, For: owner, Budget: quickBudget})
 }
 
-// Remove implements Ports. A link that is still in a zone or has an IP interface is
-// busy. That is an error, so the removal is retried.
-func (v vnics) Remove(ctx context.Context, owner, link string) error {
+// remove removes a link of zone owner, if it exists. A link that is still in a zone or has an
+// IP interface is busy. That is an error, so the removal is retried.
+func (v vnics) remove(ctx context.Context, owner, link string) error {
 	err := v.commands.Run(ctx, command.Call{Argv: []string{"dladm", "delete-vnic", link}, For: owner, Budget: quickBudget})
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
 	// While dlmgmtd is not available, dladm reports every link as an invalid name.
-	names, listErr := v.Names(ctx)
+	names, listErr := v.names(ctx)
 	if listErr != nil {
 		return errors.Join(err, listErr)
 	}
@@ -143,13 +121,4 @@ func (v vnics) Remove(ctx context.Context, owner, link string) error {
 		return err
 	}
 	return nil
-}
-
-// named reports whether a link's name is base followed by a number.
-func named(link, base string) bool {
-	number, ok := strings.CutPrefix(link, base)
-	if !ok || number == "" {
-		return false
-	}
-	return strings.Trim(number, "0123456789") == ""
 }

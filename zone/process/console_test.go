@@ -18,9 +18,7 @@ func TestConsole(t *testing.T) {
 	t.Parallel()
 	m := newManager(t)
 	name := prefix + "console"
-	if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
-		t.Fatal(err)
-	}
+	create(t, m, name)
 	path := filepath.Join(m.zoneDir(name), zonedir.ConsoleFile)
 	for what, c := range map[string]struct {
 		put  func() error

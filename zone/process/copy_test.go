@@ -24,6 +24,12 @@ func command(t *testing.T, args ...string) {
 	}
 }
 
+// unmount waits: a process that has ended may keep its directory in use for a moment.
+func unmount(t *testing.T, dir string) {
+	t.Helper()
+	eventually(t, "the unmount", func() bool { return exec.Command("umount", dir).Run() == nil })
+}
+
 // A copy of a running zone's directory is not the zone: it does not run, and its
 // removal ends nothing else.
 func TestCopiesOfAZonesDirectory(t *testing.T) {
@@ -39,23 +45,21 @@ func TestCopiesOfAZonesDirectory(t *testing.T) {
 		"bind mount": {make: []string{"sh", "-c", `mkdir "$1" && mount --bind "$0" "$1"`}, inUse: true},
 	} {
 		for how, iso := range isolations(t) {
-			t.Run(strings.ReplaceAll(what+"/"+how, " ", "-"), func(t *testing.T) {
+			t.Run(what+"/"+how, func(t *testing.T) {
 				t.Parallel()
 				if what == "bind mount" && os.Getuid() != 0 {
 					t.Skip("needs root to mount")
 				}
 				dir := t.TempDir()
-				m := newManagerIn(t, dir, "sleep")
-				m.iso = iso
-				name := prefix + "copied-" + strings.ReplaceAll(what+"-"+how, " ", "-")
+				m := withoutIn(t, dir, iso, "sleep")
+				name := uniqueName(t)
 				copied := name + ".bak"
 				info := running(t, m, name)
 				id := proc.ID{PID: info.PID, Start: startOf(t, info.PID)}
 				command(t, append(c.make, m.zoneDir(name), m.zoneDir(copied))...)
-				later := newManagerIn(t, dir, "sleep")
-				later.iso = iso
+				later := withoutIn(t, dir, iso, "sleep")
 				if what == "bind mount" { // undone before either manager removes the zone
-					t.Cleanup(func() { command(t, "umount", m.zoneDir(copied)) })
+					t.Cleanup(func() { unmount(t, m.zoneDir(copied)) })
 				}
 				for _, m := range []*Manager{m, later} {
 					checkCopy(t, m, copied, c.inUse)
@@ -103,7 +107,7 @@ func TestStateReachedByAnotherPath(t *testing.T) {
 		"bind mount": {"sh", "-c", `mkdir "$1" && mount --bind "$0" "$1"`},
 	} {
 		for how, iso := range isolations(t) {
-			t.Run(strings.ReplaceAll(what+"/"+how, " ", "-"), func(t *testing.T) {
+			t.Run(what+"/"+how, func(t *testing.T) {
 				t.Parallel()
 				if what == "bind mount" && os.Getuid() != 0 {
 					t.Skip("needs root to mount")
@@ -115,22 +119,18 @@ func TestStateReachedByAnotherPath(t *testing.T) {
 					t.Fatal(err)
 				}
 				first.iso = iso
-				name := prefix + "moved-" + strings.ReplaceAll(what+"-"+how, " ", "-")
+				name := uniqueName(t)
 				want := running(t, first, name)
-				eventually(t, "the server", func() bool { return exists(filepath.Join(first.zoneDir(name), "root", "ready")) })
+				ready(t, first, name)
 				inside := members(t, first, name)
 				if err := first.Close(); err != nil {
 					t.Fatal(err)
 				}
 				command(t, append(move, old, dir)...)
 				if what == "bind mount" {
-					// A process that has ended may keep its directory in use for a moment.
-					t.Cleanup(func() {
-						eventually(t, "the unmount", func() bool { return exec.Command("umount", dir).Run() == nil })
-					})
+					t.Cleanup(func() { unmount(t, dir) })
 				}
-				m := newManagerIn(t, dir, "sleep")
-				m.iso = iso
+				m := withoutIn(t, dir, iso, "sleep")
 				if got := look(t, m, name); got != want {
 					t.Errorf("it is %+v, was %+v", got, want)
 				}
@@ -149,45 +149,42 @@ func TestStateReachedByAnotherPath(t *testing.T) {
 // two can be distinguished.
 func TestCopyOfTheWholeState(t *testing.T) {
 	t.Parallel()
-	for how, iso := range isolations(t) {
+	eachIsolation(t, func(t *testing.T, iso isolation) {
 		old, dir := filepath.Join(t.TempDir(), "old"), filepath.Join(t.TempDir(), "new")
-		first := newManagerIn(t, old, "sleep")
-		first.iso = iso
-		name := prefix + "whole-" + strings.ReplaceAll(how, " ", "-")
+		first := withoutIn(t, old, iso, "sleep")
+		name := uniqueName(t)
 		info := running(t, first, name)
 		id := proc.ID{PID: info.PID, Start: startOf(t, info.PID)}
 		command(t, "cp", "-a", old, dir)
-		m := newManagerIn(t, dir, "sleep")
-		m.iso = iso
+		m := withoutIn(t, dir, iso, "sleep")
 		if got := look(t, m, name); got.State != zone.Installed {
-			t.Errorf("%s: the copy is %+v", how, got)
+			t.Errorf("the copy is %+v", got)
 		}
 		_ = m.Remove(ctxFor(t), zone.RungKill, name)
 		aside := old + ".aside"
 		command(t, "mv", old, aside)
 		// Which of the two is the original is unknown now.
 		if got, err := m.Look(ctxFor(t), name); err == nil {
-			t.Errorf("%s: without the original the copy is %+v", how, got)
+			t.Errorf("without the original the copy is %+v", got)
 		}
 		_ = m.Remove(ctxFor(t), zone.RungHalt, name)
 		if err := m.Remove(ctxFor(t), zone.RungUninstall, name); err == nil {
-			t.Errorf("%s: uninstalled", how)
+			t.Error("uninstalled")
 		}
 		command(t, "mv", aside, old)
 		remove(t, m, name)
 		if !alive(t, id) {
-			t.Errorf("%s: the original was killed", how)
+			t.Error("the original was killed")
 		}
-	}
+	})
 }
 
 // A record that names an unrelated process is ignored.
 func TestForgedRecords(t *testing.T) {
 	t.Parallel()
-	for how, iso := range isolations(t) {
+	eachIsolation(t, func(t *testing.T, iso isolation) {
 		dir := t.TempDir()
-		m := newManagerIn(t, dir, "sleep")
-		m.iso = iso
+		m := withoutIn(t, dir, iso, "sleep")
 		victim := running(t, m, prefix+"victim")
 		own := proc.ID{PID: os.Getpid(), Start: startOf(t, os.Getpid())}
 		other := bystander(t)
@@ -208,17 +205,17 @@ func TestForgedRecords(t *testing.T) {
 			name := prefix + "forged"
 			forge(t, m, name, boot)
 			if info := look(t, m, name); info.State != zone.Installed || info.PID != 0 {
-				t.Errorf("%s: %s: %+v", how, what, info)
+				t.Errorf("%s: %+v", what, info)
 			}
 			if err := m.Remove(ctxFor(t), zone.RungKill, name); err != nil {
-				t.Errorf("%s: %s: kill: %v", how, what, err)
+				t.Errorf("%s: kill: %v", what, err)
 			}
 			remove(t, m, name)
 			if !alive(t, other) || !alive(t, init) {
-				t.Fatalf("%s: %s: it was killed", how, what)
+				t.Fatalf("%s: it was killed", what)
 			}
 		}
-	}
+	})
 }
 
 // A record with the id of an earlier boot of the host, or without one, is checked

@@ -43,7 +43,7 @@ func disk(t *testing.T) (dir string, freeze, thaw func()) {
 	}
 	t.Cleanup(func() {
 		thaw()
-		command(t, "umount", dir)
+		unmount(t, dir)
 	})
 	return dir, freeze, thaw
 }
@@ -104,8 +104,7 @@ func TestPipesInPlaceOfRecords(t *testing.T) {
 			if _, err := later.Tail(ctxFor(t), name, 100); err != nil && file != zonedir.LogFile {
 				t.Errorf("%s as %s: %v", file, kind, err)
 			}
-			ended := make(chan zone.End, 1)
-			m.Watch(name, func(e zone.End) { ended <- e })
+			ended := watch(m, name)
 			touch(t, filepath.Join(m.zoneDir(name), "root", "go"))
 			<-ended
 			if exists(filepath.Join(m.zoneDir(name), "root", "target")) {
@@ -128,16 +127,14 @@ func TestTextFromAZoneIsCleaned(t *testing.T) {
 		tail, err := m.Tail(ctxFor(t), name, 100)
 		return err == nil && string(tail) == "?[2Jhello?\n"
 	})
-	ended := make(chan zone.End, 1)
-	m.Watch(name, func(e zone.End) { ended <- e })
+	ended := watch(m, name)
 	touch(t, filepath.Join(dir, "root", "go"))
 	<-ended
 	exit := `{"how":"\u001b]0;title\u0007` + strings.Repeat("x", 1<<19) + `"}`
 	if err := os.WriteFile(filepath.Join(dir, zonedir.ExitFile), []byte(exit), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m.Watch(name, func(e zone.End) { ended <- e })
-	for _, text := range []string{look(t, m, name).Detail, (<-ended).How} {
+	for _, text := range []string{look(t, m, name).Detail, (<-watch(m, name)).How} {
 		if len(text) > maxDetail || !strings.Contains(text, "?]0;title?") || strings.ContainsAny(text, "\x1b\x07") {
 			t.Errorf("%d bytes: %.60q", len(text), text)
 		}
@@ -147,13 +144,12 @@ func TestTextFromAZoneIsCleaned(t *testing.T) {
 // A server that forges its zone's record is still seen and killed.
 func TestServerForgesItsOwnRecord(t *testing.T) {
 	t.Parallel()
-	for how, iso := range isolations(t) {
+	eachIsolation(t, func(t *testing.T, iso isolation) {
 		dir := t.TempDir()
-		first := newManagerIn(t, dir, "child=touch=ready,sleep", "sleep")
-		first.iso = iso
-		name := prefix + "forger-" + strings.ReplaceAll(how, " ", "-")
+		first := withoutIn(t, dir, iso, "child=touch=ready,sleep", "sleep")
+		name := uniqueName(t)
 		info := running(t, first, name)
-		eventually(t, "the server", func() bool { return exists(filepath.Join(first.zoneDir(name), "root", "ready")) })
+		ready(t, first, name)
 		inside := members(t, first, name)
 		dead := proc.ID{PID: 1 << 21, Start: 5}
 		for what, boot := range map[string]*zonedir.Boot{
@@ -175,22 +171,20 @@ func TestServerForgesItsOwnRecord(t *testing.T) {
 			if err != nil && !os.IsNotExist(err) {
 				t.Fatal(err)
 			}
-			m := newManagerIn(t, dir, "sleep")
-			m.iso = iso
+			m := withoutIn(t, dir, iso, "sleep")
 			if got, err := m.Look(ctxFor(t), name); err == nil && (got.State != zone.Running || got.PID != info.PID) {
-				t.Errorf("%s: %s: it is %+v", how, what, got)
+				t.Errorf("%s: it is %+v", what, got)
 			}
 			if err := m.Remove(ctxFor(t), zone.RungUninstall, name); err == nil {
-				t.Errorf("%s: %s: uninstalled", how, what)
+				t.Errorf("%s: uninstalled", what)
 			}
 		}
-		m := newManagerIn(t, dir, "sleep")
-		m.iso = iso
+		m := withoutIn(t, dir, iso, "sleep")
 		remove(t, m, name)
 		for _, p := range inside {
 			if alive(t, p.ID) {
-				t.Errorf("%s: left: %v", how, p)
+				t.Errorf("left: %v", p)
 			}
 		}
-	}
+	})
 }

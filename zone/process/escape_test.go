@@ -44,11 +44,22 @@ func isolations(t *testing.T) map[string]isolation {
 	return all
 }
 
+// eachIsolation runs a test with each isolation that the host grants.
+func eachIsolation(t *testing.T, test func(t *testing.T, iso isolation)) {
+	t.Helper()
+	for how, iso := range isolations(t) {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			test(t, iso)
+		})
+	}
+}
+
 func TestNothingEscapes(t *testing.T) {
 	t.Parallel()
 	for how, iso := range isolations(t) {
 		for what, escape := range escapes {
-			t.Run(strings.ReplaceAll(how+"/"+what, " ", "-"), func(t *testing.T) {
+			t.Run(how+"/"+what, func(t *testing.T) {
 				t.Parallel()
 				testEscape(t, without(t, iso, escape.actions...), escape.live)
 			})
@@ -76,13 +87,12 @@ func TestServerLeavesItsGroup(t *testing.T) {
 		if iso.cgroups == "" {
 			continue
 		}
-		t.Run(strings.ReplaceAll(how, " ", "-"), func(t *testing.T) {
+		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			m := without(t, iso, "detach=touch=ready,sleep", "sleep")
 			name := prefix + "leaver"
 			running(t, m, name)
-			ready := filepath.Join(m.zoneDir(name), "root", "ready")
-			eventually(t, "the server", func() bool { return exists(ready) })
+			ready(t, m, name)
 			inside := members(t, m, name)
 			for _, p := range inside {
 				// The process that has detached the server may be ending.
@@ -106,61 +116,51 @@ func TestServerLeavesItsGroup(t *testing.T) {
 // After an init was killed from outside, Look finds every process that is left.
 func TestInitKilledFromOutside(t *testing.T) {
 	t.Parallel()
-	for how, iso := range isolations(t) {
-		t.Run(strings.ReplaceAll(how, " ", "-"), func(t *testing.T) {
-			t.Parallel()
-			m := without(t, iso, "detach=ignore-term,touch=ready,sleep", "sleep")
-			name := prefix + "other"
-			info := running(t, m, name)
-			ready := filepath.Join(m.zoneDir(name), "root", "ready")
-			eventually(t, "the server", func() bool { return exists(ready) })
-			gone := make(chan zone.End, 1)
-			defer m.Watch(name, func(e zone.End) { gone <- e })()
-			if err := syscall.Kill(info.PID, syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
-			if end := <-gone; end.How != "signal: killed" {
-				t.Errorf("it ended %q", end.How)
-			}
-			want := zone.Down
-			if iso.pidns {
-				want = zone.Installed
-			}
-			eventually(t, "the state", func() bool { return look(t, m, name).State == want })
-			remove(t, m, name)
-			if left := members(t, m, name); len(left) > 0 {
-				t.Errorf("left: %v", left)
-			}
-		})
-	}
+	eachIsolation(t, func(t *testing.T, iso isolation) {
+		m := without(t, iso, "detach=ignore-term,touch=ready,sleep", "sleep")
+		name := prefix + "other"
+		info := running(t, m, name)
+		ready(t, m, name)
+		gone := watch(m, name)
+		if err := syscall.Kill(info.PID, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		if end := <-gone; end.How != "signal: killed" {
+			t.Errorf("it ended %q", end.How)
+		}
+		want := zone.Down
+		if iso.pidns {
+			want = zone.Installed
+		}
+		eventually(t, "the state", func() bool { return look(t, m, name).State == want })
+		remove(t, m, name)
+		wantNoMembers(t, m, name)
+	})
 }
 
 // No signal of a server ends or stops its init, but those that no Go program can catch, and the
 // server ignores and blocks none because of that.
 func TestInitOutlivesSignals(t *testing.T) {
 	t.Parallel()
-	for how, iso := range isolations(t) {
-		t.Run(strings.ReplaceAll(how, " ", "-"), func(t *testing.T) {
-			t.Parallel()
-			m := without(t, iso, "status=status", "signal-init", "touch=ready", "sleep")
-			name := prefix + "other"
-			info := running(t, m, name)
-			root := filepath.Join(m.zoneDir(name), "root")
-			eventually(t, "the server", func() bool { return exists(filepath.Join(root, "ready")) })
-			if now := look(t, m, name); now.State != zone.Running || now.PID != info.PID {
-				t.Errorf("the zone is %v, its init %d, was %d", now.State, now.PID, info.PID)
+	eachIsolation(t, func(t *testing.T, iso isolation) {
+		m := without(t, iso, "status=status", "signal-init", "touch=ready", "sleep")
+		name := prefix + "other"
+		info := running(t, m, name)
+		root := filepath.Join(m.zoneDir(name), "root")
+		ready(t, m, name)
+		if now := look(t, m, name); now.State != zone.Running || now.PID != info.PID {
+			t.Errorf("the zone is %v, its init %d, was %d", now.State, now.PID, info.PID)
+		}
+		if state := statusField(t, fmt.Sprintf("/proc/%d/status", info.PID), "State"); strings.HasPrefix(state, "T") {
+			t.Error("its init is", state)
+		}
+		for _, set := range []string{"SigIgn", "SigBlk"} {
+			if got := statusField(t, filepath.Join(root, "status"), set); strings.Trim(got, "0") != "" {
+				t.Errorf("the server has %s %s", set, got)
 			}
-			if state := statusField(t, fmt.Sprintf("/proc/%d/status", info.PID), "State"); strings.HasPrefix(state, "T") {
-				t.Error("its init is", state)
-			}
-			for _, set := range []string{"SigIgn", "SigBlk"} {
-				if got := statusField(t, filepath.Join(root, "status"), set); strings.Trim(got, "0") != "" {
-					t.Errorf("the server has %s %s", set, got)
-				}
-			}
-			remove(t, m, name)
-		})
-	}
+		}
+		remove(t, m, name)
+	})
 }
 
 // statusField returns a field of a file as described in proc_pid_status(5).
@@ -183,35 +183,29 @@ func statusField(t *testing.T, path, name string) string {
 // with its cause although a child keeps the output open.
 func TestServerEndsAlone(t *testing.T) {
 	t.Parallel()
-	for how, iso := range isolations(t) {
-		t.Run(strings.ReplaceAll(how, " ", "-"), func(t *testing.T) {
-			t.Parallel()
-			m := without(t, iso, "detach=ignore-term,touch=ready,sleep", "wait-for=go", "say=last output", "exit=7")
-			name := prefix + "alone"
-			running(t, m, name)
-			root := filepath.Join(m.zoneDir(name), "root")
-			eventually(t, "the child", func() bool { return exists(filepath.Join(root, "ready")) })
-			gone := make(chan zone.End, 1)
-			defer m.Watch(name, func(e zone.End) { gone <- e })()
-			touch(t, filepath.Join(root, "go"))
-			if end := <-gone; end.How != "exit status 7" {
-				t.Errorf("it ended %q", end.How)
-			}
-			info := look(t, m, name)
-			if info.State != zone.Installed || !strings.Contains(info.Detail, "exit status 7") {
-				t.Errorf("afterwards: %+v", info)
-			}
-			if left := members(t, m, name); len(left) > 0 {
-				t.Errorf("left: %v", left)
-			}
-			if tail, err := m.Tail(ctxFor(t), name, 1000); string(tail) != "last output\n" {
-				t.Errorf("tail: %q, %v", tail, err)
-			}
-			if err := m.Boot(ctxFor(t), name); err != nil {
-				t.Errorf("boot again: %v", err)
-			}
-		})
-	}
+	eachIsolation(t, func(t *testing.T, iso isolation) {
+		m := without(t, iso, "detach=ignore-term,touch=ready,sleep", "wait-for=go", "say=last output", "exit=7")
+		name := prefix + "alone"
+		running(t, m, name)
+		root := filepath.Join(m.zoneDir(name), "root")
+		ready(t, m, name)
+		gone := watch(m, name)
+		touch(t, filepath.Join(root, "go"))
+		if end := <-gone; end.How != "exit status 7" {
+			t.Errorf("it ended %q", end.How)
+		}
+		info := look(t, m, name)
+		if info.State != zone.Installed || !strings.Contains(info.Detail, "exit status 7") {
+			t.Errorf("afterwards: %+v", info)
+		}
+		wantNoMembers(t, m, name)
+		if tail, err := m.Tail(ctxFor(t), name, 1000); string(tail) != "last output\n" {
+			t.Errorf("tail: %q, %v", tail, err)
+		}
+		if err := m.Boot(ctxFor(t), name); err != nil {
+			t.Errorf("boot again: %v", err)
+		}
+	})
 }
 
 func TestCloseLeavesZonesAlone(t *testing.T) {
@@ -227,8 +221,7 @@ func TestCloseLeavesZonesAlone(t *testing.T) {
 	if got := look(t, again, want.Name); got != want {
 		t.Errorf("a new manager sees %+v, want %+v", got, want)
 	}
-	gone := make(chan zone.End, 1)
-	defer again.Watch(want.Name, func(e zone.End) { gone <- e })()
+	gone := watch(again, want.Name)
 	// Unlike an agent that died, this process is still the parent and has to reap.
 	if err := proc.Kill(proc.ID{PID: want.PID, Start: startOf(t, want.PID)}); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -56,7 +57,12 @@ func newManagerIn(t testing.TB, dir string, actions ...string) *Manager {
 // without is newManager with the isolation iso instead of the host's best.
 func without(t testing.TB, iso isolation, actions ...string) *Manager {
 	t.Helper()
-	m := newManager(t, actions...)
+	return withoutIn(t, t.TempDir(), iso, actions...)
+}
+
+func withoutIn(t testing.TB, dir string, iso isolation, actions ...string) *Manager {
+	t.Helper()
+	m := newManagerIn(t, dir, actions...)
 	m.iso = iso
 	return m
 }
@@ -67,6 +73,10 @@ func ctxFor(t testing.TB) context.Context {
 	return ctx
 }
 
+// uniqueName is for zones whose directories move or go: when one does, a process of a zone that
+// has the same name elsewhere may be its own.
+func uniqueName(t *testing.T) string { return prefix + strings.ReplaceAll(t.Name(), "/", "-") }
+
 func spec(name string) zone.Spec {
 	return zone.Spec{
 		Name: name,
@@ -75,15 +85,26 @@ func spec(name string) zone.Spec {
 	}
 }
 
+func create(t testing.TB, m *Manager, name string) {
+	t.Helper()
+	if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// boot creates and boots a zone.
+func boot(t testing.TB, m *Manager, name string) {
+	t.Helper()
+	create(t, m, name)
+	if err := m.Boot(ctxFor(t), name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// running is boot of a server that does not end by itself.
 func running(t testing.TB, m *Manager, name string) zone.Info {
 	t.Helper()
-	ctx := ctxFor(t)
-	if _, err := m.Create(ctx, spec(name)); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Boot(ctx, name); err != nil {
-		t.Fatal(err)
-	}
+	boot(t, m, name)
 	info := look(t, m, name)
 	if info.State != zone.Running {
 		t.Fatalf("booted zone is %+v", info)
@@ -180,6 +201,29 @@ func members(t testing.TB, m *Manager, name string) []proc.Info {
 	return in
 }
 
+func wantNoMembers(t testing.TB, m *Manager, name string) {
+	t.Helper()
+	if left := members(t, m, name); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// ready waits until the zone's server has touched "ready" in its root.
+func ready(t testing.TB, m *Manager, name string) {
+	t.Helper()
+	eventually(t, "the server", func() bool { return exists(filepath.Join(m.zoneDir(name), zonedir.RootDir, "ready")) })
+}
+
+// watch returns where the end of a zone is reported, once.
+func watch(m *Manager, name string) <-chan zone.End {
+	ended := make(chan zone.End, 1)
+	m.Watch(name, func(e zone.End) {
+		ended <- e
+		close(ended)
+	})
+	return ended
+}
+
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
@@ -234,9 +278,7 @@ func alive(t testing.TB, id proc.ID) bool {
 // forge makes a zone whose directory has this record of its boot.
 func forge(t testing.TB, m *Manager, name string, boot zonedir.Boot) {
 	t.Helper()
-	if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
-		t.Fatal(err)
-	}
+	create(t, m, name)
 	root, err := m.open(name)
 	if err != nil {
 		t.Fatal(err)

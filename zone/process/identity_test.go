@@ -46,8 +46,7 @@ func TestReusedPIDIsLeftAlone(t *testing.T) {
 		if info := look(t, m, name); info.State != zone.Installed || info.PID != 0 {
 			t.Errorf("%s: %+v", what, info)
 		}
-		told := make(chan zone.End, 1)
-		m.Watch(name, func(e zone.End) { told <- e })
+		told := watch(m, name)
 		<-told
 		if err := m.Remove(ctxFor(t), zone.RungKill, name); err != nil {
 			t.Errorf("%s: kill: %v", what, err)
@@ -65,29 +64,27 @@ func TestReusedPIDIsLeftAlone(t *testing.T) {
 // Without a readable record the zone is still identified by its init.
 func TestUnreadableRecordOfARunningZone(t *testing.T) {
 	t.Parallel()
-	for how, iso := range isolations(t) {
+	eachIsolation(t, func(t *testing.T, iso isolation) {
 		dir := t.TempDir()
-		first := newManagerIn(t, dir, "detach=touch=ready,sleep", "sleep")
-		first.iso = iso
+		first := withoutIn(t, dir, iso, "detach=touch=ready,sleep", "sleep")
 		name := prefix + "unreadable"
 		want := running(t, first, name)
-		eventually(t, "the server", func() bool { return exists(filepath.Join(first.zoneDir(name), "root", "ready")) })
+		ready(t, first, name)
 		if err := os.WriteFile(filepath.Join(first.zoneDir(name), zonedir.BootFile), []byte("{"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		m := newManagerIn(t, dir, "sleep")
-		m.iso = iso
+		m := withoutIn(t, dir, iso, "sleep")
 		if got := look(t, m, name); got != want {
-			t.Errorf("%s: it is %+v, was %+v", how, got, want)
+			t.Errorf("it is %+v, was %+v", got, want)
 		}
 		if err := m.Remove(ctxFor(t), zone.RungUninstall, name); err == nil {
-			t.Errorf("%s: uninstalled while it ran", how)
+			t.Error("uninstalled while it ran")
 		}
 		remove(t, m, name)
 		if left := members(t, m, name); len(left) > 0 {
-			t.Errorf("%s: left: %v", how, left)
+			t.Errorf("left: %v", left)
 		}
-	}
+	})
 }
 
 // Processes are found and killed even if their directory was removed.
@@ -97,7 +94,7 @@ func TestDirectoryVanishes(t *testing.T) {
 	first := newManagerIn(t, dir, "detach=touch=ready,sleep", "sleep")
 	name := prefix + "vanished"
 	want := running(t, first, name)
-	eventually(t, "the server", func() bool { return exists(filepath.Join(first.zoneDir(name), "root", "ready")) })
+	ready(t, first, name)
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -113,9 +110,7 @@ func TestDirectoryVanishes(t *testing.T) {
 		}
 	}
 	remove(t, m, name)
-	if left := members(t, m, name); len(left) > 0 {
-		t.Errorf("left: %v", left)
-	}
+	wantNoMembers(t, m, name)
 	// Its control group is empty before the last process of a PID namespace has
 	// ended, and the new manager knows only the group.
 	eventually(t, "the zone's end", func() bool { return look(t, first, name).State == zone.Absent })

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -25,26 +24,22 @@ const starvedMode = "be-starved"
 // table belongs to the whole process.
 func TestFullDescriptorTableEndsNothing(t *testing.T) {
 	t.Parallel()
-	for how, iso := range isolations(t) {
-		t.Run(strings.ReplaceAll(how, " ", "-"), func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			m := newManagerIn(t, dir, "sleep")
-			m.iso = iso
-			for i := range 8 {
-				running(t, m, fmt.Sprintf("%sstarved-%d", prefix, i))
+	eachIsolation(t, func(t *testing.T, iso isolation) {
+		dir := t.TempDir()
+		m := withoutIn(t, dir, iso, "sleep")
+		for i := range 8 {
+			running(t, m, fmt.Sprintf("%sstarved-%d", prefix, i))
+		}
+		cmd := exec.Command("/proc/self/exe", starvedMode, dir, fmt.Sprint(iso.pidns), iso.cgroups)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		for i := range 8 {
+			if info := look(t, m, fmt.Sprintf("%sstarved-%d", prefix, i)); info.State != zone.Running {
+				t.Errorf("afterwards: %+v", info)
 			}
-			cmd := exec.Command("/proc/self/exe", starvedMode, dir, fmt.Sprint(iso.pidns), iso.cgroups)
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("%v\n%s", err, out)
-			}
-			for i := range 8 {
-				if info := look(t, m, fmt.Sprintf("%sstarved-%d", prefix, i)); info.State != zone.Running {
-					t.Errorf("afterwards: %+v", info)
-				}
-			}
-		})
-	}
+		}
+	})
 }
 
 // actAsStarved looks at the zones below dir, some of them watched, with fewer and fewer

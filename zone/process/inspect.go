@@ -3,7 +3,6 @@ package process
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/sledagent/sledagent/zone"
 	"github.com/sledagent/sledagent/zone/process/internal/proc"
@@ -13,36 +12,16 @@ var _ zone.Inspector = (*Manager)(nil)
 
 // Processes implements zone.Inspector.
 func (m *Manager) Processes(ctx context.Context, name string, most int) ([]int, error) {
-	err := zone.ValidName(name)
-	if err == nil {
-		err = ctx.Err()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list processes of zone: %w", err)
-	}
-	pids, err := m.pids(name, most)
-	if err != nil {
-		return nil, fmt.Errorf("list processes of zone %s: %w", name, err)
-	}
-	return pids, nil
-}
-
-func (m *Manager) pids(name string, most int) ([]int, error) {
-	root, err := m.open(name)
-	if err != nil {
-		return nil, err
-	}
-	if root != nil {
-		defer root.Close()
-	}
-	ps, err := m.processes(name, root)
-	switch {
-	case err != nil:
-		return nil, err
-	case !ps.running:
-		return nil, errors.New("it does not run")
-	}
-	return proc.Tree(ps.boot.Init, most)
+	return answer(ctx, "list processes of zone", name, func() ([]int, error) {
+		ps, err := m.found(name)
+		switch {
+		case err != nil:
+			return nil, err
+		case !ps.running:
+			return nil, errors.New("it does not run")
+		}
+		return proc.Tree(ps.boot.Init, most)
+	})
 }
 
 // Inspect implements zone.Inspector: a table of the processes and, on Linux, where their

@@ -19,13 +19,10 @@ func TestNothingLeaks(t *testing.T) {
 	round := func(name string) {
 		running(t, m, name)
 		m.Watch(name, func(zone.End) {})()
-		done := make(chan struct{})
-		m.Watch(name, func(zone.End) { close(done) })
+		done := watch(m, name)
 		remove(t, m, name)
 		<-done
-		if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
-			t.Fatal(err)
-		}
+		create(t, m, name)
 		argv := m.cfg.Argv
 		m.cfg.Argv = []string{"/no/such/server"}
 		if err := m.Boot(ctxFor(t), name); err == nil {
@@ -78,15 +75,8 @@ func TestWhatTheServerGets(t *testing.T) {
 	m := newManager(t)
 	m.cfg.Argv = []string{"sh", "-c", "ls -A; ls /proc/self/fd; env; echo $0 $1 $2 $3; ps -o sid= -p $$; echo done", "{ip}", "{port}", "{zone}", "{addr}"}
 	name := prefix + "env"
-	if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	if err := m.Boot(ctxFor(t), name); err != nil {
-		t.Fatal(err)
-	}
-	m.Watch(name, func(zone.End) { close(ended) })
-	<-ended
+	boot(t, m, name)
+	<-watch(m, name)
 	out, err := m.Tail(ctxFor(t), name, 1<<20)
 	if err != nil {
 		t.Fatal(err)
@@ -108,15 +98,8 @@ func TestLogIsCapped(t *testing.T) {
 	m := newManager(t, "fill=20000", "exit=0")
 	m.cfg.LogMax = 4096
 	name := prefix + "talk"
-	if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Boot(ctxFor(t), name); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	m.Watch(name, func(zone.End) { close(ended) })
-	<-ended
+	boot(t, m, name)
+	<-watch(m, name)
 	kept := int64(0)
 	logs, _ := filepath.Glob(filepath.Join(m.zoneDir(name), "log", "*"))
 	for _, log := range logs {

@@ -57,9 +57,7 @@ func TestZoneLifecycle(t *testing.T) {
 	if got, want := remove(t, m, name), []zone.State{zone.Running, zone.Installed, zone.Absent}; !slices.Equal(got, want) {
 		t.Errorf("removal saw %v, want %v", got, want)
 	}
-	if left := members(t, m, name); len(left) > 0 {
-		t.Errorf("left: %v", left)
-	}
+	wantNoMembers(t, m, name)
 	if g := m.group(name); g != "" && exists(g) {
 		t.Errorf("%s is left", g)
 	}
@@ -73,9 +71,7 @@ func TestRemovalIsIdempotent(t *testing.T) {
 	for _, at := range []zone.State{zone.Absent, zone.Configured, zone.Installed, zone.Running} {
 		name := prefix + at.String()
 		if at != zone.Absent {
-			if _, err := m.Create(ctx, spec(name)); err != nil {
-				t.Fatal(err)
-			}
+			create(t, m, name)
 		}
 		switch at {
 		case zone.Running:
@@ -105,20 +101,20 @@ func TestRemovalIsIdempotent(t *testing.T) {
 
 func TestFilesOfARunningZoneStay(t *testing.T) {
 	t.Parallel()
-	for how, iso := range isolations(t) {
+	eachIsolation(t, func(t *testing.T, iso isolation) {
 		m := without(t, iso, "sleep")
 		ctx, name := ctxFor(t), prefix+"busy"
 		want := running(t, m, name)
 		if err := m.Remove(ctx, zone.RungUninstall, name); err == nil {
-			t.Errorf("%s: Uninstall of a running zone succeeded", how)
+			t.Error("Uninstall of a running zone succeeded")
 		}
 		if err := m.Remove(ctx, zone.RungDelete, name); err == nil {
-			t.Errorf("%s: Delete of a running zone succeeded", how)
+			t.Error("Delete of a running zone succeeded")
 		}
 		if diff := cmp.Diff(want, look(t, m, name)); diff != "" {
-			t.Errorf("%s: zone changed:\n%s", how, diff)
+			t.Errorf("zone changed:\n%s", diff)
 		}
-	}
+	})
 }
 
 func TestServerThatCannotBeStarted(t *testing.T) {
@@ -136,9 +132,7 @@ func TestServerThatCannotBeStarted(t *testing.T) {
 		m := newManager(t)
 		m.cfg.Argv = []string{argv}
 		name := prefix + "none"
-		if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
-			t.Fatal(err)
-		}
+		create(t, m, name)
 		err := m.Boot(ctxFor(t), name)
 		if err == nil || !strings.Contains(err.Error(), reason) || !strings.Contains(err.Error(), argv) {
 			t.Errorf("boot of %s: %v, want %q", argv, err, reason)
@@ -171,7 +165,7 @@ func TestListKnowsOnlyItsOwn(t *testing.T) {
 // is released.
 func TestRecalledZones(t *testing.T) {
 	t.Parallel()
-	for how, iso := range isolations(t) {
+	eachIsolation(t, func(t *testing.T, iso isolation) {
 		dir := t.TempDir()
 		first, err := New(Config{Dir: dir, Prefix: "old_", Log: zerolog.Nop(), Argv: []string{"/proc/self/exe", serverMode, "sleep"}})
 		if err != nil {
@@ -182,26 +176,25 @@ func TestRecalledZones(t *testing.T) {
 		if err := first.Close(); err != nil {
 			t.Fatal(err)
 		}
-		m := newManagerIn(t, dir, "sleep")
-		m.iso = iso
+		m := withoutIn(t, dir, iso, "sleep")
 		if infos, err := m.List(ctxFor(t)); err != nil || len(infos) != 0 {
-			t.Errorf("%s: another agent's zone is listed: %+v, %v", how, infos, err)
+			t.Errorf("another agent's zone is listed: %+v, %v", infos, err)
 		}
 		m.Recall("old_zone", zone.Made{Path: "/elsewhere/old_zone"})
 		m.Recall("../old_zone", zone.Made{})
 		m.Recall("old_never", zone.Made{})
 		if infos, err := m.List(ctxFor(t)); err != nil || len(infos) != 1 || infos[0] != want {
-			t.Errorf("%s: %+v are listed, %v, want %+v", how, infos, err, want)
+			t.Errorf("%+v are listed, %v, want %+v", infos, err, want)
 		}
 		if _, err := m.Create(ctxFor(t), spec("old_never")); err == nil {
-			t.Errorf("%s: a new zone has the old prefix", how)
+			t.Error("a new zone has the old prefix")
 		}
 		remove(t, m, "old_zone")
 		remove(t, m, "old_never")
 		if len(m.recalled) != 0 {
-			t.Errorf("%s: still recalled: %v", how, m.recalled)
+			t.Errorf("still recalled: %v", m.recalled)
 		}
-	}
+	})
 }
 
 func TestNamesAreChecked(t *testing.T) {
@@ -240,9 +233,7 @@ func TestGarbageIsRemovable(t *testing.T) {
 		} {
 			m := newManager(t)
 			name := prefix + "garbage"
-			if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
-				t.Fatal(err)
-			}
+			create(t, m, name)
 			path := filepath.Join(m.zoneDir(name), file)
 			if err := os.RemoveAll(path); err != nil {
 				t.Fatal(err)
@@ -301,7 +292,7 @@ func TestLinksAreNotFollowedOutOfTheZone(t *testing.T) {
 	m := newManager(t, "link="+outside, "touch=ready", "sleep")
 	name := prefix + "links"
 	running(t, m, name)
-	eventually(t, "the link", func() bool { return exists(filepath.Join(m.zoneDir(name), "root", "ready")) })
+	ready(t, m, name)
 	remove(t, m, name)
 	if !exists(kept) {
 		t.Error("what the link pointed to is gone")
@@ -318,9 +309,7 @@ func TestUninstallStopsAtMounts(t *testing.T) {
 	for _, below := range []string{"root/data/mnt", "root", "log", "."} {
 		m := newManager(t, "sleep")
 		name := prefix + "mounted"
-		if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
-			t.Fatal(err)
-		}
+		create(t, m, name)
 		point := filepath.Join(m.zoneDir(name), below)
 		if err := os.MkdirAll(point, 0o700); err != nil {
 			t.Fatal(err)
@@ -360,9 +349,7 @@ func TestUninstallStopsAtMounts(t *testing.T) {
 func TestFilledZoneDirectory(t *testing.T) {
 	m := newManager(t, "sleep")
 	name := prefix + "filled"
-	if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
-		t.Fatal(err)
-	}
+	create(t, m, name)
 	for i := range 20000 {
 		touch(t, filepath.Join(m.zoneDir(name), fmt.Sprintf("junk-%d", i)))
 	}

@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/sledagent/sledagent/zone"
 )
 
 // A zone that forks without end reaches its own limit before the host's.
@@ -21,14 +19,8 @@ func TestTasksAreLimited(t *testing.T) {
 	m.cfg.MaxTasks = 64
 	m.cfg.Argv = []string{"sh", "-c", "echo begun; while :; do sleep 3600 & done"}
 	name := prefix + "bomb"
-	if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Boot(ctxFor(t), name); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	m.Watch(name, func(zone.End) { close(ended) })
+	boot(t, m, name)
+	ended := watch(m, name)
 	most := 0
 	eventually(t, "the shell to say that it cannot fork", func() bool {
 		most = max(most, len(members(t, m, name)))

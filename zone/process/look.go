@@ -78,18 +78,25 @@ func (m *Manager) recalls() []string {
 
 // Look implements zone.Manager.
 func (m *Manager) Look(ctx context.Context, name string) (zone.Info, error) {
+	return answer(ctx, "look at zone", name, func() (zone.Info, error) { return m.look(name) })
+}
+
+// answer is what read returns, with the question and the zone's name in its error. It has no
+// value with an error.
+func answer[T any](ctx context.Context, question, name string, read func() (T, error)) (T, error) {
+	var none T
 	err := ctx.Err()
 	if err == nil {
 		err = zone.ValidName(name)
 	}
 	if err != nil {
-		return zone.Info{}, fmt.Errorf("look at zone: %w", err)
+		return none, fmt.Errorf("%s: %w", question, err)
 	}
-	info, err := m.look(name)
+	value, err := read()
 	if err != nil {
-		return zone.Info{}, fmt.Errorf("look at zone %s: %w", name, err)
+		return none, fmt.Errorf("%s %s: %w", question, name, err)
 	}
-	return info, nil
+	return value, nil
 }
 
 // maxDetail bounds zone.Info.Detail in bytes, since parts of it may come from the
@@ -167,21 +174,13 @@ func (m *Manager) ServerFailed(context.Context, string) (why string, err error) 
 // Tail implements zone.Manager. The log exists until Uninstall. Control characters
 // are replaced by question marks.
 func (m *Manager) Tail(ctx context.Context, name string, max int) ([]byte, error) {
-	err := ctx.Err()
-	if err == nil {
-		err = zone.ValidName(name)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read log of zone: %w", err)
-	}
-	root, err := zonedir.Open(m.dir, name)
-	if err != nil {
-		return nil, fmt.Errorf("read log of zone %s: %w", name, err)
-	}
-	defer root.Close()
-	data, err := zonedir.Tail(root, int(min(int64(max), m.cfg.LogMax)))
-	if err != nil {
-		return nil, fmt.Errorf("read log of zone %s: %w", name, err)
-	}
-	return []byte(plain.Text(string(data), len(data))), nil
+	return answer(ctx, "read log of zone", name, func() ([]byte, error) {
+		root, err := zonedir.Open(m.dir, name)
+		if err != nil {
+			return nil, err
+		}
+		defer root.Close()
+		data, err := zonedir.Tail(root, int(min(int64(max), m.cfg.LogMax)))
+		return []byte(plain.Text(string(data), len(data))), err
+	})
 }

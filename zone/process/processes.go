@@ -65,6 +65,18 @@ func (m *Manager) processes(name string, root *os.Root) (processes, error) {
 	return ps, err
 }
 
+// found is processes for callers that do not use the zone's directory.
+func (m *Manager) found(name string) (processes, error) {
+	root, err := m.open(name)
+	if err != nil {
+		return processes{}, err
+	}
+	if root != nil {
+		defer root.Close()
+	}
+	return m.processes(name, root)
+}
+
 // recorded returns the tree that boot.json names and whether it is alive. The record
 // is used only if the process itself names this directory, so that a copy of a zone's
 // directory is not taken for the zone. Otherwise boot is empty.

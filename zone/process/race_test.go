@@ -34,9 +34,7 @@ func TestKillInTheMiddleOfBoot(t *testing.T) {
 			m := newManager(t, "sleep")
 			m.cfg.Self = muteInit(t)
 			name := prefix + string(rung)
-			if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
-				t.Fatal(err)
-			}
+			create(t, m, name)
 			booted := make(chan error, 1)
 			go func() { booted <- m.Boot(ctxFor(t), name) }()
 			eventually(t, "the init", func() bool { return len(members(t, m, name)) > 0 })
@@ -46,9 +44,7 @@ func TestKillInTheMiddleOfBoot(t *testing.T) {
 			if err := <-booted; !errors.Is(err, zonelock.ErrRemoved) {
 				t.Errorf("boot: %v", err)
 			}
-			if left := members(t, m, name); len(left) > 0 {
-				t.Errorf("left: %v", left)
-			}
+			wantNoMembers(t, m, name)
 		})
 	}
 }
@@ -58,9 +54,7 @@ func TestBootEndsWithItsContext(t *testing.T) {
 	m := newManager(t, "sleep")
 	m.cfg.Self = muteInit(t)
 	name := prefix + "ctx"
-	if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
-		t.Fatal(err)
-	}
+	create(t, m, name)
 	ctx, cancel := context.WithCancel(context.Background())
 	booted := make(chan error, 1)
 	go func() { booted <- m.Boot(ctx, name) }()
@@ -78,10 +72,10 @@ func TestBootEndsWithItsContext(t *testing.T) {
 // look finds everything that is left to remove.
 func TestRemovalOvertakesStart(t *testing.T) {
 	t.Parallel()
-	for how, iso := range isolations(t) {
+	eachIsolation(t, func(t *testing.T, iso isolation) {
 		m := without(t, iso, "sleep")
 		for i := range 10 {
-			name := fmt.Sprintf("%srace-%d", prefix, i)
+			name := fmt.Sprintf("%s-%d", uniqueName(t), i)
 			var wg sync.WaitGroup
 			wg.Go(func() {
 				if _, err := m.Create(ctxFor(t), spec(name)); err == nil {
@@ -96,14 +90,14 @@ func TestRemovalOvertakesStart(t *testing.T) {
 			})
 			wg.Wait()
 			if info := look(t, m, name); info.State != zone.Running && len(members(t, m, name)) > 0 {
-				t.Errorf("%s: processes of a zone that is %v", how, info.State)
+				t.Errorf("processes of a zone that is %v", info.State)
 			}
 			remove(t, m, name)
 			if left := members(t, m, name); len(left) > 0 {
-				t.Errorf("%s: left: %v", how, left)
+				t.Errorf("left: %v", left)
 			}
 		}
-	}
+	})
 }
 
 // An init whose agent dies before it recorded the init exits.
@@ -111,9 +105,7 @@ func TestInitExitsWithoutARecord(t *testing.T) {
 	t.Parallel()
 	m := newManager(t, "touch=started", "sleep")
 	name := prefix + "orphan"
-	if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
-		t.Fatal(err)
-	}
+	create(t, m, name)
 	ours, theirs, err := proc.SocketPair()
 	if err != nil {
 		t.Fatal(err)

@@ -33,14 +33,13 @@ func TestRefusedSignal(t *testing.T) {
 	}
 	for _, iso := range []isolation{best, {cgroups: best.cgroups}} {
 		for _, verb := range []string{"kill", "halt", "watched"} {
-			t.Run(strings.ReplaceAll(iso.String(), " ", "-")+"/"+verb, func(t *testing.T) {
+			t.Run(iso.String()+"/"+verb, func(t *testing.T) {
 				t.Parallel()
 				dir := openTo(t, nobody)
-				m := newManagerIn(t, filepath.Join(dir, "zones"), "detach=touch=ready,sleep", "sleep")
-				m.iso = iso
+				m := withoutIn(t, filepath.Join(dir, "zones"), iso, "detach=touch=ready,sleep", "sleep")
 				name := prefix + "refused"
 				running(t, m, name)
-				eventually(t, "the server", func() bool { return exists(filepath.Join(m.zoneDir(name), "root", "ready")) })
+				ready(t, m, name)
 				command(t, "chown", "-R", fmt.Sprint(nobody), m.dir)
 				if err := os.Chown(filepath.Join(m.group(name), "cgroup.kill"), nobody, nobody); err != nil {
 					t.Fatal(err)
@@ -78,8 +77,7 @@ func actAsRefused(dir, verb string, iso isolation) {
 	}
 	switch verb {
 	case "watched": // by a handle, which a kill uses first
-		ended := make(chan zone.End, 1)
-		m.Watch(name, func(e zone.End) { ended <- e })
+		ended := watch(m, name)
 		check(m.Remove(ctx, zone.RungKill, name))
 		<-ended
 	case "kill":

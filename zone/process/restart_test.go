@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -69,7 +68,7 @@ func TestZoneOutlivesItsAgent(t *testing.T) {
 		"interrupted": func(c *exec.Cmd) error { return syscall.Kill(-c.Process.Pid, syscall.SIGINT) },
 		"group ends":  func(c *exec.Cmd) error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) },
 	} {
-		t.Run(strings.ReplaceAll(what, " ", "-"), func(t *testing.T) {
+		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			cmd, inherited := agent(t, dir)
@@ -90,7 +89,7 @@ func testAdopted(t *testing.T, m *Manager) {
 	t.Helper()
 	name := prefix + "adopted"
 	root := filepath.Join(m.zoneDir(name), "root")
-	eventually(t, "the server's child", func() bool { return exists(filepath.Join(root, "ready")) })
+	ready(t, m, name)
 	infos, err := m.List(ctxFor(t))
 	if err != nil || len(infos) != 1 || infos[0].State != zone.Running {
 		t.Fatalf("a new agent lists %+v, %v", infos, err)
@@ -106,9 +105,7 @@ func testAdopted(t *testing.T, m *Manager) {
 	if tail, err := m.Tail(ctxFor(t), name, 4); string(tail) != "bye\n" {
 		t.Errorf("tail: %q, %v", tail, err)
 	}
-	if left := members(t, m, name); len(left) > 0 {
-		t.Errorf("left: %v", left)
-	}
+	wantNoMembers(t, m, name)
 	m.Watch(name, func(e zone.End) { gone <- e })
 	if end := <-gone; end.How != "exit status 5" {
 		t.Errorf("a late watch reports %q", end.How)

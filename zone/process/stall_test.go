@@ -148,9 +148,7 @@ func TestStalledExec(t *testing.T) {
 	running(t, m, prefix+"before")
 	m.cfg.Self = g.path
 	stuck := prefix + "stuck"
-	if _, err := m.Create(ctxFor(t), spec(stuck)); err != nil {
-		t.Fatal(err)
-	}
+	create(t, m, stuck)
 	ctx, cancel := context.WithCancel(ctxFor(t))
 	booted := make(chan error, 1)
 	go func() { booted <- m.Boot(ctx, stuck) }()
@@ -184,9 +182,7 @@ func TestEveryExecStalls(t *testing.T) {
 	var boots sync.WaitGroup
 	for i := range 12 {
 		name := prefix + "stuck-" + string(rune('a'+i))
-		if _, err := m.Create(ctx, spec(name)); err != nil {
-			t.Fatal(err)
-		}
+		create(t, m, name)
 		boots.Go(func() {
 			if err := m.Boot(ctx, name); err == nil {
 				t.Error("booted")
@@ -204,9 +200,7 @@ func TestEveryExecStalls(t *testing.T) {
 	short, end := context.WithTimeout(ctxFor(t), 1)
 	defer end()
 	name := prefix + "one-too-many"
-	if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
-		t.Fatal(err)
-	}
+	create(t, m, name)
 	if err := m.Boot(short, name); err == nil {
 		t.Error("booted")
 	}
@@ -242,9 +236,7 @@ func TestKilledHelpers(t *testing.T) {
 			_ = unix.Kill(pid, unix.SIGKILL)
 		}
 		name := prefix + "again-" + string(rune('a'+i))
-		if _, err := m.Create(ctxFor(t), spec(name)); err != nil {
-			t.Fatal(err)
-		}
+		create(t, m, name)
 		eventually(t, "a start", func() bool {
 			err := m.Boot(ctxFor(t), name)
 			if err != nil && !errors.Is(err, zone.ErrBusy) {

@@ -98,14 +98,7 @@ func (t *tree) Ended() <-chan struct{} { return t.handle.Done() }
 // adopt watches the zone's running tree, which an earlier agent may have booted. It
 // returns nil if none runs.
 func (m *Manager) adopt(name string) (*tree, error) {
-	root, err := m.open(name)
-	if err != nil {
-		return nil, err
-	}
-	if root != nil {
-		defer root.Close()
-	}
-	ps, err := m.processes(name, root)
+	ps, err := m.found(name)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ package process
 import (
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,12 +24,7 @@ func TestWithoutPrivileges(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root to change its user")
 	}
-	dir := t.TempDir()
-	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
-		if err := os.Chown(d, nobody, nobody); err != nil {
-			t.Fatal(err)
-		}
-	}
+	dir := openTo(t, nobody)
 	cmd := exec.Command("/proc/self/exe", "-test.v", "-test.run",
 		"^(TestPlainUser|TestNothingEscapes|TestServerEndsAlone|TestInitKilledFromOutside|TestZoneLifecycle|TestZoneOutlivesItsAgent|TestFullDescriptorTableEndsNothing|TestUnreadableFilesAreNoState)$")
 	cmd.Dir = dir
@@ -53,7 +47,7 @@ func TestPlainUser(t *testing.T) {
 	}
 	name := prefix + "locked"
 	running(t, m, name)
-	eventually(t, "the server", func() bool { return exists(filepath.Join(m.zoneDir(name), "root", "ready")) })
+	ready(t, m, name)
 	remove(t, m, name)
 	if got := look(t, m, name).State; got != zone.Absent {
 		t.Errorf("it is %v", got)

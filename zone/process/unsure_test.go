@@ -16,9 +16,7 @@ func TestStartIsUnsure(t *testing.T) {
 	t.Parallel()
 	m := newManager(t)
 	ctx, name := ctxFor(t), prefix+"unsure"
-	if _, err := m.Create(ctx, spec(name)); err != nil {
-		t.Fatal(err)
-	}
+	create(t, m, name)
 	hidden := filepath.Join(t.TempDir(), "zones")
 	if err := os.Rename(m.dir, hidden); err != nil {
 		t.Fatal(err)

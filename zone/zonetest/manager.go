@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sledagent/sledagent/zone"
 )
@@ -116,10 +117,7 @@ func (h *Host) Remove(ctx context.Context, rung zone.Rung, name string) error {
 	defer h.mu.Unlock()
 	switch rung {
 	case zone.RungKill:
-		if e := h.zones[name]; e != nil && e.stop != nil {
-			go e.stop()
-			e.stop = nil
-		}
+		h.zones[name].kill()
 	case zone.RungHalt:
 		to := zone.Installed
 		if f.Stuck != zone.Unknown {
@@ -137,23 +135,19 @@ func (h *Host) Remove(ctx context.Context, rung zone.Rung, name string) error {
 // move changes a zone's state if it is in one of the states from. h.mu is held.
 func (h *Host) move(name string, to zone.State, from ...zone.State) error {
 	e := h.zones[name]
-	if e == nil {
+	switch {
+	case e == nil:
 		return nil
+	case !slices.Contains(from, e.info.State):
+		return fmt.Errorf("zone %s is %s", name, e.info.State)
+	case e.info.State == zone.Running && to != zone.Running:
+		h.end(e, "signal: killed")
 	}
-	for _, s := range from {
-		if e.info.State != s {
-			continue
-		}
-		if s == zone.Running && to != zone.Running {
-			h.end(name, e, "signal: killed")
-		}
-		e.info.State = to
-		if to == zone.Absent {
-			delete(h.zones, name)
-		}
-		return nil
+	e.info.State = to
+	if to == zone.Absent {
+		delete(h.zones, name)
 	}
-	return fmt.Errorf("zone %s is %s", name, e.info.State)
+	return nil
 }
 
 // Tail returns a fixed line.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -93,6 +94,14 @@ type entry struct {
 	watches map[*watch]struct{}
 }
 
+// kill ends the zone's server, if it has one. Host.mu is held.
+func (e *entry) kill() {
+	if e != nil && e.stop != nil {
+		go e.stop()
+		e.stop = nil
+	}
+}
+
 type watch struct{ ended func(zone.End) }
 
 var _ zone.Manager = (*Host)(nil)
@@ -135,7 +144,7 @@ func (h *Host) Put(name string, s zone.State) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if s == zone.Absent {
-		h.end(name, h.zones[name], "zone is gone")
+		h.end(h.zones[name], "zone is gone")
 		delete(h.zones, name)
 		return
 	}
@@ -145,7 +154,7 @@ func (h *Host) Put(name string, s zone.State) {
 		h.zones[name] = e
 	}
 	if e.info.State == zone.Running && s != zone.Running {
-		h.end(name, e, "zone is "+s.String())
+		h.end(e, "zone is "+s.String())
 	}
 	e.info.State = s
 }
@@ -162,7 +171,7 @@ func (h *Host) Die(name string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if e := h.zones[name]; e != nil && e.info.State == zone.Running {
-		h.end(name, e, "exit status 1")
+		h.end(e, "exit status 1")
 		e.info.State = zone.Installed
 	}
 }
@@ -173,10 +182,7 @@ func (h *Host) FailServer(name, why string) {
 	defer h.mu.Unlock()
 	if e := h.zones[name]; e != nil && e.info.State == zone.Running {
 		e.failed = why
-		if e.stop != nil {
-			go e.stop()
-			e.stop = nil
-		}
+		e.kill()
 	}
 }
 
@@ -184,18 +190,15 @@ func (h *Host) FailServer(name, why string) {
 func (h *Host) Calls() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return append([]string(nil), h.calls...)
+	return slices.Clone(h.calls)
 }
 
 // end notifies each watch of a zone that it has stopped running. h.mu is held.
-func (h *Host) end(_ string, e *entry, how string) {
+func (h *Host) end(e *entry, how string) {
 	if e == nil {
 		return
 	}
-	if e.stop != nil {
-		go e.stop()
-		e.stop = nil
-	}
+	e.kill()
 	for w := range e.watches {
 		go w.ended(zone.End{How: how})
 	}

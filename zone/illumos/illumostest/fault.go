@@ -15,16 +15,11 @@ const (
 	Garbage  = standin.Garbage
 	Truncate = standin.Truncate
 	// For a zone, named by Object:
-	ExtraFields  = standin.ExtraFields
-	UnknownState = standin.UnknownState
-	Omit         = standin.Omit
-	BrandExit    = standin.BrandExit
-	VarFull      = standin.VarFull
-	Stuck        = standin.Stuck
-	Maintenance  = standin.Maintenance
-	Silent       = standin.Silent
-	// For a link, named by Object:
-	LinkBusy = standin.LinkBusy
+	Omit        = standin.Omit
+	BrandExit   = standin.BrandExit
+	VarFull     = standin.VarFull
+	Stuck       = standin.Stuck
+	Maintenance = standin.Maintenance
 	// For all links:
 	LinksAway = standin.LinksAway
 )

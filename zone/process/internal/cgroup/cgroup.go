@@ -25,7 +25,10 @@ import (
 var ErrNone = errors.New("no cgroup v2 hierarchy")
 
 // Own returns the directory of this process's group.
-func Own() (string, error) {
+func Own() (string, error) { return own(find) }
+
+// own reads the files of this process from which search determines a directory.
+func own(search func(mountinfo, self []byte) (string, error)) (string, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return "", fmt.Errorf("find cgroups: %w", err)
@@ -34,7 +37,7 @@ func Own() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find cgroups: %w", err)
 	}
-	return find(mounts, self)
+	return search(mounts, self)
 }
 
 // find determines the directory from the files described in proc_pid_mountinfo(5) and

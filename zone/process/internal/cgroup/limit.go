@@ -90,17 +90,7 @@ func CountTasks(dir string) {
 
 // OwnTasks returns the directory of this process's group in the hierarchy of cgroup
 // v1 that counts tasks, or ErrNone.
-func OwnTasks() (string, error) {
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return "", fmt.Errorf("find cgroups: %w", err)
-	}
-	self, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return "", fmt.Errorf("find cgroups: %w", err)
-	}
-	return findTasks(mounts, self)
-}
+func OwnTasks() (string, error) { return own(findTasks) }
 
 func findTasks(mountinfo, self []byte) (string, error) {
 	path, ok := pathOf(self, func(controllers string) bool {

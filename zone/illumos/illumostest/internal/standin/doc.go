@@ -1,5 +1,5 @@
 // Package standin simulates an illumos host as far as its zone commands show it: the
-// programs zoneadm, zonecfg, dladm, ipadm, opteadm, svcs, svcprop, svcadm, zfs, pkill
+// programs zoneadm, zonecfg, dladm, ipadm, opteadm, svcs, svcprop, zfs, pkill
 // and pgrep, and a zone's zoneadmd, its init and its one service.
 //
 //	zoneadm, zonecfg, ...   real processes, one per call; state in files

@@ -27,10 +27,6 @@ const (
 	// Truncate removes the second half of the command's output.
 	Truncate = "truncate"
 
-	// ExtraFields makes zoneadm list add fields to the zone's line.
-	ExtraFields = "extra-fields"
-	// UnknownState makes zoneadm list print Text as the zone's state.
-	UnknownState = "unknown-state"
 	// Omit makes zoneadm list omit the zone and exit with 0, as it does with a zone
 	// that it cannot read. It prints Text, if any, on standard error.
 	Omit = "omit"
@@ -45,24 +41,18 @@ const (
 	Stuck = "stuck"
 	// Maintenance puts the zone's server into maintenance instead of starting it.
 	Maintenance = "maintenance"
-	// Silent keeps the zone's repository from answering.
-	Silent = "silent"
 	// VarFull simulates a full /var of the host: every hook of the zone's brand
 	// fails, including halt.
 	VarFull = "var-full"
 	// BrandExit makes the brand's install hook exit with Exit.
 	BrandExit = "brand-exit"
-	// LinkBusy makes deleting the link fail. The object is the link.
-	LinkBusy = "link-busy"
 )
 
 var named = map[string]Fault{
 	Stuck:       {Do: Hang, When: During},
 	Maintenance: {Do: Fail, Command: "svc.startd"},
-	Silent:      {Do: Fail, Command: "svc.configd"},
 	VarFull:     {Do: Fail, Command: "brand", Exit: 255, Text: "/var/log/omicron-brand.log: No space left on device"},
 	BrandExit:   {Do: Fail, Command: "brand", Verb: "install"},
-	LinkBusy:    {Do: Fail, Command: "dladm", Verb: "delete-vnic", Text: "dladm: vnic deletion failed: link busy"},
 }
 
 // Values of Fault.When.
@@ -83,8 +73,8 @@ type Fault struct {
 	// in zoneadmd, while the zone is ready (boot), shutting_down or down (halt).
 	When string `json:",omitempty"`
 	// Command is zoneadm, dladm, ...; zoneadmd, which performs boot, ready and halt;
-	// brand, with the hooks install, boot, halt and uninstall; svc.startd, which
-	// starts the server; or svc.configd, which svcs queries.
+	// brand, with the hooks install, boot, halt and uninstall; or svc.startd, which
+	// starts the server.
 	Command string `json:",omitempty"`
 	// Verb is the subcommand: halt, create-vnic, ...
 	Verb string `json:",omitempty"`

@@ -54,12 +54,9 @@ func (h *host) zoneinit(zone string) int {
 	i.update(func(z *Zone) { z.Repository, z.Service = true, Service{State: "offline", Next: "online"} })
 	time.Sleep(smfStep)
 	for failures := 0; ; failures++ {
-		switch z, _ := h.Zones.Get(zone); {
-		case z.Disabled:
-			i.rest("disabled", "Disabled by an administrator.")
-		case failures > restarts:
+		if failures > restarts {
 			i.rest("maintenance", "Restarting too quickly.")
-		default:
+		} else {
 			i.start()
 		}
 		if i.server == nil {

@@ -199,15 +199,10 @@ func TestServices(t *testing.T) {
 		log, _ := os.ReadFile(filepath.Join(z.Config.root(), serviceLog))
 		return string(log) == "127.0.0.1:12400 127.0.0.1 12400 z\n"
 	})
-	silent := h.Inject(Fault{Do: Silent, Object: "z"})
-	h.want(1, "repository server unavailable", state)
-	h.Release(silent)
-	// A server that ends is restarted unless it was disabled.
+	// A server that ends is restarted.
 	check(syscall.Kill(z.ServerPID, syscall.SIGKILL))
 	h.eventually("there is a new server", func() bool {
 		now, _ := h.Zones.Get("z")
 		return now.ServerPID != 0 && now.ServerPID != z.ServerPID
 	})
-	h.ok("svcadm -z z disable " + DefaultService)
-	h.eventually("it is disabled", func() bool { return h.ok(both) == "disabled -\n" })
 }

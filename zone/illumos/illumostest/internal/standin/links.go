@@ -1,7 +1,6 @@
 package standin
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"regexp"
@@ -145,21 +144,17 @@ func (c *call) showLinks(fields string) int {
 	return c.show(rows, fields, ":")
 }
 
-// ipadm simulates ipadm(8) for the global zone: create-addr -t, and show-addr -p -o.
+// ipadm simulates ipadm(8) for the global zone: show-addr -p -o.
 func ipadm(c *call) int {
-	values, rest := flags(append(c.args, "")[1:], "Tao")
-	switch {
-	case c.verb == "create-addr" && len(rest) == 2:
-		c.Addresses.put(rest[0], &Address{Name: rest[0], Type: values['T'], Addr: values['a']})
-		return 0
-	case c.verb == "show-addr" && len(rest) == 1:
-		var rows []row
-		for _, a := range sorted(c.Addresses.All()) {
-			rows = append(rows, row{"addrobj": a.Name, "type": a.Type, "state": cmp.Or(a.State, "ok"), "addr": a.Addr})
-		}
-		return c.show(rows, values['o'], ":")
+	values, rest := flags(append(c.args, "")[1:], "o")
+	if c.verb != "show-addr" || len(rest) != 1 {
+		return c.usage()
 	}
-	return c.usage()
+	var rows []row
+	for _, a := range sorted(c.Addresses.All()) {
+		rows = append(rows, row{"addrobj": a.Name, "type": a.Type, "state": "ok", "addr": a.Addr})
+	}
+	return c.show(rows, values['o'], ":")
 }
 
 // zfs simulates zfs(8) for filesystems: list -H -o, optionally of a path, and destroy.

@@ -42,9 +42,6 @@ func TestDladm(t *testing.T) {
 	})
 	// A zone's links return to the host when its last process has ended.
 	h.put("z", Down)
-	busy := h.Inject(Fault{Do: LinkBusy, Object: "ox0"})
-	h.want(1, "link busy", "dladm delete-vnic ox0")
-	h.Release(busy)
 	// Without dlmgmtd, dladm shows no links and exits with 0, and rejects every name.
 	away := h.Inject(Fault{Do: LinksAway})
 	if out := h.ok("dladm show-link -p -o LINK"); out != "" {

@@ -17,7 +17,7 @@ type command func(c *call) int
 func commands() map[string]command {
 	return map[string]command{
 		"zoneadm": zoneadm, "zonecfg": zonecfg, "dladm": dladm, "ipadm": ipadm, "zfs": zfs,
-		"svcs": svcs, "svcprop": svcprop, "svcadm": svcadm, "pkill": pkill, "pgrep": pgrep,
+		"svcs": svcs, "svcprop": svcprop, "pkill": pkill, "pgrep": pgrep,
 		"opteadm": opteadm,
 	}
 }

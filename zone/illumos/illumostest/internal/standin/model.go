@@ -30,9 +30,8 @@ type Zone struct {
 	InitPID, ServerPID int
 	// Repository reports whether the zone's svc.configd answers.
 	Repository bool
-	// Service is the server's. If Disabled, it is not started again.
-	Service  Service
-	Disabled bool
+	// Service is the server's.
+	Service Service
 	// Properties of the service, set from the profile at the first boot.
 	Properties map[string]string
 }
@@ -72,8 +71,6 @@ type Dataset struct{ Name, Mountpoint string }
 type Address struct {
 	// Name is LINK/NAME.
 	Name, Type, Addr string
-	// State is "ok" if empty.
-	State string
 }
 
 // Options configure a host. With the zero value it has an etherstub underlay_stub0,

@@ -2,9 +2,7 @@ package standin
 
 import (
 	"path/filepath"
-	"slices"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -19,7 +17,7 @@ func (c *call) services() (map[string]Service, *Zone) {
 		c.errorf("%s: zone \"%s\" does not exist", c.name, c.zone)
 	case z.State != Running:
 		c.errorf("%s: zone \"%s\" is not running", c.name, c.zone)
-	case !z.Repository || c.apply(point{when: Before, command: "svc.configd", object: c.zone}) != nil:
+	case !z.Repository:
 		c.errorf("%s: Could not bind to repository server: repository server unavailable", c.name)
 	default:
 		return map[string]Service{singleUser: {State: "online", Next: "-"}, DefaultService: z.Service}, z
@@ -87,19 +85,5 @@ func svcprop(c *call) int {
 	if exit == 0 {
 		c.print("%s", s.State)
 	}
-	return exit
-}
-
-// svcadm simulates svcadm(8) disable of the server.
-func svcadm(c *call) int {
-	if !slices.Equal(c.args, []string{"disable", DefaultService}) {
-		return c.usage()
-	}
-	_, _, exit := c.service(c.args[1:])
-	c.Change(c.zone, func(z *Zone) {
-		if z.Disabled = exit == 0; exit == 0 && z.ServerPID != 0 {
-			_ = syscall.Kill(z.ServerPID, syscall.SIGKILL) // init updates the service
-		}
-	})
 	return exit
 }

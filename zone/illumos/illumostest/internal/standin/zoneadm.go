@@ -80,21 +80,15 @@ func (c *call) listLine(z *Zone) {
 		_ = c.fail(f)
 		return
 	}
-	id, ipType, state := "-", "shared", z.State
+	id, ipType := "-", "shared"
 	if z.Active() {
 		id = strconv.Itoa(z.ID)
 	}
 	if z.Config.Globals.Get("ip-type") == "exclusive" {
 		ipType = "excl"
 	}
-	if f := c.take(UnknownState, p); f != nil {
-		state = f.Text
-	}
-	fields := []string{id, z.Name, state, strings.ReplaceAll(z.Config.Zonepath(), ":", `\:`), z.UUID,
+	fields := []string{id, z.Name, z.State, strings.ReplaceAll(z.Config.Zonepath(), ":", `\:`), z.UUID,
 		z.Config.Globals.Get("brand"), ipType}
-	if c.take(ExtraFields, p) != nil {
-		fields = append(fields, "solaris10", "", "yes")
-	}
 	c.print("%s", strings.Join(fields, ":"))
 }
 
@@ -160,7 +154,7 @@ func (c *call) setState(state string) {
 		z.State = state
 		z.UUID = cmp.Or(z.UUID, uuid.NewString())
 		if state == Configured {
-			z.UUID, z.Properties, z.Disabled = "", nil, false
+			z.UUID, z.Properties = "", nil
 		}
 	})
 	c.Locked(c.writeIndex)

@@ -87,8 +87,6 @@ func TestList(t *testing.T) {
 		{Fault{Do: Omit, Object: "b"}, head + a + "\n"},
 		{Fault{Do: Omit, Object: "a", Text: "zoneadm: zone 'a': could not get zone path"},
 			head + b + "\nzoneadm: zone 'a': could not get zone path\n"},
-		{Fault{Do: ExtraFields, Object: "a"}, head + b + "\n" + a + ":solaris10::yes\n"},
-		{Fault{Do: UnknownState, Object: "b", Text: "frozen"}, head + strings.Replace(b, Running, "frozen", 1) + "\n" + a + "\n"},
 		{Fault{Do: Garbage, Command: "zoneadm", Verb: "list", Text: "garbage"}, "garbage"},
 		{Fault{Do: Truncate, Command: "zoneadm"}, (head + b + a)[:(len(head+b+a)+2)/2]},
 	} {
