@@ -129,7 +129,7 @@ func (c *collector) verify(t *testing.T, v guest, event string) {
 	}
 }
 
-// The zone of nobody that is removed leaves a bundle as well.
+// The removal of a zone that belongs to no VMM leaves a bundle as well.
 func TestBundleOfAnOrphan(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

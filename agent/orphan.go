@@ -79,7 +79,7 @@ func (a *Agent) removeOrphan(name string, by vmm.Who) (*orphan, error) {
 type orphan struct {
 	a    *Agent
 	name string
-	// by is the operator who asked for it; empty if nobody did.
+	// by is the operator who asked for it; empty if it was not requested.
 	by    vmm.Who
 	begun time.Time
 

@@ -34,7 +34,7 @@ type API struct {
 
 // Admin is the configuration of the local API for operators.
 type Admin struct {
-	Group     string // whose members may use the socket; empty: nobody else
+	Group     string // whose members may use the socket; empty: the agent's user only
 	Socket    string // absolute, and short enough for every system's struct sockaddr_un
 	Metrics   string // host:port; empty: metrics are served on the socket alone
 	KeepEnded time.Duration

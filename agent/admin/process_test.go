@@ -140,7 +140,7 @@ func TestConfigAndGoroutines(t *testing.T) {
 	}
 }
 
-// Whoever opens the address of the metrics finds them, and a probe learns of the watchdog.
+// The root path of the metrics' address leads to them, and a probe is told of the watchdog.
 func TestMetricsListener(t *testing.T) {
 	t.Parallel()
 	p := &fakeProcess{}

@@ -79,7 +79,7 @@ func TestInventoryOfOlderVersions(t *testing.T) {
 	}
 }
 
-// Before the ledger is loaded, nobody may count the VMMs.
+// Before the ledger is loaded, the VMMs cannot be counted.
 func TestInventoryWhileLoading(t *testing.T) {
 	t.Parallel()
 	sled := fakeSled()

@@ -448,7 +448,7 @@ func TestNoDirectory(t *testing.T) {
 	})
 }
 
-// While the disk hangs nobody waits for it longer than wanted, and memory is bounded.
+// While the disk hangs no call waits for it beyond its context, and memory is bounded.
 func TestHungDisk(t *testing.T) {
 	t.Parallel()
 	bubble(t, t.TempDir(), func(t *testing.T, s *Store) {

@@ -21,7 +21,7 @@ var (
 	delayBuckets = []float64{.005, .01, .025, .1, .25, 1, 5, 30, 300, 3600, 86400}
 )
 
-// nobody is the label of an end that nobody asked for.
+// nobody is the label of an end that was not requested.
 const nobody = "nobody"
 
 // A Meter is a prometheus.Collector. Its methods are safe for concurrent use and return
@@ -65,7 +65,7 @@ func (m *Meter) end(o vmm.Outcome, by vmm.Who, forced bool) prometheus.Counter {
 	return m.ended.WithLabelValues(o.String(), cmp.Or(string(by.Kind()), nobody), strconv.FormatBool(forced))
 }
 
-// Ended counts the end of a VMM. by is empty if nobody asked for it.
+// Ended counts the end of a VMM. by is empty if it was not requested.
 func (m *Meter) Ended(o vmm.Outcome, by vmm.Who, forced bool) { m.end(o, by, forced).Inc() }
 
 // Late records how late a deadline was noticed.

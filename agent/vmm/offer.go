@@ -63,7 +63,7 @@ func (c *step) offer(after time.Duration) {
 		if o.Since.IsZero() {
 			return
 		}
-		// It goes to nobody, and its only purpose is that the VMM is forgotten some day.
+		// It is sent nowhere; its only purpose is that the VMM is forgotten some day.
 		after = max(c.s.Limits.GiveUpAfter-c.now.Sub(o.Since), 0)
 	}
 	o.UnderWay = true

@@ -91,7 +91,7 @@ func (d *daemon) apiScheme() string {
 }
 
 // listenAPI listens for the sled API. With VMMs in the ledger it is called again after errors, so
-// that a file that is missing keeps nobody from stopping them through the admin socket.
+// that a file that is missing does not prevent stopping them through the admin socket.
 func (d *daemon) listenAPI() (net.Listener, error) {
 	if d.apiCerts != nil {
 		if err := d.apiCerts.Load(); err != nil {

@@ -13,6 +13,6 @@ import (
 
 func main() {
 	inits.Main()
-	fmt.Fprintln(os.Stderr, "sled-zone-init is started by sled-agent, for its zones, and by nobody else")
+	fmt.Fprintln(os.Stderr, "sled-zone-init is the init of sled-agent's zones, which the agent starts; it cannot be run by hand")
 	os.Exit(2)
 }

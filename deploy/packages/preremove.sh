@@ -15,7 +15,7 @@ systemctl stop sled-agent || :
 find /sys/fs/cgroup -path '*/sled-agent.service/*' -name cgroup.events -exec grep -l '^populated 1' {} + 2>/dev/null |
 	grep -q . || exit 0
 cat >&2 <<END
-sled-agent: VMs go on without an agent, and nobody keeps their deadlines:
+sled-agent: VMs go on without an agent, which means without deadlines:
 $running
 To manage them again, install sled-agent and start it: it adopts them. A shutdown of this
 host kills them. To end VMs in order before a removal: sledctl drain --wait

@@ -104,7 +104,7 @@ run 'systemctl restart sled-agent; pgrep -a propolis-sim'
 say <<'END'
 ## One hangs
 
-The server of `web-1` accepts connections and answers nothing any more. Somebody stops it, with the
+The server of `web-1` accepts connections and answers nothing any more. It is stopped, with the
 default grace of ten minutes.
 END
 run "curl -sX PUT -H content-type:application/json -d '[\"hang-all\"]' http://127.0.0.1:12401/sim/faults"
@@ -130,7 +130,7 @@ run 'sledctl vmm wait web-1 --for gone'
 run 'sledctl vmm timeline web-1'
 run 'sledctl vmm list --ended'
 say <<'END'
-For whoever finds out why it hung, everything in one file.
+Everything that explains why it hung, in one file.
 END
 run 'sledctl report --file report.tar.gz'
 run 'tar tzf report.tar.gz'

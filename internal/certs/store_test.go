@@ -160,7 +160,7 @@ func TestReload(t *testing.T) {
 	})
 }
 
-// A disk that hangs while the files are read again keeps nobody from listening again.
+// A disk that hangs while the files are read again prevents no new listener.
 func TestLoadedFilesAreNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	s := New(Files{}, zerolog.Nop())

@@ -29,7 +29,7 @@ const (
 // A console is what a serial port has written: a history of bounded length. It is safe for
 // concurrent use.
 type console struct {
-	// turn has the one token of whoever may send input.
+	// turn has one token, for the client that may send input.
 	turn chan struct{}
 
 	mu      sync.Mutex

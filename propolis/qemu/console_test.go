@@ -82,7 +82,7 @@ func (p slowPort) SetWriteDeadline(at time.Time) error {
 	return nil
 }
 
-// Whoever is cut off does not cut off the next one.
+// A client that is cut off does not cut off the next one.
 func TestConsoleTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

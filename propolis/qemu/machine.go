@@ -200,7 +200,7 @@ func (m *machine) enter(do func()) {
 	})
 }
 
-// fail ends the VM in Failed. That is logged before it is published: whoever sees it may look into
+// fail ends the VM in Failed. That is logged before it is published: a client that sees it may look into
 // the log at once.
 func (m *machine) fail(why string, err error) {
 	m.ended = true

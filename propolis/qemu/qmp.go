@@ -37,7 +37,7 @@ type qmpEvent struct {
 // several goroutines; a slow answer to one does not delay the others.
 type qmpClient struct {
 	conn net.Conn
-	// turn has the one token of whoever may write.
+	// turn has one token, for the caller that may write.
 	turn chan struct{}
 	// done is closed when nothing more is read. broken is why.
 	done   chan struct{}

@@ -93,7 +93,7 @@ func makePart(part, target, source string) (*os.File, error) {
 	return f, nil
 }
 
-// openLocked opens or makes a file that nobody else has locked.
+// openLocked opens or makes a file that no other process has locked.
 func openLocked(path string) (*os.File, error) {
 	for {
 		f, err := ownfile.Open(path, os.O_CREATE|os.O_RDWR)

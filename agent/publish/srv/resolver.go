@@ -65,7 +65,7 @@ type Stats struct {
 	Good time.Time
 }
 
-// New returns a Resolver. It asks nobody until Run.
+// New returns a Resolver. It asks no server until Run.
 func New(o Options) *Resolver {
 	return &Resolver{o: o, ask: exchange, minTTL: minTTL, minPause: minPause, known: map[string][]netip.Addr{}, stats: Stats{Good: time.Now()}}
 }

@@ -23,7 +23,7 @@ type level struct {
 type LevelState struct {
 	Level, Configured string
 	// Until is when it falls back to the configured level, and By is who has set it; zero
-	// unless somebody has.
+	// unless it was set.
 	Until time.Time
 	By    string
 }
@@ -74,7 +74,7 @@ func parse(name string) (zerolog.Level, error) {
 	return to, nil
 }
 
-// Configure changes the configured level. One that somebody has set stays for its while.
+// Configure changes the configured level. One that was set for a while stays in force until then.
 func (l *Log) Configure(name, by string) error {
 	to, err := parse(name)
 	if err != nil {

@@ -151,7 +151,7 @@ func (w *waiter) look(s vmm.Status, err error) (bool, error) {
 	return false, nil
 }
 
-// standaloneEnd reports whether a VMM has ended and nobody is told: without a Nexus the agent
+// standaloneEnd reports whether a VMM has ended and its end is not published: without a Nexus the agent
 // keeps it for a while, and nothing more happens to it.
 func standaloneEnd(s vmm.Status) bool {
 	return s.Phase == vmm.Ended.String() && s.Publish == nil && !s.Disowned

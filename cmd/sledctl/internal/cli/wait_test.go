@@ -236,7 +236,7 @@ func TestFollowEventsAcrossAgentRestart(t *testing.T) {
 	}
 }
 
-// Without a Nexus nobody acknowledges an end, so that it is as gone as it gets.
+// Without a Nexus an end is not acknowledged: an ended VMM counts as gone.
 func TestWaitForGoneWithoutNexus(t *testing.T) {
 	t.Parallel()
 	v := after(well(), func(s *vmm.Status) { s.Phase, s.Publish, s.Record.VMM.State = "ended", nil, vmm.WireDestroyed })

@@ -153,7 +153,7 @@ func removable(list vmm.ZoneList, names []string) (zones []vmm.ZoneStatus, err e
 // confirmRemoval asks the user.
 func (a *app) confirmRemoval(ctx context.Context, zones []vmm.ZoneStatus) error {
 	if a.Raw == nil {
-		return fail(exitUsage, "nothing was removed: standard input is no terminal, so that nobody can be asked; use --yes")
+		return fail(exitUsage, "nothing was removed: standard input is not a terminal, so there is no confirmation; use --yes")
 	}
 	v := a.view()
 	for _, z := range zones {
