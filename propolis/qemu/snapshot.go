@@ -39,7 +39,7 @@ func (m *machine) Snapshot(ctx context.Context, name string, id uuid.UUID) error
 	if err != nil {
 		return err
 	}
-	defer part.Close() // and so unlock it
+	defer unlock(part)
 	err = backup(ctx, q, done, part, map[string]string{"job-id": job, "device": d.node})
 	if err == nil {
 		err = complete(part, target)
@@ -87,10 +87,17 @@ func makePart(part, target, source string) (*os.File, error) {
 		err = errors.Join(cmp.Or(err, fmt.Errorf("%s: %w", target, fs.ErrExist)), os.Remove(part))
 	}
 	if err != nil {
-		f.Close()
+		unlock(f)
 		return nil, err
 	}
 	return f, nil
+}
+
+// unlock closes a file of openLocked. Its end alone would not unlock it while another process is
+// being started, which has all files for a moment.
+func unlock(f *os.File) {
+	_ = unix.Flock(int(f.Fd()), unix.LOCK_UN)
+	_ = f.Close()
 }
 
 // openLocked opens or makes a file that no other process has locked.
@@ -109,7 +116,7 @@ func openLocked(path string) (*os.File, error) {
 		if err == nil && gone == nil && os.SameFile(mine, named) {
 			return f, nil
 		}
-		f.Close() // The last one who had it locked has removed it.
+		unlock(f) // The last one who had it locked has removed it.
 		if err != nil {
 			return nil, err
 		}

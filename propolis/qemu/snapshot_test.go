@@ -41,7 +41,7 @@ func TestPart(t *testing.T) {
 	if err := complete(f, target); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("another copy was completed: %v", err)
 	}
-	f.Close()
+	unlock(f)
 	if _, err := makePart(part, target, source); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("another copy was begun: %v", err)
 	}
