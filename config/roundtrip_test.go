@@ -98,7 +98,7 @@ func anyConfig(tb testing.TB, t *rapid.T) *Config {
 	c.Admin.Metrics = rapid.SampledFrom([]string{"", "[::]:0", "localhost:9100", "127.0.0.1:65535"}).Draw(t, "metrics")
 	c.Metrics.WebConfig = path.Draw(t, "web_config")
 	c.Evidence.MaxSize = rapid.Uint64Range(1, 1<<20).Draw(t, "max_size") << 20
-	c.Evidence.Commands = rapid.SliceOfN(rapid.Map(rapid.SliceOf(rapid.StringMatching(`[^\x00{}]*|\{pid\}`)),
+	c.Evidence.Commands = rapid.SliceOfN(rapid.Map(rapid.SliceOfN(rapid.StringMatching(`[^\x00{}]*|\{pid\}`), 0, maxWords-1),
 		func(words []string) []string { return append([]string{"pstack"}, words...) }), 0, maxCommands).Draw(t, "commands")
 	c.Log.Level = rapid.SampledFrom([]string{"trace", "debug", "info", "warn", "error"}).Draw(t, "level")
 	c.Log.Format = rapid.SampledFrom([]LogFormat{"", FormatJSON, FormatConsole, FormatBunyan}).Draw(t, "format")

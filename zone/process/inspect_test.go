@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,9 +19,10 @@ import (
 // Inspect describes all processes of a zone and none of another's.
 func TestInspect(t *testing.T) {
 	t.Parallel()
-	m := newManager(t, "detach=sleep", "child=sleep", "sleep")
+	m := newManager(t, "detach=sleep", "child=touch=ready,sleep", "sleep")
 	running(t, m, "oxz_a")
 	running(t, m, "oxz_b")
+	eventually(t, "the last process", func() bool { return exists(filepath.Join(m.zoneDir("oxz_a"), "root", "ready")) })
 	var pids []int
 	eventually(t, "the processes of the zone", func() bool {
 		var err error
