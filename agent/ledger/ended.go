@@ -42,8 +42,8 @@ type ended struct {
 	keep time.Duration
 	mu   sync.Mutex
 	ends []end // oldest first
-	// latest is when each VMM in ends ended last.
-	latest map[uuid.UUID]time.Time
+	// count is how many ends a VMM has in ends.
+	count map[uuid.UUID]int
 	// docs is how many ends have a Status. The first bare ones have none.
 	docs, bare int
 }
@@ -52,7 +52,7 @@ func newEnded(keep time.Duration, ends []end) *ended {
 	if keep <= 0 {
 		keep = defaultKeepEnded
 	}
-	d := &ended{keep: keep, latest: map[uuid.UUID]time.Time{}}
+	d := &ended{keep: keep, count: map[uuid.UUID]int{}}
 	for _, e := range ends {
 		d.insert(e)
 	}
@@ -81,22 +81,12 @@ func (d *ended) insert(e end) {
 		d.docs++
 	}
 	if at < d.bare {
-		d.bare++
 		d.strip(at)
 	}
-	if last, again := d.latest[e.id]; again {
+	if d.count[e.id]++; d.count[e.id] > 1 {
 		d.stripEarlier(e.id)
-		e.at = later(last, e.at)
 	}
-	d.latest[e.id] = e.at
 	d.expire()
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 // strip drops the Status of an end.
@@ -118,7 +108,8 @@ func (d *ended) stripEarlier(id uuid.UUID) {
 	}
 }
 
-// expire applies the limits on number and age. It costs as much as it drops. The caller holds the lock.
+// expire applies the limits on number and age. It costs as much as it drops. The caller holds
+// the lock.
 func (d *ended) expire() {
 	now := time.Now()
 	for d.bare < len(d.ends) && (d.docs > maxEnded || d.ends[d.bare].older(d.keep, now)) {
@@ -126,8 +117,9 @@ func (d *ended) expire() {
 		d.bare++
 	}
 	for len(d.ends) > 0 && (len(d.ends) > maxIDs || d.ends[0].older(max(keepIDs, d.keep), now)) {
-		if first := d.ends[0]; d.latest[first.id].Equal(first.at) {
-			delete(d.latest, first.id)
+		first := d.ends[0].id
+		if d.count[first]--; d.count[first] == 0 {
+			delete(d.count, first)
 		}
 		d.strip(0)
 		d.ends, d.bare = d.ends[1:], max(0, d.bare-1)
@@ -148,21 +140,27 @@ func (d *ended) HasEnded(id uuid.UUID) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.expire()
-	_, has := d.latest[id]
-	return has
+	return d.count[id] > 0
 }
 
 // Ended returns the last Status of an ended VMM, with its events.
 func (d *ended) Ended(id uuid.UUID) (vmm.Status, bool) {
-	if !d.HasEnded(id) {
-		return vmm.Status{}, false
-	}
-	for _, e := range slices.Backward(d.all()) {
-		if e.id == id && len(e.doc) > 0 {
-			return decodeEnded(e)
+	return decodeEnded(d.last(id))
+}
+
+// last returns the latest end of a VMM that has a Status; the zero end if there is none.
+func (d *ended) last(id uuid.UUID) end {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.expire()
+	if d.count[id] > 0 {
+		for _, e := range slices.Backward(d.ends[d.bare:]) {
+			if e.id == id && len(e.doc) > 0 {
+				return e
+			}
 		}
 	}
-	return vmm.Status{}, false
+	return end{}
 }
 
 // AllEnded returns the last Status of every ended VMM that is still kept, latest

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"pgregory.net/rapid"
 
 	"github.com/sledagent/sledagent/agent/vmm"
 )
@@ -298,4 +300,43 @@ func TestLongEndsAreCut(t *testing.T) {
 	if !m.HasEnded(bad.ID) || len(m.AllEnded()) != 0 {
 		t.Error("an end that cannot be encoded is kept, or its id is missing")
 	}
+}
+
+// What is kept of ends, in any order of their times, is what a look at all of them finds: the
+// latest Status of each VMM that is not too old, and the ids for longer.
+func TestEndedMatchesModel(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		const keep = time.Hour
+		d, now, all := newEnded(keep, nil), time.Now(), []end(nil)
+		for i := range rapid.IntRange(1, 30).Draw(t, "ends") {
+			days, minutes := rapid.SampledFrom([]int{0, 0, 29, 31}).Draw(t, "days"), rapid.IntRange(0, 90).Draw(t, "minutes")
+			age := time.Duration(days*24*60+minutes)*time.Minute + 30*time.Second
+			e := end{now.Add(-age - time.Duration(i)), vmmID(rapid.IntRange(0, 9).Draw(t, "id")), nil}
+			if rapid.Bool().Draw(t, "has a Status") {
+				e.doc = fmt.Appendf(nil, `{"id":%q,"reason":"%d"}`, e.id, i)
+			}
+			d.insert(e)
+			all = append(all, e)
+		}
+		slices.SortFunc(all, func(a, b end) int { return b.at.Compare(a.at) })
+		for n := range 10 {
+			id, has, doc := vmmID(n), false, ""
+			for _, e := range all {
+				has = has || e.id == id && !e.older(keepIDs, now)
+				if e.id == id && doc == "" && !e.older(keep, now) {
+					doc = string(e.doc)
+				}
+			}
+			var docs []string
+			for _, e := range d.all() {
+				if e.id == id && len(e.doc) > 0 {
+					docs = append(docs, string(e.doc))
+				}
+			}
+			if d.HasEnded(id) != has || string(d.last(id).doc) != doc || strings.Join(docs, " ") != doc {
+				t.Fatalf("VMM %d has ended: %v, want %v; with %q, all %q, want %q", n, d.HasEnded(id), has, d.last(id).doc, docs, doc)
+			}
+		}
+	})
 }
