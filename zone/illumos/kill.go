@@ -13,15 +13,17 @@ import (
 // pkill sends SIGKILL to all processes of zones with few commands: each looks at every process
 // of the host, so one for each zone would take the square of their number, and all VMs may be
 // due at once. Zones whose kill is asked for while maxPkills commands run share the next one.
-// One that gives no answer costs the others sharedTime: each is then killed by a command of its
-// own. It is safe for concurrent use.
+// One that gives no answer costs the others patience: each is then killed by a command of its
+// own, of which maxAlone run at once. It is safe for concurrent use.
 type pkill struct {
 	commands *command.Set
 	// ctx ends the shared commands, background are the goroutines that run them.
 	ctx        context.Context
 	background *sync.WaitGroup
-	// patience is how long a kill by a shared command may take.
+	// patience is how long a kill waits for a shared command.
 	patience time.Duration
+	// alone has a token for each command of one zone's own.
+	alone chan struct{}
 
 	mu      sync.Mutex
 	waiting []*killing
@@ -39,10 +41,19 @@ const (
 	maxPkills = 4
 	// maxKilled is how many zones one command kills. Their names are at most 6.4 KB.
 	maxKilled = 100
+	// maxAlone is how many other commands run at once.
+	maxAlone = 16
 	// sharedTime is pkill.patience: many times what a command takes, and less than half of a
 	// kill's budget.
 	sharedTime = 700 * time.Millisecond
+	// pkillBudget is what a shared command may take: a kill's budget. One that is slow still
+	// kills those that no longer wait for it.
+	pkillBudget = 2 * time.Second
 )
+
+func newPkill(ctx context.Context, commands *command.Set, background *sync.WaitGroup) *pkill {
+	return &pkill{commands: commands, ctx: ctx, background: background, patience: sharedTime, alone: make(chan struct{}, maxAlone)}
+}
 
 // kill kills one zone. When ctx ends it returns; a shared command then continues.
 func (p *pkill) kill(ctx context.Context, zone string) error {
@@ -50,7 +61,13 @@ func (p *pkill) kill(ctx context.Context, zone string) error {
 	if err == nil || command.Exit(err) > 0 || ctx.Err() != nil {
 		return err
 	}
-	return p.run(ctx, quickBudget, zone)
+	select {
+	case p.alone <- struct{}{}:
+		defer func() { <-p.alone }()
+		return p.run(ctx, quickBudget, zone)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // share kills a zone by a command that it may share with others.
@@ -100,7 +117,7 @@ func (p *pkill) together(batch []*killing) {
 	for i, k := range batch {
 		names[i] = k.zone
 	}
-	err := p.run(p.ctx, p.patience, names...)
+	err := p.run(p.ctx, pkillBudget, names...)
 	if half := len(batch) / 2; half > 0 && command.Exit(err) == 2 {
 		p.together(batch[:half])
 		p.together(batch[half:])

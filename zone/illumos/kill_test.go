@@ -141,3 +141,26 @@ func TestHangingKillHoldsUpNoOther(t *testing.T) {
 	h.write("let-go", "")
 	hung.Wait()
 }
+
+// Commands that hang are not joined by one for each zone that is due.
+func TestHangingKillsAreBounded(t *testing.T) {
+	t.Parallel()
+	h := newScripted(t)
+	h.on("pkill-run", `touch "$dir/hangs.$$"; await let-go`)
+	m := h.manager()
+	m.pkill.patience = 10 * time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for i := range 3 * (maxPkills + maxAlone) {
+		name := fmt.Sprintf("%skill-%d", testPrefix, i)
+		h.setState(name, zone.Running)
+		all.Go(func() { _ = m.pkill.kill(ctx, name) })
+	}
+	h.await("commands to hang", func() bool { return len(m.pkill.alone) == maxAlone && h.count("hangs.*") >= maxAlone })
+	cancel()
+	all.Wait()
+	if n := h.count("hangs.*"); n > maxPkills+maxAlone {
+		t.Errorf("%d commands were run", n)
+	}
+	h.write("let-go", "")
+}

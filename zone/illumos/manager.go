@@ -115,7 +115,7 @@ func New(cfg Config) (*Manager, error) {
 	cfg.ZonesDir = cmp.Or(cfg.ZonesDir, zonesDir)
 	m := &Manager{cfg: cfg, commands: set, vnics: vnics{set, cfg.Link}, mnttab: mountTables[runtime.GOOS], haltPoll: time.Second, listBudget: listBudget}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	m.pkill = &pkill{commands: set, ctx: m.ctx, background: &m.background, patience: sharedTime}
+	m.pkill = newPkill(m.ctx, set, &m.background)
 	m.zones = newLister(m.listZones)
 	m.facts, m.loading = newFacts(), make(chan struct{}, 1)
 	return m, nil
