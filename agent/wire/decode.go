@@ -111,7 +111,7 @@ type StateRequest struct {
 const maxSoft = uint64(math.MaxInt64 / time.Second)
 
 // usual are the bodies of nearly all requests for a state, as Nexus writes them. To check one
-// against the document costs a third of what the server needs for such a request.
+// against the document costs a quarter of what the server needs for such a request.
 var usual = sync.OnceValue(func() map[string]StateRequest {
 	decoded := map[string]StateRequest{}
 	for _, target := range []Target{Running, Stopped, Reboot} {

@@ -18,7 +18,7 @@ import (
 // are processes; a guest runs as soon as it is asked to. The floor starts as many zones of the
 // same isolation in a loop: each has control groups of its own, if the agent's zones have, and
 // a PID namespace whose init, a shell, starts the same server; it ends when the last server is
-// executed. It makes no files, saves nothing and reports nothing.
+// about to be executed. It makes no files, saves nothing and reports nothing.
 //
 // The zones' files are in memory: ext4 looks at each inode that was deleted in the last minutes
 // before it makes a file, and rounds that delete what they made are such minutes.
